@@ -1,0 +1,52 @@
+# `make demo` and `make test` need some Python and make; they fetch the rest.
+
+# A uv that answers and knows the flags used below; else one of our own in .tools.
+UV     := $(shell uv sync --no-default-groups --help >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+PYTHON := $(shell for p in python3 /usr/bin/python3 python; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PIP    := https://bootstrap.pypa.io/pip/pip.pyz
+NEED   := $(filter .tools/%,$(UV))
+
+# .python-version names the Python that is tested first. Where it is not installed and
+# another that pyproject.toml allows is, that one serves, rather than a download.
+FOUND   = $(shell $(UV) python find --no-python-downloads $$(cat .python-version) >/dev/null 2>&1 || $(UV) python find --no-python-downloads --system '>=3.12' 2>/dev/null)
+# Each target installs what it runs, so that the demo waits for no linter: `uv run`
+# adds to an environment and removes nothing.
+RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-groups
+
+.PHONY: demo test check docs linkcheck format slow
+
+demo: $(NEED)
+	$(RUN) bayes-rare demo --output demo-output
+
+test: $(NEED)
+	$(RUN) --group test pytest
+
+check: $(NEED)
+	$(RUN) --group test --group lint ruff check
+	$(RUN) --group test --group lint ruff format --check
+	$(RUN) --group test --group lint pyright
+	$(RUN) --group test --group lint lint-imports --no-logo
+	$(RUN) --group test pytest
+
+slow: $(NEED)
+	$(RUN) --group test pytest -m slow
+
+docs: $(NEED)
+	$(RUN) --group docs sphinx-build -W --keep-going -b html docs docs/_build/html
+
+linkcheck: $(NEED)
+	$(RUN) --group docs sphinx-build -b linkcheck docs docs/_build/linkcheck
+
+format: $(NEED)
+	$(RUN) --group lint ruff check --fix
+	$(RUN) --group lint ruff format
+
+# With the venv module; without it, with pip; without that, with pip as one zip file.
+.tools/bin/uv:
+	@test -n "$(PYTHON)" || { echo "make: install some Python 3.8 or newer, or uv, first" >&2; exit 1; }
+	rm -rf .tools
+	{ $(PYTHON) -m venv .tools && .tools/bin/python -m pip install -q uv; } >/dev/null 2>&1 \
+	|| { rm -rf .tools; $(PYTHON) -m pip install -q --target .tools uv 2>/dev/null; } \
+	|| { mkdir -p .tools && $(PYTHON) -c 'from urllib.request import urlretrieve as get; get("$(PIP)", ".tools/pip.pyz")' \
+	     && $(PYTHON) .tools/pip.pyz install -q --target .tools uv; } \
+	|| { rm -rf .tools; echo "make: uv could not be installed; see https://docs.astral.sh/uv/ for other ways" >&2; exit 1; }

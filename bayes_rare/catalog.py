@@ -1,0 +1,168 @@
+"""The shipped models, and yours: each is one Python file, read by its path.
+
+A model file defines ``build(evaluation, **priors) -> pm.Model`` and
+``population(draws, data) -> Population``, and says in ``ACCEPTS`` what kinds of outcome
+it takes. ``observe(evaluation, ...)``, the arrays that enter the density, saves a batch
+the building of a PyMC model for each data set; ``simulate`` runs the story forwards.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+from bayes_rare.errors import InvalidInput, NoSuchModel
+
+__all__ = ["FOLDER", "Model", "load", "names", "summaries"]
+
+_PACKAGE = Path(str(files("bayes_rare")))
+_INSTALLED, _CHECKOUT = _PACKAGE / "models", _PACKAGE.parent / "models"
+
+FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+"""Where the shipped models lie: in the package in a wheel, at the root in a clone."""
+
+_REQUIRED = ("build", "population")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generative model, read from one file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    digest
+        SHA-256 of the file, so that a stored posterior names the program that made it.
+    summary
+        First line of the file's docstring.
+    accepts
+        Kinds of outcome it takes: ``"exact"``, ``"counts"``.
+    scope
+        What the file defines.
+    """
+
+    path: Path
+    digest: str
+    summary: str
+    accepts: frozenset[str]
+    scope: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self.path.stem
+
+    @property
+    def build(self) -> Callable[..., Any]:
+        """From an evaluation to a PyMC model."""
+        return self.scope["build"]
+
+    @property
+    def population(self) -> Callable[..., Any]:
+        """From the draws and data of one behaviour to its population of scores."""
+        return self.scope["population"]
+
+    @property
+    def observe(self) -> Callable[..., Any] | None:
+        """From an evaluation to the arrays of the density, where the file says it."""
+        return self.scope.get("observe")
+
+    @property
+    def simulate(self) -> Callable[..., Any]:
+        """From a random generator and a design to parameters and an evaluation."""
+        if "simulate" not in self.scope:
+            raise NoSuchModel(
+                f"{self.path.name} defines no simulate(rng, design); to simulate from "
+                f"it, add one: see {FOLDER / 'gumbel_tail.py'}."
+            )
+        return self.scope["simulate"]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Keyword arguments of ``build`` and their defaults: priors and thresholds."""
+        return {
+            name: parameter.default
+            for name, parameter in inspect.signature(self.build).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+
+    def settings(self, **given: Any) -> dict[str, Any]:
+        """Keyword arguments of ``build``: the given ones, and the defaults of others.
+
+        Giving one of ``exceedances``, ``fraction`` and ``threshold`` unsets the others.
+
+        Raises
+        ------
+        InvalidInput
+            If the model has no argument of a given name.
+        """
+        settings = self.defaults
+        unknown = sorted(set(given) - set(settings))
+        if unknown:
+            raise InvalidInput(
+                f"model {self.name} has no prior {unknown[0]!r}. It has: "
+                f"{', '.join(settings)}."
+            )
+        choices = {"exceedances", "fraction", "threshold"}
+        if choices & {name for name, value in given.items() if value is not None}:
+            settings |= dict.fromkeys(choices & set(settings))
+        return settings | given
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, (self.path,)  # a worker process reads the file again
+
+
+def names() -> list[str]:
+    """Names of the shipped models, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
+
+
+def summaries() -> dict[str, str]:
+    """First line of each shipped model's docstring, by name; runs none of the files."""
+    return {name: _docstring(FOLDER / f"{name}.py") for name in names()}
+
+
+def load(model: str | Path) -> Model:
+    """Read a model: the name of a shipped one, or the path of a file of yours.
+
+    Raises
+    ------
+    NoSuchModel
+        If there is no such file, or it does not define what a model must.
+    """
+    path = Path(model) if str(model).endswith(".py") else FOLDER / f"{model}.py"
+    if not path.is_file():
+        raise NoSuchModel(
+            f"no model {str(model)!r}. Shipped: {', '.join(names())}. For a file of "
+            "yours, give its path, ending in .py."
+        )
+    source = path.read_bytes()
+    return _read(path.resolve(), hashlib.sha256(source).hexdigest())
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, digest: str) -> Model:
+    """The model in a file of this content; read again when the content changes."""
+    scope = run_path(str(path))
+    missing = [name for name in _REQUIRED if not callable(scope.get(name))]
+    if missing:
+        raise NoSuchModel(
+            f"{path} defines no function {missing[0]}; a model file defines "
+            f"{' and '.join(_REQUIRED)}: see {FOLDER / 'gumbel_tail.py'}."
+        )
+    accepts = frozenset(scope.get("ACCEPTS", {"exact"}))
+    return Model(path, digest, _docstring(path), accepts, scope)
+
+
+def _docstring(path: Path) -> str:
+    """First line of a file's docstring."""
+    import ast
+
+    module = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return (ast.get_docstring(module) or "").partition("\n")[0]

@@ -1,0 +1,123 @@
+"""A PyMC model as pure JAX functions of its values and of its data.
+
+The data stay arguments of the functions, so one compiled program serves every data set
+of one shape. PyMC's own conversion would freeze them: it replaces shared variables by
+their present values before it binds inputs, and every later data set would silently be
+answered with the first.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from jaxtyping import Float
+from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
+
+from bayes_rare.inference import devices
+
+__all__ = ["Density", "density_of"]
+
+type Array = Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """The log density of a model and the quantities that it names, as JAX functions.
+
+    Parameters
+    ----------
+    values
+        Names of the unconstrained values, in the order of the functions' arguments.
+    data
+        Names of the data that the functions take after the values.
+    dims
+        Dims of each named quantity.
+    initial
+        Unconstrained values where sampling starts, before jitter.
+    log_density
+        ``log_density(*values, *data)``, with the Jacobian of the constraints.
+    constrain
+        ``constrain(*values, *data)``: the free and derived quantities, by name.
+    pointwise
+        ``pointwise(*values, *data)``: log likelihood of each observed cell, by name.
+    """
+
+    values: tuple[str, ...]
+    data: tuple[str, ...]
+    dims: Mapping[str, tuple[str, ...]]
+    initial: Mapping[str, Array]
+    log_density: Callable[..., Any]
+    constrain: Callable[..., dict[str, Any]]
+    pointwise: Callable[..., dict[str, Any]]
+
+
+def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Density:
+    """Turn a PyMC model into JAX functions that take its `pm.Data` as arguments.
+
+    Parameters
+    ----------
+    model
+        Any model of continuous unobserved variables.
+    observed
+        Names of the observed variables whose log likelihood is wanted cell by cell; by
+        default all.
+    """
+    shown = [*model.free_RVs, *model.deterministics]
+    cells = [rv for rv in model.observed_RVs if observed is None or rv.name in observed]
+    log_density = [model.logp()]
+    constrained = list(model.replace_rvs_by_values(shown))
+    pointwise = list(model.logp(cells, sum=False)) if cells else []
+    names = tuple(
+        name
+        for name in (variable.name for variable in model.data_vars)
+        if any(
+            model[name] in ancestors([output])
+            for output in [*log_density, *constrained, *pointwise]
+        )
+    )
+    start = model.initial_point()
+    return Density(
+        values=tuple(value.name for value in model.value_vars),
+        data=names,
+        dims={
+            variable.name: tuple(
+                str(dim) for dim in model.named_vars_to_dims.get(variable.name, ())
+            )
+            for variable in [*shown, *cells, *model.data_vars]
+        },
+        initial={
+            value.name: np.asarray(start[value.name], dtype=np.float64)
+            for value in model.value_vars
+        },
+        log_density=_single(_jaxified(model, log_density, names)),
+        constrain=_named(
+            _jaxified(model, constrained, names), [variable.name for variable in shown]
+        ),
+        pointwise=_named(
+            _jaxified(model, pointwise, names), [variable.name for variable in cells]
+        ),
+    )
+
+
+def _jaxified(
+    model: pm.Model, outputs: Sequence[Any], names: Sequence[str]
+) -> Callable[..., Any]:
+    """The outputs as one JAX function of the values and the named data."""
+    free = {model[name]: model[name].type(name=name) for name in names}
+    return devices.jaxified_graph()(
+        inputs=[*model.value_vars, *free.values()],
+        outputs=graph_replace(list(outputs), free, strict=False) if outputs else [],
+    )
+
+
+def _single(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: function(*arguments)[0]
+
+
+def _named(
+    function: Callable[..., Any], names: Sequence[str]
+) -> Callable[..., dict[str, Any]]:
+    return lambda *arguments: dict(zip(names, function(*arguments), strict=True))

@@ -1,0 +1,449 @@
+"""From evaluations to posteriors: one way for a single fit and for a batch."""
+
+import hashlib
+import inspect
+import json
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare import catalog
+from bayes_rare.errors import InvalidInput, NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference import devices
+from bayes_rare.inference.density import Density, density_of
+from bayes_rare.inference.nuts import Chain, Job, Sampler
+from bayes_rare.posterior import DIVERGENCE_LIMIT, Posterior, Verdict, judge
+
+__all__ = ["fit", "fit_many"]
+
+type Array = Float[np.ndarray, "..."]
+type Progress = Callable[[int, int], None]
+
+DEFAULT_MODELS = {"exact": "gpd_tail"}
+"""Model that `fit` takes when none is named, by kind of outcome."""
+
+# Acceptance probability that the step size is adapted to, at first and if transitions
+# diverged then.
+_TARGETS = (0.9, 0.99)
+# Sampling goes on at most until there are this many times the draws asked for.
+_MOST_DRAWS = 4
+_PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy")
+
+
+@dataclass(eq=False)
+class _Run:
+    """A fit on its way: its data, and the chains it has so far."""
+
+    evaluation: Evaluation
+    data: Mapping[str, Array]
+    identity: str
+    attempt: int = 0
+    chains: list[Chain] = field(default_factory=list)
+    verdict: Verdict | None = None
+    done: bool = False
+
+    def key(self, chain: int) -> tuple[int, int]:
+        """Two words that seed a chain; they depend on this fit alone."""
+        text = f"{self.identity} attempt {self.attempt} chain {chain}"
+        words = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.uint32)
+        return int(words[0]), int(words[1])
+
+
+def fit(
+    evaluation: Evaluation,
+    model: str | Path | catalog.Model | None = None,
+    *,
+    behaviours: Sequence[str] | None = None,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    target_ess: float = 2000,
+    log_likelihood: bool = False,
+    way: str | None = None,
+    progress: Progress = lambda _done, _total: None,
+    **priors: Any,
+) -> Posterior:
+    """Sample the posterior of a model, given an evaluation.
+
+    Sampling goes on until the smallest effective sample size reaches ``target_ess``, or
+    there are four times the draws asked for. Look at ``posterior.verdict``, or call
+    ``posterior.require_convergence()``, before you believe the draws.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    model
+        Name of a shipped model, path of a file of yours, or a model already read; by
+        default the one for this kind of data.
+    behaviours
+        Fit only these.
+    chains, warmup, draws
+        Number of chains, steps that adapt, and steps that are kept; draws at least 4.
+    seed
+        Seeds every random number; the same seed, data and machine give the same draws.
+    target_ess
+        Effective draws to aim for; 0 takes the draws asked for and no more.
+    log_likelihood
+        Whether to keep the log likelihood of each observed cell, which LOO needs.
+    way
+        ``"map"`` or ``"vmap"``: chains one after the other on each device, or in step;
+        by default what suits the device.
+    progress
+        Called with how many chains are done, and how many there are.
+    **priors
+        Keyword arguments of the model's ``build``: priors, threshold, ``pool``.
+
+    Raises
+    ------
+    NotApplicable
+        If the model does not serve this evaluation.
+    InvalidInput
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> import bayes_rare as br
+    >>> evaluation = br.Evaluation.from_scores(np.linspace(-3, -1, 200))
+    >>> posterior = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200)
+    >>> posterior.verdict.converged
+    True
+    """
+    if behaviours is not None:
+        evaluation = evaluation.select(behaviours)
+    [result] = fit_many(
+        [evaluation],
+        model,
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
+        seed=seed,
+        target_ess=target_ess,
+        log_likelihood=log_likelihood,
+        way=way,
+        progress=progress,
+        **priors,
+    )
+    if isinstance(result, NotApplicable):
+        raise result
+    return result
+
+
+def fit_many(
+    evaluations: Sequence[Evaluation],
+    model: str | Path | catalog.Model | None = None,
+    *,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    target_ess: float = 0,
+    log_likelihood: bool = False,
+    way: str | None = None,
+    progress: Progress = lambda _done, _total: None,
+    **priors: Any,
+) -> list[Posterior | NotApplicable]:
+    """Sample the posteriors of one model for many evaluations, as one batch.
+
+    Parameters are those of `fit`. Each evaluation gets the draws that it would get
+    alone. One that the model does not serve gets the refusal as its result.
+
+    Returns
+    -------
+    A posterior or a refusal for each evaluation, in their order.
+    """
+    _check_sizes(chains, warmup, draws)
+    chosen = _chosen(model, evaluations)
+    settings = chosen.settings(**priors)
+    started = time.monotonic()
+    results: list[Posterior | NotApplicable | _Run] = [
+        _prepared(chosen, settings, evaluation, seed) for evaluation in evaluations
+    ]
+    runs = [result for result in results if isinstance(result, _Run)]
+    total = len(runs) * chains
+    for group in _by_shape(runs):
+        sampler = Sampler(
+            _density(chosen, settings, group[0].evaluation),
+            warmup,
+            draws,
+            log_likelihood,
+            way or devices.way_of_device(),
+        )
+        before = sum(run.done for run in runs) * chains
+        _sample(
+            sampler,
+            group,
+            chains,
+            target_ess,
+            lambda done, _, before=before: progress(before + done, total),
+        )
+    seconds = (time.monotonic() - started) / max(len(runs), 1)
+    sizes = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
+    return [
+        _posterior(chosen, settings, result, sizes, seconds)
+        if isinstance(result, _Run)
+        else result
+        for result in results
+    ]
+
+
+def _check_sizes(chains: int, warmup: int, draws: int) -> None:
+    least = {"chains": (chains, 1), "warmup": (warmup, 20), "draws": (draws, 4)}
+    for name, (value, minimum) in least.items():
+        if value < minimum or value != int(value):
+            raise InvalidInput(
+                f"{name} is a whole number from {minimum} on, got {value}."
+            )
+
+
+def _chosen(
+    model: str | Path | catalog.Model | None, evaluations: Sequence[Evaluation]
+) -> catalog.Model:
+    """The model that was named, or the default for the kind of data."""
+    if isinstance(model, catalog.Model):
+        return model
+    if model is not None:
+        return catalog.load(model)
+    kinds = {e.kind(behaviour) for e in evaluations for behaviour in e.behaviours}
+    served = sorted(kinds & set(DEFAULT_MODELS)) or ["exact"]
+    return catalog.load(DEFAULT_MODELS[served[0]])
+
+
+def _prepared(
+    model: catalog.Model,
+    settings: Mapping[str, Any],
+    evaluation: Evaluation,
+    seed: int,
+) -> "_Run | NotApplicable":
+    """The data of a fit, or the reason why the model does not serve it."""
+    try:
+        for behaviour in evaluation.behaviours:
+            _check_kind(model, evaluation, behaviour)
+        data = _observed(model, settings, evaluation)
+        _check_exceedances(model, evaluation, data)
+    except NotApplicable as refusal:
+        return refusal
+    identity = {
+        "model": model.digest,
+        "priors": _plain(settings),
+        "evaluation": evaluation.digest,
+        "seed": seed,
+    }
+    return _Run(evaluation, data, json.dumps(identity, sort_keys=True))
+
+
+def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) -> None:
+    kind = evaluation.kind(behaviour)
+    if kind in model.accepts:
+        return
+    others = [name for name in catalog.names() if kind in catalog.load(name).accepts]
+    way_out = (
+        f"Models for {kind}: {', '.join(others)}."
+        if others
+        else (
+            f"No shipped model takes {kind} yet: give exact risks (a column log_risk), "
+            "fit the other behaviours (--behaviours), or use a model file of yours."
+        )
+    )
+    raise NotApplicable(
+        f"behaviour {behaviour!r} has {kind}, and {model.name} takes "
+        f"{' and '.join(sorted(model.accepts))} risks. {way_out}"
+    )
+
+
+def _check_exceedances(
+    model: catalog.Model, evaluation: Evaluation, data: Mapping[str, Array]
+) -> None:
+    least = model.scope.get("MIN_EXCEEDANCES", 0)
+    if not least or "exceeding" not in data:
+        return
+    for behaviour, exceeding in zip(
+        evaluation.behaviours, data["exceeding"], strict=True
+    ):
+        if exceeding < least:
+            raise NotApplicable(
+                f"behaviour {behaviour!r} has {exceeding:g} scores above its "
+                f"threshold; {model.name} needs {least} to say anything of a tail. Lower "
+                f"the threshold (--prior exceedances={least}), evaluate more queries, or "
+                "use log_normal."
+            )
+
+
+def _observed(
+    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+) -> dict[str, Array]:
+    """The data of the density: from ``observe``, or out of a PyMC model."""
+    if model.observe is None:
+        built = model.build(evaluation, **settings)
+        return {
+            variable.name: np.asarray(variable.get_value(), dtype=np.float64)
+            if variable.dtype.startswith("float")
+            else np.asarray(variable.get_value())
+            for variable in built.data_vars
+        }
+    wanted = inspect.signature(model.observe).parameters
+    return model.observe(
+        evaluation, **{name: settings[name] for name in settings if name in wanted}
+    )
+
+
+def _by_shape(runs: Sequence[_Run]) -> list[list[_Run]]:
+    """The runs grouped by the shapes of their data: one compiled program a group."""
+    groups: dict[Any, list[_Run]] = {}
+    for run in runs:
+        shape = (
+            len(run.evaluation.behaviours),
+            *(
+                (name, run.data[name].shape)
+                for name in sorted(run.data)
+                if not name.startswith("body_")
+            ),
+        )
+        groups.setdefault(shape, []).append(run)
+    return list(groups.values())
+
+
+_DENSITIES: OrderedDict[Any, Density] = OrderedDict()
+_DENSITIES_KEPT = 32
+
+
+def _density(
+    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+) -> Density:
+    """The JAX functions of a model, kept for other data of as many behaviours."""
+    key = (
+        model.digest,
+        json.dumps(_plain(settings), sort_keys=True),
+        len(evaluation.behaviours),
+    )
+    if key not in _DENSITIES:
+        _DENSITIES[key] = density_of(
+            model.build(evaluation, **settings), model.scope.get("POINTWISE")
+        )
+        while len(_DENSITIES) > _DENSITIES_KEPT:
+            _DENSITIES.popitem(last=False)
+    _DENSITIES.move_to_end(key)
+    return _DENSITIES[key]
+
+
+def _sample(
+    sampler: Sampler,
+    runs: Sequence[_Run],
+    chains: int,
+    target_ess: float,
+    progress: Progress,
+) -> None:
+    """Run every chain; again with smaller steps where they diverged; on for the rest.
+
+    What is run again or longer depends on the fit alone, so that a fit in a batch ends
+    with the draws that it would have alone.
+    """
+    waiting = list(runs)
+    while waiting:
+        jobs = [
+            Job(
+                key=run.key(chain),
+                data=tuple(run.data[name] for name in sampler.density.data),
+                target_accept=_TARGETS[run.attempt],
+                state=run.chains[chain].state if run.chains else None,
+            )
+            for run in waiting
+            for chain in range(chains)
+        ]
+        done = chains * sum(run.done for run in runs)
+        results = sampler.run(jobs, lambda k, _, done=done: progress(done + k, 0))
+        for index, run in enumerate(waiting):
+            _take(run, results[index * chains : (index + 1) * chains], sampler)
+            _decide(run, target_ess, sampler.draws)
+        waiting = [run for run in waiting if not run.done]
+
+
+def _take(run: _Run, results: Sequence[Chain], sampler: Sampler) -> None:
+    """Add draws to a run and judge it."""
+    run.chains = (
+        [old.followed_by(new) for old, new in zip(run.chains, results, strict=True)]
+        if run.chains
+        else list(results)
+    )
+    draws, statistics = (
+        _stacked(run.chains, "draws"),
+        _stacked(run.chains, "statistics"),
+    )
+    run.verdict = judge(draws, statistics, sampler.density.dims)
+
+
+def _decide(run: _Run, target_ess: float, draws: int) -> None:
+    """Whether the run is done, goes on, or starts again with smaller steps."""
+    verdict = run.verdict
+    assert verdict is not None
+    if verdict.divergence_share > DIVERGENCE_LIMIT and run.attempt + 1 < len(_TARGETS):
+        run.attempt += 1
+        run.chains = []
+        return
+    length = run.chains[0].length
+    enough = verdict.min_ess >= target_ess and (verdict.converged or target_ess == 0)
+    run.done = enough or length >= _MOST_DRAWS * draws
+
+
+def _stacked(chains: Sequence[Chain], part: str) -> dict[str, Array]:
+    trees = [getattr(chain, part) for chain in chains]
+    return {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
+
+
+def _posterior(
+    model: catalog.Model,
+    settings: Mapping[str, Any],
+    run: _Run,
+    sizes: Mapping[str, int],
+    seconds: float,
+) -> Posterior:
+    """The finished run as a value."""
+    assert run.verdict is not None
+    density = _density(model, settings, run.evaluation)
+    shipped = model.path.parent == catalog.FOLDER.resolve()
+    provenance = {
+        "model": {
+            "name": model.name,
+            "digest": model.digest,
+            "path": "" if shipped else str(model.path),
+        },
+        "priors": _plain(settings),
+        "data": run.evaluation.digest,
+        **sizes,
+        "draws_kept": run.chains[0].length,
+        "target_accept": _TARGETS[run.attempt],
+        "device": devices.local_devices()[0].device_kind,
+        "versions": {package: version(package) for package in _PACKAGES},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+    return Posterior(
+        model=model,
+        evaluation=run.evaluation,
+        draws=_stacked(run.chains, "draws"),
+        statistics=_stacked(run.chains, "statistics"),
+        data=run.data,
+        dims=density.dims,
+        verdict=run.verdict,
+        provenance=provenance,
+        pointwise=_stacked(run.chains, "pointwise"),
+    )
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON has them: infinity by name."""
+    return {
+        name: str(value) if isinstance(value, float) and math.isinf(value) else value
+        for name, value in settings.items()
+    }

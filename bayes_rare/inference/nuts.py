@@ -1,0 +1,291 @@
+"""NumPyro's NUTS over many chains: one compiled program for one fit and for a thousand.
+
+A job is one chain of one data set. On CPUs each device walks through its share of the
+jobs one after the other, by a loop whose length is an argument of the program: so the
+draws of a job are the same, bit for bit, alone and in any batch. On an accelerator the
+jobs of a block run in step.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Float
+from numpyro.infer import NUTS
+
+from bayes_rare.inference import devices
+from bayes_rare.inference.density import Density
+
+__all__ = ["STATISTICS", "Chain", "Job", "Sampler"]
+
+type Array = Float[np.ndarray, "..."]
+type Tree = Any
+
+STATISTICS = {
+    "potential_energy": "lp",
+    "energy": "energy",
+    "num_steps": "n_steps",
+    "accept_prob": "acceptance_rate",
+    "diverging": "diverging",
+}
+"""NumPyro's fields that are kept, and ArviZ's names for them."""
+
+# Slots of a compiled block on each CPU device; a call may fill fewer.
+_SLOTS = 32
+# Most jobs that an accelerator runs in step.
+_STEP_SLOTS = 1024
+# Aim for calls about this long, so that progress can be shown between them.
+_CALL_SECONDS = 2.0
+# Starting points tried, each jittered; the first with a finite density is taken.
+_STARTS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One chain to be run.
+
+    Parameters
+    ----------
+    key
+        Two words that seed the chain.
+    data
+        Arrays of the data set, in the order of the density's ``data``.
+    target_accept
+        Acceptance probability that the step size is adapted to, in (0, 1).
+    state
+        Sampler state to continue from; a new chain warms up first.
+    """
+
+    key: tuple[int, int]
+    data: tuple[Array, ...]
+    target_accept: float
+    state: Tree = None
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Draws of one job: named quantities, statistics, and the state to go on from."""
+
+    draws: dict[str, Array]
+    pointwise: dict[str, Array]
+    statistics: dict[str, Array]
+    state: Tree
+
+    @property
+    def length(self) -> int:
+        """Number of draws."""
+        return len(self.statistics["lp"])
+
+    def followed_by(self, later: "Chain") -> "Chain":
+        """The chain and its continuation, as one."""
+        return Chain(
+            *(
+                {name: np.concatenate([a[name], b[name]]) for name in a}
+                for a, b in (
+                    (self.draws, later.draws),
+                    (self.pointwise, later.pointwise),
+                    (self.statistics, later.statistics),
+                )
+            ),
+            later.state,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """NUTS for one density, compiled once for each shape of data.
+
+    Parameters
+    ----------
+    density
+        What to sample.
+    warmup, draws
+        Steps that adapt and are thrown away, and steps that are kept.
+    pointwise
+        Whether to compute the log likelihood of each observed cell.
+    way
+        ``"map"``: one job after the other on each device; ``"vmap"``: jobs in step.
+    """
+
+    density: Density
+    warmup: int
+    draws: int
+    pointwise: bool
+    way: str
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> list[Chain]:
+        """Run the jobs, all with data of one shape; results in their order.
+
+        Parameters
+        ----------
+        jobs
+            Chains to run.
+        progress
+            Called with how many jobs are done, and how many there are.
+        """
+        chains: list[Chain] = []
+        width = self._devices if self.way == "map" else 1
+        size = 1
+        while len(chains) < len(jobs):
+            if self.way == "map":
+                block = jobs[len(chains) : len(chains) + size * width]
+            else:
+                block = jobs[len(chains) : len(chains) + _STEP_SLOTS]
+            start = time.monotonic()
+            chains += self._run_block(block)
+            seconds = max(time.monotonic() - start, 1e-3)
+            size = int(np.clip(size * _CALL_SECONDS / seconds, 1, _SLOTS))
+            progress(len(chains), len(jobs))
+        return chains
+
+    @property
+    def _devices(self) -> int:
+        return len(devices.local_devices())
+
+    def _run_block(self, block: Sequence[Job]) -> list[Chain]:
+        if self.way == "map":
+            share = -(-len(block) // self._devices)
+            slots = [
+                min(device * share + slot, len(block) - 1) if slot < share else 0
+                for device in range(self._devices)
+                for slot in range(_SLOTS)
+            ]
+            counts = np.clip(
+                len(block) - share * np.arange(self._devices), 0, share
+            ).astype(np.int32)
+            result = self._mapped(counts, self._inputs([block[slot] for slot in slots]))
+            places = [
+                (job // share) * _SLOTS + job % share for job in range(len(block))
+            ]
+        else:
+            size = 1 << (len(block) - 1).bit_length()
+            filled = [block[min(slot, len(block) - 1)] for slot in range(size)]
+            result = self._stepped(self._inputs(filled))
+            places = list(range(len(block)))
+        draws, pointwise, statistics, state = jax.tree.map(np.asarray, result)
+        return [
+            Chain(*(jax.tree.map(lambda a, p=place: a[p], tree) for tree in trees))
+            for place in places
+            for trees in [(draws, pointwise, statistics, state)]
+        ]
+
+    def _inputs(self, jobs: Sequence[Job]) -> Tree:
+        """The jobs as arrays with a leading axis."""
+        blank = self._blank_state(jobs[0].data)
+        states = [blank if job.state is None else job.state for job in jobs]
+        return (
+            np.array([job.key for job in jobs], dtype=np.uint32),
+            np.array([job.state is None for job in jobs]),
+            np.array([job.target_accept for job in jobs]),
+            tuple(
+                np.stack(column)
+                for column in zip(*(job.data for job in jobs), strict=True)
+            ),
+            jax.tree.map(lambda *leaves: np.stack(leaves), *states),
+        )
+
+    def _blank_state(self, data: tuple[Array, ...]) -> Tree:
+        """A state of the right shape, for chains that have none yet."""
+        key = np.zeros(2, dtype=np.uint32)
+        shape = jax.eval_shape(lambda k, d: self._start(k, 0.8, d)[1], key, data)
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
+
+    def _start(self, key: Any, target_accept: Any, data: tuple[Any, ...]) -> Any:
+        """NUTS for one data set, and a state at a point of finite density."""
+        names = self.density.values
+
+        def potential(values: dict[str, Any]) -> Any:
+            return -self.density.log_density(*(values[n] for n in names), *data)
+
+        jitter_key, chain_key = jax.random.split(key)
+        keys = jax.random.split(jitter_key, len(names))
+        # The jitter shrinks from 1 to 0 over the candidates.
+        radius = jnp.linspace(1.0, 0.0, _STARTS)
+        candidates = {
+            name: value
+            + jnp.reshape(radius, (-1, *[1] * value.ndim))
+            * jax.random.uniform(
+                keys[index], (_STARTS, *value.shape), minval=-1.0, maxval=1.0
+            )
+            for index, (name, value) in enumerate(self.density.initial.items())
+        }
+        finite = jnp.isfinite(jax.vmap(potential)(candidates))
+        first = jnp.argmax(finite)
+        position = {name: value[first] for name, value in candidates.items()}
+        kernel = NUTS(potential_fn=potential, target_accept_prob=target_accept)
+        state = kernel.init(chain_key, self.warmup, position, (), {})
+        return kernel, state
+
+    def _chain(self, job: Tree) -> Tree:
+        """Warm up (if new) and draw; the traced body of a job."""
+        key, fresh, target_accept, data, old = job
+        kernel, new = self._start(key, target_accept, data)
+        state = jax.tree.map(partial(jnp.where, fresh), new, old)
+        discard = jnp.where(fresh, self.warmup, 0)
+        kept = {"z": state.z, **{name: getattr(state, name) for name in STATISTICS}}
+        buffer = jax.tree.map(
+            lambda leaf: jnp.zeros((self.draws, *leaf.shape), leaf.dtype), kept
+        )
+
+        def step(index: Any, carry: Any) -> Any:
+            state, buffer = carry
+            state = kernel.sample(state, (), {})
+            kept = {"z": state.z, **{name: getattr(state, name) for name in STATISTICS}}
+            # Warm-up steps all land in the first row, which the first draw overwrites.
+            row = jnp.maximum(index - discard, 0)
+            buffer = jax.tree.map(lambda b, leaf: b.at[row].set(leaf), buffer, kept)
+            return state, buffer
+
+        state, buffer = jax.lax.fori_loop(
+            0, discard + self.draws, step, (state, buffer)
+        )
+        values = [buffer["z"][name] for name in self.density.values]
+        alike = (0,) * len(values) + (None,) * len(data)
+        constrained = jax.vmap(self.density.constrain, alike)(*values, *data)
+        pointwise = (
+            jax.vmap(self.density.pointwise, alike)(*values, *data)
+            if self.pointwise
+            else {}
+        )
+        statistics = {STATISTICS[name]: buffer[name] for name in STATISTICS}
+        statistics["lp"] = -statistics["lp"]
+        statistics["step_size"] = jnp.full(self.draws, state.adapt_state.step_size)
+        return constrained, pointwise, statistics, state
+
+    @cached_property
+    def _stepped(self) -> Callable[..., Any]:
+        return jax.jit(jax.vmap(self._chain))
+
+    @cached_property
+    def _mapped(self) -> Callable[..., Any]:
+        def walk(count: Any, jobs: Tree) -> Tree:
+            shape = jax.eval_shape(self._chain, jax.tree.map(lambda a: a[0], jobs))
+            empty = jax.tree.map(
+                lambda leaf: jnp.zeros((_SLOTS, *leaf.shape), leaf.dtype), shape
+            )
+
+            def one(slot: Any, results: Tree) -> Tree:
+                result = self._chain(jax.tree.map(lambda a: a[slot], jobs))
+                return jax.tree.map(lambda r, x: r.at[slot].set(x), results, result)
+
+            return jax.lax.fori_loop(0, count[0], one, empty)
+
+        mesh = Mesh(np.array(devices.local_devices()), ("job",))
+        spread = PartitionSpec("job")
+        walked = jax.jit(
+            jax.shard_map(
+                walk, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
+            )
+        )
+        place = NamedSharding(mesh, spread)
+        return lambda count, jobs: walked(*jax.device_put((count, jobs), place))

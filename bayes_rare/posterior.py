@@ -1,0 +1,420 @@
+"""The posterior of a fit: its draws, their origin, and whether to trust them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare import catalog
+from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import Population
+
+if TYPE_CHECKING:
+    import pymc
+    import xarray
+
+__all__ = ["Posterior", "Verdict", "judge", "load_posterior"]
+
+type Array = Float[np.ndarray, "..."]
+type Draws = Mapping[str, Array]
+
+RHAT_LIMIT = 1.01
+"""Largest R-hat of a hyperparameter or of a behaviour's tail (Vehtari et al. 2021)."""
+
+MEMBER_RHAT_LIMIT = 1.05
+"""Largest R-hat of one family or one query among many."""
+
+ESS_LIMIT = 400.0
+"""Smallest bulk and tail effective sample size (Vehtari et al. 2021)."""
+
+DIVERGENCE_LIMIT = 1e-3
+"""Largest share of divergent transitions."""
+
+BFMI_LIMIT = 0.3
+"""Smallest Bayesian fraction of missing information (Betancourt 2016)."""
+
+_MEMBERS = {"family", "query"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the draws represent the posterior, by the numbers.
+
+    Parameters
+    ----------
+    max_rhat, max_member_rhat
+        Largest rank-normalised split R-hat: of hyperparameters and tails, and of single
+        families and queries.
+    min_ess
+        Smallest bulk or tail effective sample size of hyperparameters and tails.
+    divergences, transitions
+        Divergent transitions, and transitions in all.
+    min_bfmi
+        Smallest Bayesian fraction of missing information of a chain.
+    reasons
+        What is wrong, in words; empty if nothing is.
+    """
+
+    max_rhat: float
+    max_member_rhat: float
+    min_ess: float
+    divergences: int
+    transitions: int
+    min_bfmi: float
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.reasons
+
+    @property
+    def divergence_share(self) -> float:
+        """Divergent transitions as a share of all."""
+        return self.divergences / self.transitions
+
+
+def judge(
+    draws: Draws, statistics: Draws, dims: Mapping[str, tuple[str, ...]]
+) -> Verdict:
+    """Judge draws by R-hat, effective sample size, divergences and energy.
+
+    A hyperparameter or a tail needs R-hat at most 1.01 and 400 effective draws in bulk
+    and tail; one family or query among many, R-hat at most 1.05 (of many good ones
+    some exceed 1.01 by chance). Standardised offsets are means to an end and are left
+    out: what they serve is judged.
+
+    Parameters
+    ----------
+    draws, statistics
+        Arrays with leading axes (chain, draw).
+    dims
+        Dims of each quantity after those two.
+
+    References
+    ----------
+    .. [1] A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner (2021).
+       Rank-normalization, folding, and localization: an improved R-hat. Bayesian
+       Analysis 16, 667-718.
+    .. [2] M. Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in
+       Hamiltonian Monte Carlo. arXiv 1604.00695.
+    """
+    from arviz_stats.base import array_stats
+
+    strict, members = [], []
+    for name, values in draws.items():
+        if name.endswith("_offset"):
+            continue
+        columns = values.reshape(*values.shape[:2], -1)
+        moving = (columns != columns[:1, :1]).any(axis=(0, 1))
+        group = members if _MEMBERS & set(dims.get(name, ())) else strict
+        group.append(columns[..., moving])
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    judged, loose = (
+        np.concatenate(group, axis=-1) if group else np.empty((1, 1, 0))
+        for group in (strict, members)
+    )
+    finite = all(np.isfinite(values).all() for values in draws.values())
+    rhat = array_stats.rhat(judged, **axes).max(initial=1.0) if judged.size else 1.0
+    member_rhat = array_stats.rhat(loose, **axes).max(initial=1.0) if loose.size else 1
+    ess = min(
+        (
+            array_stats.ess(judged, method=method, prob=prob, **axes).min()
+            for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
+            if judged.size
+        ),
+        default=0.0,
+    )
+    diverging = statistics["diverging"]
+    bfmi = float(np.min(array_stats.bfmi(statistics["energy"], **axes)))
+    divergences, transitions = int(diverging.sum()), int(diverging.size)
+    checks = [
+        (finite, "some draws are not finite"),
+        (rhat <= RHAT_LIMIT, f"R-hat is {rhat:.3f}, above {RHAT_LIMIT}"),
+        (
+            member_rhat <= MEMBER_RHAT_LIMIT,
+            f"R-hat of a family or query is {member_rhat:.3f}, above "
+            f"{MEMBER_RHAT_LIMIT}",
+        ),
+        (
+            ess >= ESS_LIMIT,
+            f"the smallest effective sample size is {ess:.0f}, below {ESS_LIMIT:.0f}",
+        ),
+        (
+            divergences <= DIVERGENCE_LIMIT * transitions,
+            f"{divergences} of {transitions} transitions diverged, more than "
+            f"{DIVERGENCE_LIMIT:.1%}",
+        ),
+        (bfmi > BFMI_LIMIT, f"E-BFMI is {bfmi:.2f}, not above {BFMI_LIMIT}"),
+    ]
+    return Verdict(
+        max_rhat=float(rhat),
+        max_member_rhat=float(member_rhat),
+        min_ess=float(ess),
+        divergences=divergences,
+        transitions=transitions,
+        min_bfmi=bfmi,
+        # Each check is written so that a NaN fails it.
+        reasons=tuple(reason for passed, reason in checks if not passed),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws from the posterior of one model of one evaluation.
+
+    Parameters
+    ----------
+    model
+        The model file.
+    evaluation
+        What it was fitted to.
+    draws
+        Free and derived quantities, with leading axes (chain, draw).
+    statistics
+        Sampler statistics under ArviZ's names, by (chain, draw).
+    data
+        The arrays that entered the density, by name: PyMC's constant data.
+    dims
+        Dims of each quantity and array, after (chain, draw).
+    verdict
+        Whether the draws represent the posterior.
+    provenance
+        Model, data, priors, seed, versions and times.
+    pointwise
+        Log likelihood of each observed cell, where it was asked for.
+    """
+
+    model: catalog.Model
+    evaluation: Evaluation
+    draws: Draws
+    statistics: Draws
+    data: Draws
+    dims: Mapping[str, tuple[str, ...]]
+    verdict: Verdict
+    provenance: Mapping[str, Any]
+    pointwise: Draws = field(default_factory=dict)
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that were fitted."""
+        return self.evaluation.behaviours
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Priors and thresholds that the model was built with."""
+        return {
+            name: _number(value) for name, value in self.provenance["priors"].items()
+        }
+
+    @cached_property
+    def tree(self) -> "xarray.DataTree":
+        """The posterior as an ArviZ `DataTree`.
+
+        Groups ``posterior``, ``sample_stats``, ``constant_data``, ``log_likelihood``
+        where it was asked for, and ``evaluation``; provenance and verdict are
+        attributes of the root, as JSON.
+        """
+        import xarray as xr
+
+        groups = {
+            "posterior": self._labelled(self.draws, ("chain", "draw")),
+            "sample_stats": self._labelled(self.statistics, ("chain", "draw")),
+            "constant_data": self._labelled(self.data, ()),
+            "evaluation": self.evaluation.to_dataset(),
+        }
+        if self.pointwise:
+            groups["log_likelihood"] = self._labelled(self.pointwise, ("chain", "draw"))
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {
+            "provenance": json.dumps(self.provenance),
+            "verdict": json.dumps(asdict(self.verdict)),
+        }
+        return tree
+
+    def _labelled(self, arrays: Draws, leading: tuple[str, ...]) -> "xarray.Dataset":
+        import xarray as xr
+
+        variables, lengths = {}, {}
+        for name, values in arrays.items():
+            dims = (*leading, *self.dims.get(name, ()))
+            variables[name] = (dims, values)
+            lengths |= dict(zip(dims, values.shape, strict=True))
+        labels = {dim: np.arange(length) for dim, length in lengths.items()}
+        if "behaviour" in labels:
+            labels["behaviour"] = np.array(self.behaviours, dtype=object)
+        return xr.Dataset(variables, labels)
+
+    def population(self, behaviour: str | None = None) -> Population:
+        """Distribution of a new query's score, draw by draw.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Raises
+        ------
+        InvalidInput
+            If the posterior has no such behaviour, or several and none is named.
+        """
+        index = self._index(behaviour)
+        return self.model.population(
+            {
+                name: self._of_behaviour(name, values, index, flat=True)
+                for name, values in self.draws.items()
+            },
+            {
+                name: self._of_behaviour(name, values, index, flat=False)
+                for name, values in self.data.items()
+            },
+        )
+
+    def _index(self, behaviour: str | None) -> int:
+        if behaviour is None and len(self.behaviours) == 1:
+            return 0
+        if behaviour not in self.behaviours:
+            raise InvalidInput(
+                f"this posterior has no behaviour {behaviour!r}. It has: "
+                f"{', '.join(self.behaviours)}."
+            )
+        return self.behaviours.index(behaviour)
+
+    def _of_behaviour(self, name: str, values: Array, index: int, flat: bool) -> Array:
+        """One behaviour's part of an array; chains and draws as one axis, the last."""
+        if flat:
+            values = values.reshape(-1, *values.shape[2:])
+        dims = self.dims.get(name, ())
+        if "behaviour" in dims:
+            values = values.take(index, axis=dims.index("behaviour") + flat)
+        return np.moveaxis(values, 0, -1) if flat else values
+
+    def pymc_model(self) -> "pymc.Model":
+        """The PyMC model that was sampled, for other samplers and predictive draws."""
+        return self.model.build(self.evaluation, **self.settings)
+
+    def require_convergence(self, advice: str = "") -> "Posterior":
+        """Return the posterior itself, or refuse it if its draws cannot be trusted.
+
+        Raises
+        ------
+        NotConverged
+            With the reasons.
+        """
+        if not self.verdict.converged:
+            raise NotConverged(
+                f"the fit of {self.model.name} did not converge: "
+                f"{'; '.join(self.verdict.reasons)}. Sample longer (--warmup 2000 "
+                "--draws 2000), fit the behaviours one by one (--behaviours), or choose "
+                f"another model. {advice}".strip()
+            )
+        return self
+
+    def save(self, path: str | Path) -> Path:
+        """Write the posterior as NetCDF; the file appears whole or not at all."""
+        path = Path(path)
+        written = path.with_name(f".{path.name}.partial")
+        try:
+            _without_objects(self.tree).to_netcdf(written, engine="h5netcdf")
+            written.replace(path)
+        finally:
+            written.unlink(missing_ok=True)
+        return path
+
+    def __repr__(self) -> str:
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        state = "converged" if self.verdict.converged else "NOT CONVERGED"
+        return (
+            f"Posterior of {self.model.name} for {len(self.behaviours)} behaviour"
+            f"{'s'[: len(self.behaviours) != 1]}: {chains} chains of {draws} draws, "
+            f"{state} (R-hat {self.verdict.max_rhat:.3f}, effective sample size "
+            f"{self.verdict.min_ess:.0f}, {self.verdict.divergences} divergences)."
+        )
+
+
+def load_posterior(path: str | Path) -> Posterior:
+    """Read a posterior that `Posterior.save` wrote.
+
+    Raises
+    ------
+    InvalidData
+        If the file is not there, or holds no posterior of this package.
+    NoSuchModel
+        If the model's file is gone, or is no longer the one that was fitted.
+    """
+    import xarray as xr
+
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidData(f"there is no file {path}. Make one with `bayes-rare fit`.")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except (OSError, ValueError) as error:
+        raise InvalidData(
+            f"{path} is not a NetCDF file that can be read ({error}). Give a file that "
+            "`bayes-rare fit` wrote."
+        ) from error
+    if "provenance" not in tree.attrs or "posterior" not in tree:
+        raise InvalidData(
+            f"{path} holds no posterior of this package: its attribute `provenance` is "
+            "missing. Give a file that `bayes-rare fit` wrote."
+        )
+    provenance = json.loads(tree.attrs["provenance"])
+    verdict = json.loads(tree.attrs["verdict"])
+    dims: dict[str, tuple[str, ...]] = {}
+
+    def arrays(group: str) -> dict[str, Array]:
+        if group not in tree:
+            return {}
+        variables = tree[group].dataset.data_vars
+        for name, variable in variables.items():
+            dims[str(name)] = tuple(
+                str(dim) for dim in variable.dims if dim not in ("chain", "draw")
+            )
+        return {str(name): values.to_numpy() for name, values in variables.items()}
+
+    return Posterior(
+        model=_model_of(provenance, path),
+        evaluation=Evaluation.from_dataset(tree["evaluation"].to_dataset()),
+        draws=arrays("posterior"),
+        statistics=arrays("sample_stats"),
+        data=arrays("constant_data"),
+        dims=dims,
+        verdict=Verdict(**(verdict | {"reasons": tuple(verdict["reasons"])})),
+        provenance=provenance,
+        pointwise=arrays("log_likelihood"),
+    )
+
+
+def _model_of(provenance: Mapping[str, Any], path: Path) -> catalog.Model:
+    """The model file that a posterior names, if it is still what it was."""
+    recorded = provenance["model"]
+    model = catalog.load(recorded["path"] or recorded["name"])
+    if model.digest != recorded["digest"]:
+        raise NoSuchModel(
+            f"{path} was fitted with another version of {model.path.name} (SHA-256 "
+            f"{recorded['digest'][:12]}, now {model.digest[:12]}). Fit again, or put "
+            "that version back."
+        )
+    return model
+
+
+def _number(value: Any) -> Any:
+    """A setting as it was before JSON, which has no infinity."""
+    return float(value) if value in ("inf", "-inf") else value
+
+
+def _without_objects(tree: "xarray.DataTree") -> "xarray.DataTree":
+    """The tree with booleans as bytes, which NetCDF has."""
+    return tree.map_over_datasets(
+        lambda dataset: dataset.map(
+            lambda values: values.astype(np.int8) if values.dtype == bool else values
+        ).assign_attrs(dataset.attrs)
+    )

@@ -1,0 +1,1 @@
+"""Readers of evaluations: tables, the shipped sample, and logs of other tools."""

@@ -1,0 +1,212 @@
+"""Evaluations in tables: files of the usual formats, and frames of any engine."""
+
+import glob
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation import RESOLUTION, Evaluation
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["ENDINGS", "MEMORY_LIMIT", "read_table"]
+
+# Told rather than guessed: a guess could take rows for comments or skip them.
+TEXT = (
+    "read_csv($files, header = true, all_varchar = true, delim = '{}', quote = '\"', "
+    "escape = '\"', comment = '', skip = 0, {{more}})"
+)
+JSON = "read_json($files, format = '{}', sample_size = -1, {{more}})"
+ENDINGS = {
+    ".csv": TEXT.format(","),
+    ".tsv": TEXT.format("\t"),
+    ".parquet": "read_parquet($files, {more})",
+    ".jsonl": JSON.format("newline_delimited"),
+    ".ndjson": JSON.format("newline_delimited"),
+    ".json": JSON.format("auto"),
+}
+"""File name endings, and how DuckDB reads them; text and JSON also with ``.gz``."""
+
+MEMORY_LIMIT = "800MB"
+"""What DuckDB may hold of a file before it spills to a temporary folder."""
+
+
+def read_table(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    behaviours: Sequence[str] | None = None,
+    resolution: tuple[float, float] = RESOLUTION,
+) -> Evaluation:
+    """The evaluation in a table: files, or a frame of any engine.
+
+    A row is a query under a behaviour. It has ``log_risk``, the natural logarithm of
+    the risk where that is known exactly, or ``successes`` and ``trials``; and, where
+    the table tells them, ``query_id``, ``behaviour``, ``family`` and ``query_text``.
+    Without ``behaviour`` all rows are of one, named "behaviour". Other columns are not
+    read.
+
+    Files are read by DuckDB in bounded memory, whatever their size.
+
+    Parameters
+    ----------
+    source
+        Path, glob pattern, or sequence of paths, of files that end in .csv, .tsv,
+        .parquet, .jsonl, .ndjson or .json (text also with .gz); or a frame that
+        narwhals takes (pandas, Polars, PyArrow, DuckDB, ...).
+    columns
+        From the names above to names in the table, where they differ.
+    behaviours
+        The behaviours to read; all where not given.
+    resolution
+        Smallest risk told from 0, and smallest 1 - risk told from 0.
+
+    Raises
+    ------
+    InvalidData
+        If a file cannot be read, or the table says something impossible: its message
+        has the row, the column, the value and the way out.
+    InvalidInput
+        If ``columns`` or ``behaviours`` name what is not there.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"successes": [0, 0, 3], "trials": [10, 10, 10]})
+    >>> read_table(table).counts[["successes", "trials", "count"]].values.tolist()
+    [[0, 10, 2], [3, 10, 1]]
+    """
+    from bayes_rare.readers.summaries import summarise
+
+    def summary(frame: Any) -> Evaluation:
+        return summarise(
+            frame, columns=columns, behaviours=behaviours, resolution=resolution
+        )
+
+    if not isinstance(source, str | Path | list | tuple):
+        return summary(source)
+    files = _files(cast("str | Path | Sequence[str | Path]", source))
+    with _connection() as connection:
+        relation = _guarded(lambda: _relation(connection, files, columns or {}), files)
+        return _guarded(lambda: summary(relation), files)
+
+
+def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
+    patterns = [source] if isinstance(source, str | Path) else list(source)
+    if not patterns:
+        raise InvalidInput("no file is named. Give at least one path.")
+    files: list[str] = []
+    for pattern in map(str, patterns):
+        # A file of that very name comes first: brackets are common in file names.
+        found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern))  # noqa: PTH207
+        if not found:
+            raise InvalidData(
+                f"there is no file {pattern}. Give a path that exists, seen from "
+                f"{Path.cwd()}."
+            )
+        files += found
+    return files
+
+
+def _ending(files: Sequence[str]) -> str:
+    """The format that all the files have in common."""
+    endings = {_plain(Path(file).name.lower()) for file in files}
+    if len(endings) != 1 or not endings <= set(ENDINGS):
+        raise InvalidData(
+            f"cannot tell one format from {', '.join(files[:3])}. Give files that all "
+            f"end in one of {', '.join(ENDINGS)}, or in such an ending of text and .gz."
+        )
+    return endings.pop()
+
+
+def _plain(name: str) -> str:
+    """The ending that tells the format, before that which compresses."""
+    unpacked = name.removesuffix(".gz")
+    ending = Path(unpacked).suffix
+    return "" if ending == ".parquet" and unpacked != name else ending
+
+
+@contextmanager
+def _connection() -> "Generator[duckdb.DuckDBPyConnection]":
+    """A private DuckDB that spills to a folder of its own."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="bayes-rare-") as folder:
+        connection = duckdb.connect(
+            config={
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": folder,
+                "preserve_insertion_order": "false",
+            }
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def _relation(
+    connection: "duckdb.DuckDBPyConnection",
+    files: list[str],
+    columns: Mapping[str, str],
+) -> "duckdb.DuckDBPyRelation":
+    """The files as one relation, with numbers as float64 and rows counted from 1.
+
+    Text that is no number becomes NaN, which is refused with the text itself, rather
+    than an error of the engine or, worse, a null.
+    """
+    from bayes_rare.readers.summaries import (
+        FILE,
+        NUMBERS,
+        ROW,
+        WRITTEN,
+        named_columns,
+    )
+
+    more = f"union_by_name = true, filename = '{FILE}'"
+    scan = ENDINGS[_ending(files)].format(more=more)
+    described = connection.sql(f"from {scan}", params={"files": files})
+    types = dict(zip(described.columns, map(str, described.types), strict=True))
+    names = named_columns(described.columns, columns)
+    texts = [
+        names[name]
+        for name in NUMBERS
+        if name in names and types[names[name]] in {"VARCHAR", "JSON"}
+    ]
+    replaced = ", ".join(f"{_as_number(name)} as {_quoted(name)}" for name in texts)
+    written = "".join(f", {_quoted(n)} as {_quoted(n + WRITTEN)}" for n in texts)
+    return connection.sql(
+        f"select * {f'replace ({replaced})' if texts else ''}{written}, "
+        f"row_number() over () as {_quoted(ROW)} from {scan}",
+        params={"files": files},
+    )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _as_number(name: str) -> str:
+    text = f"trim({_quoted(name)}::varchar)"
+    return (
+        f"case when {_quoted(name)} is null then null "
+        f"else coalesce(try_cast({text} as double), 'nan'::double) end"
+    )
+
+
+def _guarded[T](work: Callable[[], T], files: Sequence[str]) -> T:
+    """The answer of DuckDB, or its complaint as a refusal."""
+    import duckdb
+
+    try:
+        return work()
+    except duckdb.Error as error:
+        named = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
+        raise InvalidData(
+            f"cannot read {named}: {str(error).strip()} Check that the content is what "
+            "the name's ending says."
+        ) from error

@@ -1,0 +1,133 @@
+"""Pages made from files outside this folder, before each build.
+
+``models/*.py`` become a page each: the story, what the model accepts, its options and
+priors, and its source, read as text and never run. ``examples/*.py`` become the
+tutorials.
+"""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from numpydoc.docscrape import NumpyDocString
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+PAGE = """\
+{name}
+{line}
+
+{story}
+
+{demands}
+
+{options}
+Source
+^^^^^^
+
+.. literalinclude:: ../../models/{name}.py
+   :language: python
+"""
+
+OPTIONS = """\
+Options and priors
+^^^^^^^^^^^^^^^^^^
+
+{rows}
+"""
+
+DEMANDS = {
+    "ACCEPTS": "Accepts outcomes of the kind",
+    "NEEDS_FAMILIES": "Needs families",
+    "MIN_EXCEEDANCES": "Needs at least this many scores above the threshold",
+    "REFERENCE_ONLY": "A reference for tests, too slow for daily use",
+}
+
+
+def constants(module: ast.Module) -> dict[str, Any]:
+    """Return the demands that a model file states, by name."""
+    return {
+        target.id: ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in DEMANDS
+    }
+
+
+def in_words(value: object) -> str:
+    """Return a demand as a reader would say it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, set | frozenset | tuple | list):
+        return ", ".join(f"``{kind}``" for kind in sorted(value))
+    return f"{value}"
+
+
+def options(module: ast.Module) -> list[str]:
+    """Return the keyword arguments of ``build``, each with default and meaning."""
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "build":
+            documented = NumpyDocString(ast.get_docstring(node) or "")["Parameters"]
+            meaning = {
+                name.strip(): ": " + " ".join(entry.desc)
+                for entry in documented
+                for name in entry.name.split(",")
+            }
+            return [
+                f"- ``{word.arg} = {ast.unparse(default)}``{meaning.get(word.arg, '')}"
+                for word, default in zip(
+                    node.args.kwonlyargs, node.args.kw_defaults, strict=True
+                )
+                if default is not None
+            ]
+    return []
+
+
+def page(path: Path) -> str:
+    """Return the page of one model file, in reStructuredText."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    stated = constants(module)
+    demands = [
+        f"- {words}: {in_words(stated[name])}"
+        for name, words in DEMANDS.items()
+        if name in stated
+    ]
+    rows = "\n".join(options(module))
+    return PAGE.format(
+        name=path.stem,
+        line="=" * len(path.stem),
+        story=ast.get_docstring(module) or "",
+        demands="\n".join(demands),
+        options=OPTIONS.format(rows=rows) if rows else "",
+    )
+
+
+def keep(folder: Path, pages: dict[str, str]) -> None:
+    """Make ``folder`` hold exactly ``pages``, leaving alone what has not changed."""
+    folder.mkdir(exist_ok=True)
+    for stale in {path.name for path in folder.iterdir()} - pages.keys():
+        (folder / stale).unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def write(_app: Sphinx) -> None:
+    """Write the pages of the models and of the tutorials."""
+    models = sorted((ROOT / "models").glob("[!_]*.py"))
+    keep(DOCS / "models", {f"{path.stem}.rst": page(path) for path in models})
+    examples = sorted((ROOT / "examples").glob("[!_]*.py"))
+    keep(
+        DOCS / "tutorials",
+        {path.name: path.read_text(encoding="utf-8") for path in examples},
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Ask Sphinx to write the pages first."""
+    app.connect("builder-inited", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,61 @@
+"""Seeds, data and caches that all tests share.
+
+Nothing here may import ``bayes_rare`` at the top: pytest reads this file before the
+hook is in place that checks the package's array types at run time.
+"""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SEED = int(os.environ.get("BAYES_RARE_SEED", "0"))
+
+os.environ["MPLBACKEND"] = "agg"
+# Programs that are slow to compile outlive a run, and stay inside the checkout.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+# Hypothesis repeats the same examples, until somebody asks for others by the seed.
+hypothesis.settings.register_profile(
+    "repeatable", deadline=None, derandomize="BAYES_RARE_SEED" not in os.environ
+)
+hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Move the examples of hypothesis together with the simulations."""
+    if "BAYES_RARE_SEED" in os.environ:
+        config.option.hypothesis_seed = str(SEED)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Seed of every simulation; ``BAYES_RARE_SEED`` moves them all at once."""
+    return SEED
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Data sets that are not shipped, in a folder beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        reason = "needs the data sets of ../shared/data, which are not shipped"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
