@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
+import pymc
+import pytensor.tensor
 from jaxtyping import Float
 
 from bayes_rare.errors import InvalidInput, NotApplicable
@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 type Array = Float[np.ndarray, "..."]
+
+# Symbolic values have no useful types; neither library gives them any.
+pm: Any = pymc
+pt: Any = pytensor.tensor
 
 BODY_CELLS = 512
 """Scores at or below the threshold are kept in at most this many cells."""
@@ -424,7 +428,7 @@ def _draw_excesses(
     multiplicity: Array,  # noqa: ARG001 a drawn excess stands for one query
     censored: Array,  # noqa: ARG001 and is known exactly
     rng: np.random.Generator,
-    size: Any = None,
+    size: tuple[int, ...] | None = None,
 ) -> Array:
     return gpd_quantile(rng.standard_exponential(size), scale, shape)
 
@@ -469,7 +473,7 @@ def simulate_exceedances(
         Tail of each behaviour, of shape (behaviour).
     """
     rate = rng.random(len(design))
-    scores = {}
+    scores: dict[str, Array] = {}
     for index, (behaviour, queries) in enumerate(design.items()):
         above = rng.random(queries) < rate[index]
         depth = rng.standard_exponential(queries)

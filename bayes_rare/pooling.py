@@ -12,12 +12,16 @@ import math
 from typing import Any
 
 import numpy as np
-import pymc as pm
-import pytensor.tensor as pt
+import pymc
+import pytensor.tensor
 
 from bayes_rare.errors import InvalidInput
 
 __all__ = ["bounded_normal", "draw_pooled", "partially_pooled"]
+
+# Symbolic values have no useful types; neither library gives them any.
+pm: Any = pymc
+pt: Any = pytensor.tensor
 
 
 def _centre(name: str, mean: float, sd: float, **shape: Any) -> Any:
@@ -94,8 +98,8 @@ def bounded_normal(
         Symbolic lower bound, of shape (behaviour).
     """
     if pool and behaviours > 1:
-        centre: Any = _centre(f"{name}_mean", mean, sd)
-        width: Any = pm.HalfNormal(f"{name}_spread", spread)
+        centre = _centre(f"{name}_mean", mean, sd)
+        width = pm.HalfNormal(f"{name}_spread", spread)
     elif math.isinf(sd):
         centre, width = 0.0, 1.0
     else:

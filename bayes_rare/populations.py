@@ -75,16 +75,16 @@ def gpd_log_survival(excess: Numbers, scale: Numbers, shape: Numbers) -> Array:
     >>> gpd_log_survival(2.0, 1.0, np.array([-1e-12, 0.0, 1e-12])).round(9)
     array([-2., -2., -2.])
     """
-    depth = np.asarray(excess, dtype=np.float64) / scale
-    bend = np.maximum(np.multiply(shape, depth), -1.0)
+    depth = _array(excess) / _array(scale)
+    bend = np.maximum(_array(shape) * depth, -1.0)
     with np.errstate(divide="ignore"):
-        return -depth * _ratio_at_zero_one(np.log1p, bend)
+        return np.asarray(-depth * _ratio_at_zero_one(np.log1p, bend))
 
 
 def gpd_quantile(depth: Numbers, scale: Numbers, shape: Numbers) -> Array:
     """Excess whose log survival is ``-depth``.
 
-    ``scale * expm1(shape * depth) / shape``, and its limit ``scale * depth`` at shape 0.
+    ``scale * expm1(shape * depth) / shape``; its limit ``scale * depth`` at shape 0.
 
     Parameters
     ----------
@@ -101,14 +101,19 @@ def gpd_quantile(depth: Numbers, scale: Numbers, shape: Numbers) -> Array:
     >>> gpd_log_survival(excess, 0.5, np.array([-0.2, 0.0, 0.2])).round(9)
     array([-30., -30., -30.])
     """
-    depth = np.asarray(depth, dtype=np.float64)
+    depth = _array(depth)
     with np.errstate(over="ignore"):
-        stretch = _ratio_at_zero_one(np.expm1, np.multiply(shape, depth))
-        return scale * depth * stretch
+        stretch = _ratio_at_zero_one(np.expm1, _array(shape) * depth)
+        return np.asarray(_array(scale) * depth * stretch)
 
 
-def _ratio_at_zero_one(function: np.ufunc, argument: Array) -> Array:
+def _array(numbers: Numbers) -> Array:
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _ratio_at_zero_one(function: np.ufunc, argument: Numbers) -> Array:
     """``function(argument) / argument``, which is 1 at 0 for log1p and expm1."""
+    argument = _array(argument)
     ratio = np.ones_like(argument)
     np.divide(function(argument), argument, out=ratio, where=argument != 0)
     return ratio
@@ -133,11 +138,10 @@ def log_worst_level(log_uniform: Numbers, queries: float) -> Array:
     Ten times the queries, a tenth of the level:
 
     >>> levels = np.exp([log_worst_level(np.log(0.5), n) for n in (1e6, 1e7)])
-    >>> float(round(levels[0] / levels[1], 6))
+    >>> float(round(levels[0] / levels[1], 4))
     10.0
     """
-    log_uniform = np.asarray(log_uniform, dtype=np.float64)
-    return np.asarray(np.log(-np.expm1(log_uniform / queries)))
+    return np.asarray(np.log(-np.expm1(_array(log_uniform) / queries)))
 
 
 class Population(ABC):
@@ -224,18 +228,18 @@ class Normal(Population):
 
     @override
     def log_survival(self, score: Numbers) -> Array:
-        return np.asarray(log_ndtr((self.location - score) / self.scale))
+        return np.asarray(log_ndtr((self.location - _array(score)) / self.scale))
 
     @override
     def quantile(self, log_survival: Numbers) -> Array:
-        return self.location - self.scale * np.asarray(ndtri_exp(log_survival))
+        return self.location - self.scale * np.asarray(ndtri_exp(_array(log_survival)))
 
     @override
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
     ) -> Draws:
         with np.errstate(invalid="ignore"):
-            highest = np.clip(-np.asarray(ndtri_exp(log_level)), -_REACH, _REACH)
+            highest = np.clip(-ndtri_exp(_array(log_level)), -_REACH, _REACH)
         fraction, weight = _panels()
         width = np.broadcast_to(highest + _REACH, (self.draws,))
         deviate = fraction[:, None] * width - _REACH
@@ -268,6 +272,8 @@ class BodyAndTail(Population):
         Scores at or below the threshold, from the largest down.
     body_count
         How often each was seen; positive.
+    resample
+        Whether the body's weights are uncertain; if not, they are the counts.
 
     Notes
     -----
@@ -285,24 +291,32 @@ class BodyAndTail(Population):
     shape: Draws
     body_score: Float[np.ndarray, " cell"]
     body_count: Float[np.ndarray, " cell"]
+    resample: bool = True
 
     @property
     @override
     def draws(self) -> int:
         return self.rate.size
 
-    @cached_property
-    def _body_level(self) -> Float[np.ndarray, "edge draw"]:
-        """Level at the upper edge of each body score, and 1 at the end."""
+    def _body_weight(self) -> Float[np.ndarray, "cell draw"]:
+        """Weight of each body score, up to a factor."""
+        shape = (self.body_count.size, self.draws)
+        if not self.resample:
+            return np.broadcast_to(self.body_count[:, None], shape)
         seen = np.concatenate([self.body_score, self.body_count])
         rng = np.random.default_rng(zlib.crc32(seen.tobytes()))
-        shape = (self.body_count.size, self.draws)
         weight = rng.standard_exponential(shape)  # a gamma variable of shape 1
         many = self.body_count != 1
         weight[many] = rng.standard_gamma(
             self.body_count[many, None], (int(many.sum()), self.draws)
         )
-        level = np.zeros((shape[0] + 1, shape[1]))
+        return weight
+
+    @cached_property
+    def _body_level(self) -> Float[np.ndarray, "edge draw"]:
+        """Level at the upper edge of each body score, and 1 at the end."""
+        weight = self._body_weight()
+        level = np.zeros((weight.shape[0] + 1, weight.shape[1]))
         np.cumsum(weight, axis=0, out=level[1:])
         level *= (1 - self.rate) / level[-1]
         level += self.rate
@@ -311,7 +325,7 @@ class BodyAndTail(Population):
 
     @override
     def log_survival(self, score: Numbers) -> Array:
-        score = np.asarray(score, dtype=np.float64)
+        score = _array(score)
         excess = np.maximum(score - self.threshold, 0.0)
         tail = np.log(self.rate) + gpd_log_survival(excess, self.scale, self.shape)
         in_body = score < self.threshold
@@ -324,9 +338,7 @@ class BodyAndTail(Population):
     @override
     def quantile(self, log_survival: Numbers) -> Array:
         log_rate = np.log(self.rate)
-        log_survival, log_rate = np.broadcast_arrays(
-            np.asarray(log_survival, dtype=np.float64), log_rate
-        )
+        log_survival, log_rate = np.broadcast_arrays(_array(log_survival), log_rate)
         depth = np.maximum(log_rate - log_survival, 0.0)
         score = self.threshold + gpd_quantile(depth, self.scale, self.shape)
         in_body = log_survival >= log_rate
@@ -344,13 +356,13 @@ class BodyAndTail(Population):
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
     ) -> Draws:
         log_rate = np.log(self.rate)
-        deepest = np.clip(log_rate - log_level, 0.0, _DEPTH)
+        deepest = np.clip(log_rate - _array(log_level), 0.0, _DEPTH)
         fraction, weight = _panels()
         depth = fraction[:, None] * deepest
         excess = gpd_quantile(depth, self.scale, self.shape)
         values = function(self.threshold + excess)
         tail = deepest * np.einsum("n,nd,nd->d", weight, np.exp(-depth), values)
-        level = np.maximum(self._body_level, np.exp(log_level))
+        level = np.maximum(self._body_level, np.exp(_array(log_level)))
         body = np.broadcast_to(
             function(self.body_score[:, None]), (self.body_score.size, self.draws)
         )

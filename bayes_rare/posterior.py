@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,9 +106,10 @@ def judge(
     .. [2] M. Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in
        Hamiltonian Monte Carlo. arXiv 1604.00695.
     """
-    from arviz_stats.base import array_stats
-
-    strict, members = [], []
+    # Imported late, as it takes long; by name, as its types are not those it has.
+    array_stats = import_module("arviz_stats.base").array_stats
+    strict: list[Array] = []
+    members: list[Array] = []
     for name, values in draws.items():
         if name.endswith("_offset"):
             continue
@@ -121,11 +123,15 @@ def judge(
         for group in (strict, members)
     )
     finite = all(np.isfinite(values).all() for values in draws.values())
-    rhat = array_stats.rhat(judged, **axes).max(initial=1.0) if judged.size else 1.0
-    member_rhat = array_stats.rhat(loose, **axes).max(initial=1.0) if loose.size else 1
+    rhat, member_rhat = (
+        float(array_stats.rhat(columns, **axes).max(initial=1.0))
+        if columns.size
+        else 1.0
+        for columns in (judged, loose)
+    )
     ess = min(
         (
-            array_stats.ess(judged, method=method, prob=prob, **axes).min()
+            float(array_stats.ess(judged, method=method, prob=prob, **axes).min())
             for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
             if judged.size
         ),
@@ -154,9 +160,9 @@ def judge(
         (bfmi > BFMI_LIMIT, f"E-BFMI is {bfmi:.2f}, not above {BFMI_LIMIT}"),
     ]
     return Verdict(
-        max_rhat=float(rhat),
-        max_member_rhat=float(member_rhat),
-        min_ess=float(ess),
+        max_rhat=rhat,
+        max_member_rhat=member_rhat,
+        min_ess=ess,
         divergences=divergences,
         transitions=transitions,
         min_bfmi=bfmi,
@@ -199,7 +205,7 @@ class Posterior:
     dims: Mapping[str, tuple[str, ...]]
     verdict: Verdict
     provenance: Mapping[str, Any]
-    pointwise: Draws = field(default_factory=dict)
+    pointwise: Draws = field(default_factory=dict[str, Array])
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -241,12 +247,15 @@ class Posterior:
     def _labelled(self, arrays: Draws, leading: tuple[str, ...]) -> "xarray.Dataset":
         import xarray as xr
 
-        variables, lengths = {}, {}
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        lengths: dict[str, int] = {}
         for name, values in arrays.items():
             dims = (*leading, *self.dims.get(name, ()))
             variables[name] = (dims, values)
             lengths |= dict(zip(dims, values.shape, strict=True))
-        labels = {dim: np.arange(length) for dim, length in lengths.items()}
+        labels: dict[str, Any] = {
+            dim: np.arange(length) for dim, length in lengths.items()
+        }
         if "behaviour" in labels:
             labels["behaviour"] = np.array(self.behaviours, dtype=object)
         return xr.Dataset(variables, labels)
@@ -311,8 +320,8 @@ class Posterior:
             raise NotConverged(
                 f"the fit of {self.model.name} did not converge: "
                 f"{'; '.join(self.verdict.reasons)}. Sample longer (--warmup 2000 "
-                "--draws 2000), fit the behaviours one by one (--behaviours), or choose "
-                f"another model. {advice}".strip()
+                "--draws 2000), fit the behaviours one by one (--behaviours), or "
+                f"choose another model. {advice}".strip()
             )
         return self
 
@@ -413,8 +422,11 @@ def _number(value: Any) -> Any:
 
 def _without_objects(tree: "xarray.DataTree") -> "xarray.DataTree":
     """The tree with booleans as bytes, which NetCDF has."""
-    return tree.map_over_datasets(
-        lambda dataset: dataset.map(
-            lambda values: values.astype(np.int8) if values.dtype == bool else values
-        ).assign_attrs(dataset.attrs)
-    )
+
+    def as_bytes(values: "xarray.DataArray") -> "xarray.DataArray":
+        return values.astype(np.int8) if values.dtype == bool else values
+
+    def of_group(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        return dataset.map(as_bytes).assign_attrs(dataset.attrs)
+
+    return tree.map_over_datasets(of_group)

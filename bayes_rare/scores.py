@@ -65,7 +65,7 @@ def score_from_log_risk(log_risk: Numbers) -> Array:
             "score_from_risk."
         )
     with np.errstate(divide="ignore"):
-        return np.asarray(-np.log(-log_risk))
+        return np.asarray(0.0 - np.log(-log_risk))  # 0 is not to be printed as -0
 
 
 def score_from_risk(risk: Numbers) -> Array:
@@ -91,7 +91,7 @@ def score_from_risk(risk: Numbers) -> Array:
     Examples
     --------
     >>> score_from_risk([0.0, np.exp(-1.0), 1.0])
-    array([-inf,  -0.,  inf])
+    array([-inf,   0.,  inf])
     """
     risk = np.asarray(risk, dtype=np.float64)
     outside = ~((risk >= 0) & (risk <= 1))
@@ -106,7 +106,7 @@ def score_from_risk(risk: Numbers) -> Array:
         log_risk = np.where(
             risk < 0.5, np.log(risk), np.log1p(-(1 - np.maximum(risk, 0.5)))
         )
-        return np.asarray(-np.log(-log_risk))
+        return np.asarray(0.0 - np.log(-log_risk))
 
 
 def log_risk_from_score(score: Numbers) -> Array:

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pytensor.graph
 from jaxtyping import Float
-from pytensor.graph.replace import graph_replace
-from pytensor.graph.traversal import ancestors
 
 from bayes_rare.inference import devices
 
 __all__ = ["Density", "density_of"]
 
 type Array = Float[np.ndarray, "..."]
+
+# Symbolic values have no useful types.
+pg: Any = pytensor.graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,51 +67,56 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
         Names of the observed variables whose log likelihood is wanted cell by cell; by
         default all.
     """
-    shown = [*model.free_RVs, *model.deterministics]
-    cells = [rv for rv in model.observed_RVs if observed is None or rv.name in observed]
-    log_density = [model.logp()]
-    constrained = list(model.replace_rvs_by_values(shown))
-    pointwise = list(model.logp(cells, sum=False)) if cells else []
-    names = tuple(
-        name
-        for name in (variable.name for variable in model.data_vars)
+    graph: Any = model
+    shown: list[Any] = [*graph.free_RVs, *graph.deterministics]
+    cells: list[Any] = [
+        rv for rv in graph.observed_RVs if observed is None or rv.name in observed
+    ]
+    log_density: list[Any] = [graph.logp()]
+    constrained: list[Any] = list(graph.replace_rvs_by_values(shown))
+    pointwise: list[Any] = list(graph.logp(cells, sum=False)) if cells else []
+    names: tuple[str, ...] = tuple(
+        variable.name
+        for variable in graph.data_vars
         if any(
-            model[name] in ancestors([output])
+            variable in pg.traversal.ancestors([output])
             for output in [*log_density, *constrained, *pointwise]
         )
     )
-    start = model.initial_point()
+    start = graph.initial_point()
     return Density(
-        values=tuple(value.name for value in model.value_vars),
+        values=tuple(value.name for value in graph.value_vars),
         data=names,
         dims={
             variable.name: tuple(
-                str(dim) for dim in model.named_vars_to_dims.get(variable.name, ())
+                str(dim) for dim in graph.named_vars_to_dims.get(variable.name, ())
             )
-            for variable in [*shown, *cells, *model.data_vars]
+            for variable in [*shown, *cells, *graph.data_vars]
         },
         initial={
             value.name: np.asarray(start[value.name], dtype=np.float64)
-            for value in model.value_vars
+            for value in graph.value_vars
         },
-        log_density=_single(_jaxified(model, log_density, names)),
+        log_density=_single(_jaxified(graph, log_density, names)),
         constrain=_named(
-            _jaxified(model, constrained, names), [variable.name for variable in shown]
+            _jaxified(graph, constrained, names), [variable.name for variable in shown]
         ),
         pointwise=_named(
-            _jaxified(model, pointwise, names), [variable.name for variable in cells]
+            _jaxified(graph, pointwise, names), [variable.name for variable in cells]
         ),
     )
 
 
 def _jaxified(
-    model: pm.Model, outputs: Sequence[Any], names: Sequence[str]
+    graph: Any, outputs: Sequence[Any], names: Sequence[str]
 ) -> Callable[..., Any]:
     """The outputs as one JAX function of the values and the named data."""
-    free = {model[name]: model[name].type(name=name) for name in names}
+    free = {graph[name]: graph[name].type(name=name) for name in names}
     return devices.jaxified_graph()(
-        inputs=[*model.value_vars, *free.values()],
-        outputs=graph_replace(list(outputs), free, strict=False) if outputs else [],
+        inputs=[*graph.value_vars, *free.values()],
+        outputs=pg.replace.graph_replace(list(outputs), free, strict=False)
+        if outputs
+        else [],
     )
 
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,18 @@ def jaxified_graph() -> Callable[..., Any]:
     """
     flags = os.environ.get("XLA_FLAGS")
     try:
-        from pymc.sampling.jax import get_jaxified_graph
+        conversion = import_module("pymc.sampling.jax")
     finally:
         if flags is None:
             os.environ.pop("XLA_FLAGS", None)
         else:
             os.environ["XLA_FLAGS"] = flags
-    return get_jaxified_graph
+    return conversion.get_jaxified_graph
 
 
 def local_devices() -> list[Any]:
     """The devices that chains run on: those of the default backend, one a core."""
-    devices = jax.local_devices()
+    devices: list[Any] = [*jax.local_devices()]
     return devices[: cores()] if devices[0].platform == "cpu" else devices
 
 

@@ -48,7 +48,7 @@ class _Run:
     data: Mapping[str, Array]
     identity: str
     attempt: int = 0
-    chains: list[Chain] = field(default_factory=list)
+    chains: list[Chain] = field(default_factory=list[Chain])
     verdict: Verdict | None = None
     done: bool = False
 
@@ -68,7 +68,7 @@ def fit(
     warmup: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-    target_ess: float = 2000,
+    target_ess: float = 2000.0,
     log_likelihood: bool = False,
     way: str | None = None,
     progress: Progress = lambda _done, _total: None,
@@ -148,7 +148,7 @@ def fit_many(
     warmup: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-    target_ess: float = 0,
+    target_ess: float = 0.0,
     log_likelihood: bool = False,
     way: str | None = None,
     progress: Progress = lambda _done, _total: None,
@@ -274,9 +274,9 @@ def _check_exceedances(
         if exceeding < least:
             raise NotApplicable(
                 f"behaviour {behaviour!r} has {exceeding:g} scores above its "
-                f"threshold; {model.name} needs {least} to say anything of a tail. Lower "
-                f"the threshold (--prior exceedances={least}), evaluate more queries, or "
-                "use log_normal."
+                f"threshold; {model.name} needs {least} to say anything of a tail. "
+                f"Lower the threshold (--prior exceedances={least}), evaluate more "
+                "queries, or use log_normal."
             )
 
 

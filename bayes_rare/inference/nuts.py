@@ -27,6 +27,9 @@ __all__ = ["STATISTICS", "Chain", "Job", "Sampler"]
 type Array = Float[np.ndarray, "..."]
 type Tree = Any
 
+# JAX does not type what a loop carries.
+lax: Any = jax.lax
+
 STATISTICS = {
     "potential_energy": "lp",
     "energy": "energy",
@@ -84,16 +87,15 @@ class Chain:
 
     def followed_by(self, later: "Chain") -> "Chain":
         """The chain and its continuation, as one."""
+
+        def joined(a: dict[str, Array], b: dict[str, Array]) -> dict[str, Array]:
+            return {name: np.concatenate([a[name], b[name]]) for name in a}
+
         return Chain(
-            *(
-                {name: np.concatenate([a[name], b[name]]) for name in a}
-                for a, b in (
-                    (self.draws, later.draws),
-                    (self.pointwise, later.pointwise),
-                    (self.statistics, later.statistics),
-                )
-            ),
-            later.state,
+            draws=joined(self.draws, later.draws),
+            pointwise=joined(self.pointwise, later.pointwise),
+            statistics=joined(self.statistics, later.statistics),
+            state=later.state,
         )
 
 
@@ -172,12 +174,8 @@ class Sampler:
             filled = [block[min(slot, len(block) - 1)] for slot in range(size)]
             result = self._stepped(self._inputs(filled))
             places = list(range(len(block)))
-        draws, pointwise, statistics, state = jax.tree.map(np.asarray, result)
-        return [
-            Chain(*(jax.tree.map(lambda a, p=place: a[p], tree) for tree in trees))
-            for place in places
-            for trees in [(draws, pointwise, statistics, state)]
-        ]
+        host = jax.tree.map(np.asarray, result)
+        return [Chain(*_row(host, place)) for place in places]
 
     def _inputs(self, jobs: Sequence[Job]) -> Tree:
         """The jobs as arrays with a leading axis."""
@@ -197,8 +195,14 @@ class Sampler:
     def _blank_state(self, data: tuple[Array, ...]) -> Tree:
         """A state of the right shape, for chains that have none yet."""
         key = np.zeros(2, dtype=np.uint32)
-        shape = jax.eval_shape(lambda k, d: self._start(k, 0.8, d)[1], key, data)
-        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shape)
+
+        def state(key: Any, data: Any) -> Tree:
+            return self._start(key, 0.8, data)[1]
+
+        def zeros(leaf: Any) -> np.ndarray:
+            return np.zeros(leaf.shape, leaf.dtype)
+
+        return jax.tree.map(zeros, jax.eval_shape(state, key, data))
 
     def _start(self, key: Any, target_accept: Any, data: tuple[Any, ...]) -> Any:
         """NUTS for one data set, and a state at a point of finite density."""
@@ -232,23 +236,16 @@ class Sampler:
         kernel, new = self._start(key, target_accept, data)
         state = jax.tree.map(partial(jnp.where, fresh), new, old)
         discard = jnp.where(fresh, self.warmup, 0)
-        kept = {"z": state.z, **{name: getattr(state, name) for name in STATISTICS}}
-        buffer = jax.tree.map(
-            lambda leaf: jnp.zeros((self.draws, *leaf.shape), leaf.dtype), kept
-        )
 
         def step(index: Any, carry: Any) -> Any:
             state, buffer = carry
             state = kernel.sample(state, (), {})
-            kept = {"z": state.z, **{name: getattr(state, name) for name in STATISTICS}}
             # Warm-up steps all land in the first row, which the first draw overwrites.
             row = jnp.maximum(index - discard, 0)
-            buffer = jax.tree.map(lambda b, leaf: b.at[row].set(leaf), buffer, kept)
-            return state, buffer
+            return state, _with_row(buffer, row, _kept(state))
 
-        state, buffer = jax.lax.fori_loop(
-            0, discard + self.draws, step, (state, buffer)
-        )
+        start = (state, _zeros((self.draws,), _kept(state)))
+        state, buffer = lax.fori_loop(0, discard + self.draws, step, start)
         values = [buffer["z"][name] for name in self.density.values]
         alike = (0,) * len(values) + (None,) * len(data)
         constrained = jax.vmap(self.density.constrain, alike)(*values, *data)
@@ -269,16 +266,12 @@ class Sampler:
     @cached_property
     def _mapped(self) -> Callable[..., Any]:
         def walk(count: Any, jobs: Tree) -> Tree:
-            shape = jax.eval_shape(self._chain, jax.tree.map(lambda a: a[0], jobs))
-            empty = jax.tree.map(
-                lambda leaf: jnp.zeros((_SLOTS, *leaf.shape), leaf.dtype), shape
-            )
+            empty = _zeros((_SLOTS,), jax.eval_shape(self._chain, _row(jobs, 0)))
 
             def one(slot: Any, results: Tree) -> Tree:
-                result = self._chain(jax.tree.map(lambda a: a[slot], jobs))
-                return jax.tree.map(lambda r, x: r.at[slot].set(x), results, result)
+                return _with_row(results, slot, self._chain(_row(jobs, slot)))
 
-            return jax.lax.fori_loop(0, count[0], one, empty)
+            return lax.fori_loop(0, count[0], one, empty)
 
         mesh = Mesh(np.array(devices.local_devices()), ("job",))
         spread = PartitionSpec("job")
@@ -288,4 +281,40 @@ class Sampler:
             )
         )
         place = NamedSharding(mesh, spread)
-        return lambda count, jobs: walked(*jax.device_put((count, jobs), place))
+
+        def placed(count: Any, jobs: Tree) -> Tree:
+            return walked(*jax.device_put((count, jobs), place))
+
+        return placed
+
+
+def _kept(state: Any) -> Tree:
+    """What is kept of a step: the values, and the statistics by NumPyro's names."""
+    return {"z": state.z, **{name: getattr(state, name) for name in STATISTICS}}
+
+
+def _row(tree: Tree, index: Any) -> Tree:
+    """One row of every array of a tree."""
+
+    def row(array: Any) -> Any:
+        return array[index]
+
+    return jax.tree.map(row, tree)
+
+
+def _with_row(tree: Tree, index: Any, values: Tree) -> Tree:
+    """A tree with one row of every array replaced."""
+
+    def replaced(array: Any, value: Any) -> Any:
+        return array.at[index].set(value)
+
+    return jax.tree.map(replaced, tree, values)
+
+
+def _zeros(leading: tuple[int, ...], like: Tree) -> Tree:
+    """Zeros of the shapes and types of a tree, with further leading axes."""
+
+    def zeros(leaf: Any) -> Any:
+        return jnp.zeros((*leading, *leaf.shape), leaf.dtype)
+
+    return jax.tree.map(zeros, like)

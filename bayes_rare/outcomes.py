@@ -1,0 +1,229 @@
+"""What happens when queries are served: draws of a deployment's outcomes.
+
+Given a population of scores, n queries are n independent draws from it. Each function
+takes one population (parameters draw by draw) and gives one outcome for each of its
+draws, exactly or nearly so, at a cost that does not grow with n.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.populations import Population, log_worst_level
+from bayes_rare.scores import log_safe_from_score, score_from_risk
+
+__all__ = [
+    "FOREVER",
+    "aggregate_log_hazard",
+    "exceedance_probability",
+    "first_failure",
+    "largest_safe_deployment",
+    "log_behaviour_frequency",
+    "risky_queries",
+    "worst_score",
+    "worst_score_quantile",
+    "worst_score_variance",
+]
+
+type Array = Float[np.ndarray, "..."]
+type Draws = Float[np.ndarray, " draw"]
+
+FOREVER = 10**12
+"""Numbers of queries are given up to this many; larger ones are this."""
+
+# The riskiest queries of a deployment are drawn one by one, this many.
+_RISKIEST = 64
+# Equally likely levels of luck that a variance is split over.
+_LEVELS = 64
+# Beyond this score a risk is 1 in float64 however it is held.
+_CERTAIN = 1e3
+_BISECTIONS = 60
+
+
+def worst_score(
+    population: Population, queries: int, rng: np.random.Generator
+) -> Draws:
+    """Score of the riskiest of n queries.
+
+    ``S^-1(1 - U ** (1 / n))`` with U uniform, draw by draw: the luck of one deployment
+    and the ignorance of the population together.
+
+    Parameters
+    ----------
+    population
+        Distribution of scores, draw by draw.
+    queries
+        Queries served, at least 1.
+    rng
+        Source of randomness.
+    """
+    return population.quantile(_log_top_level(population.draws, queries, rng))
+
+
+def _log_top_level(draws: int, queries: int, rng: np.random.Generator) -> Draws:
+    return log_worst_level(-rng.standard_exponential(draws), queries)
+
+
+def worst_score_quantile(
+    population: Population, queries: int, levels: Float[np.ndarray, " level"]
+) -> Float[np.ndarray, " level"]:
+    """Predictive quantiles of the score of the riskiest of n queries.
+
+    The score at which ``mean over draws of (1 - S(score)) ** n`` is the level: quantiles
+    of the distribution averaged over draws, free of the noise of sampled luck.
+
+    Parameters
+    ----------
+    population
+        Distribution of scores, draw by draw.
+    queries
+        Queries served, at least 1.
+    levels
+        Probabilities in (0, 1).
+    """
+    levels = np.asarray(levels, dtype=np.float64)
+    # Given any one draw the quantile is known; the mean's lies between the extremes.
+    known = population.quantile(log_worst_level(np.log(levels)[:, None], queries))
+    low, high = np.minimum(known.min(axis=1), _CERTAIN), known.max(axis=1)
+    high = np.minimum(high, _CERTAIN)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        log_survival = population.log_survival(middle[:, None])
+        below = np.exp(queries * np.log1p(-np.exp(log_survival))).mean(axis=1)
+        enough = below >= levels
+        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    return high
+
+
+def worst_score_variance(population: Population, queries: int) -> tuple[float, float]:
+    """Variance of the worst query's score, split in two.
+
+    ``Var = E[Var(score | population)] + Var(E[score | population])``: the luck of the
+    draw, which no evaluation removes, and ignorance of the population, which a larger
+    one would.
+
+    Parameters
+    ----------
+    population
+        Distribution of scores, draw by draw.
+    queries
+        Queries served, at least 1.
+
+    Returns
+    -------
+    Luck and ignorance, in squared score units.
+    """
+    levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
+    score = population.quantile(log_worst_level(np.log(levels)[:, None], queries))
+    score = np.minimum(score, _CERTAIN)
+    return float(score.var(axis=0).mean()), float(score.mean(axis=0).var())
+
+
+def log_behaviour_frequency(population: Population, risk: float) -> Draws:
+    """Log share of queries riskier than ``risk``: ``log P(p > risk)``.
+
+    Parameters
+    ----------
+    population
+        Distribution of scores, draw by draw.
+    risk
+        Threshold on the risk, in [0, 1].
+    """
+    return population.log_survival(score_from_risk(risk))
+
+
+def risky_queries(
+    population: Population, queries: int, risk: float, rng: np.random.Generator
+) -> Draws:
+    """Number of n queries that are riskier than ``risk``: binomial given the share."""
+    share = np.exp(log_behaviour_frequency(population, risk))
+    return rng.binomial(queries, np.clip(share, 0.0, 1.0)).astype(np.float64)
+
+
+def exceedance_probability(population: Population, queries: int, risk: float) -> Draws:
+    """Chance that the riskiest of n queries is riskier than ``risk``.
+
+    ``1 - (1 - P(p > risk)) ** n``; the mean over draws is the predictive probability,
+    the spread over draws is what is not known of the population.
+    """
+    share = np.exp(log_behaviour_frequency(population, risk))
+    with np.errstate(divide="ignore"):
+        return -np.expm1(queries * np.log1p(-share))
+
+
+def largest_safe_deployment(population: Population, risk: float, level: float) -> Draws:
+    """Most queries that keep the chance of one riskier than ``risk`` to ``level``.
+
+    ``floor(log(1 - level) / log(1 - P(p > risk)))``, draw by draw, at most `FOREVER`.
+    """
+    share = np.exp(log_behaviour_frequency(population, risk))
+    with np.errstate(divide="ignore", over="ignore"):
+        number = np.log1p(-level) / np.log1p(-share)
+    return np.floor(np.minimum(number, FOREVER))
+
+
+def first_failure(
+    population: Population, samples_per_query: int, rng: np.random.Generator
+) -> Draws:
+    """Queries served until one first shows the behaviour, at most `FOREVER`.
+
+    Geometric, given the chance ``E[1 - (1 - p) ** r]`` that a random query, sampled r
+    times, shows it.
+    """
+    failure = population.mean_failure(samples_per_query)
+    with np.errstate(divide="ignore", over="ignore"):
+        waited = -rng.standard_exponential(population.draws) / np.log1p(-failure)
+    return np.minimum(1 + np.floor(np.minimum(waited, FOREVER)), FOREVER)
+
+
+def aggregate_log_hazard(
+    population: Population,
+    queries: int,
+    samples_per_query: int,
+    rng: np.random.Generator,
+) -> Draws:
+    """Log of minus the log chance that no response shows the behaviour.
+
+    With ``H = -r * sum over queries of log(1 - p_i)``, the aggregate risk is
+    ``A = 1 - exp(-H)``; the answer is ``log H``, which tells apart values of A that
+    float64 rounds to 0 or to 1. Predictive, not its expectation over luck: the 64
+    riskiest queries are drawn exactly, as order statistics; the sum over the others,
+    given the 64th, is drawn from the gamma distribution of the same mean and variance.
+
+    Parameters
+    ----------
+    population
+        Distribution of scores, draw by draw.
+    queries
+        Queries served, at least 1.
+    samples_per_query
+        Responses sampled per query, at least 1.
+    rng
+        Source of randomness.
+    """
+    drawn = min(queries, _RISKIEST)
+    gaps = rng.standard_exponential((drawn, population.draws))
+    # Spacings of uniform order statistics (Rényi 1953): the k-th smallest of n levels.
+    gaps /= (queries - np.arange(drawn))[:, None]
+    log_level = np.log(-np.expm1(-np.cumsum(gaps, axis=0)))
+    hazard = _hazard(population.quantile(log_level)).sum(axis=0)
+    others = queries - drawn
+    if others:
+        left = -np.expm1(log_level[-1])
+        mean = population.mean(_hazard, log_level[-1]) / left
+        square = population.mean(lambda s: _hazard(s) ** 2, log_level[-1]) / left
+        hazard = hazard + _gamma(others * mean, others * (square - mean**2), rng)
+    with np.errstate(divide="ignore"):
+        return np.log(samples_per_query) + np.log(hazard)
+
+
+def _hazard(score: Array) -> Array:
+    """``-log(1 - p)`` of a score, bounded so that a sum of squares stays finite."""
+    return np.minimum(-log_safe_from_score(score), _CERTAIN)
+
+
+def _gamma(mean: Draws, variance: Draws, rng: np.random.Generator) -> Draws:
+    """Gamma variables of given mean and variance; the mean where it does not vary."""
+    varies = variance > 0
+    scale = np.divide(variance, mean, out=np.ones_like(mean), where=varies)
+    shape = np.divide(mean, scale, out=np.ones_like(mean), where=varies)
+    return np.where(varies, scale * rng.standard_gamma(shape), mean)

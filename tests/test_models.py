@@ -1,0 +1,335 @@
+"""What every file in models/ promises; a new file is tested by being there."""
+
+import inspect
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy import stats
+
+from bayes_rare import catalog
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference import fit_many
+from bayes_rare.inference.density import Density, density_of
+from bayes_rare.posterior import Posterior
+
+type Point = Mapping[str, np.ndarray]
+
+POINTS = 5
+# Two evaluations of the same behaviours, of other lengths and other padding.
+SIZES = (40, 200)
+
+
+@pytest.fixture(params=catalog.names())
+def model(request: pytest.FixtureRequest) -> catalog.Model:
+    return catalog.load(request.param)
+
+
+def evaluation_of(queries: int, seed: int) -> Evaluation:
+    """Skewed scores of three behaviours, with ties and with risks of 0 and of 1."""
+    rng = np.random.default_rng(seed)
+    scores = {}
+    for index, behaviour in enumerate("abc"):
+        values = rng.gumbel(-2 + 0.2 * index, 0.3 + 0.1 * index, queries)
+        values[:4] = values[4]
+        scores[behaviour] = np.concatenate([values, [np.inf], [-np.inf] * index])
+    return Evaluation.from_scores(scores)
+
+
+def settings_of(model: catalog.Model, **given: Any) -> dict[str, Any]:
+    """Settings under which the length of the data grows with the evaluation."""
+    share = {"fraction": 0.25} if "fraction" in model.defaults else {}
+    return model.settings(**share, **given)
+
+
+def settings_of_simulation(model: catalog.Model) -> dict[str, Any]:
+    """Settings under which a fit has the threshold that `simulate` has."""
+    simulated = inspect.signature(model.simulate).parameters
+    if "threshold" not in simulated:
+        return model.settings()
+    return model.settings(threshold=simulated["threshold"].default)
+
+
+def observed_by(
+    model: catalog.Model, evaluation: Evaluation, settings: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """What `observe` gives, under those of the settings that it takes."""
+    assert model.observe is not None
+    wanted = inspect.signature(model.observe).parameters
+    return model.observe(
+        evaluation, **{name: settings[name] for name in settings if name in wanted}
+    )
+
+
+def points_of(built: pm.Model, rng: np.random.Generator) -> list[Point]:
+    """The point where sampling starts, and points around it as sampling starts there."""
+    start = built.initial_point()
+    return [
+        {
+            name: np.asarray(value + radius * rng.uniform(-1, 1, np.shape(value)))
+            for name, value in start.items()
+        }
+        for radius in np.linspace(0, 1, POINTS)
+    ]
+
+
+def quantities_by_pymc(built: pm.Model) -> Callable[[Point], dict[str, np.ndarray]]:
+    """Log density, its gradient and all that the model names, compiled by PyMC."""
+    shown = [*built.free_RVs, *built.deterministics]
+    outputs = {
+        "log density": built.logp(),
+        "gradient": built.dlogp(),
+        **{
+            variable.name: value
+            for variable, value in zip(
+                shown, built.replace_rvs_by_values(shown), strict=True
+            )
+        },
+        **{
+            f"cells of {variable.name}": value
+            for variable, value in zip(
+                built.observed_RVs,
+                built.logp(built.observed_RVs, sum=False),
+                strict=True,
+            )
+        },
+    }
+    function = built.compile_fn(
+        list(outputs.values()), inputs=built.value_vars, mode="FAST_COMPILE"
+    )
+    return lambda point: dict(zip(outputs, function(point), strict=True))
+
+
+def quantities_by_jax(
+    density: Density, point: Point, data: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The same from the package's own functions, which take the data as arguments."""
+    import jax
+
+    values = [point[name] for name in density.values]
+    arguments = [*values, *(data[name] for name in density.data)]
+    gradient = jax.grad(density.log_density, range(len(values)))(*arguments)
+    return {
+        "log density": density.log_density(*arguments),
+        "gradient": np.concatenate([np.ravel(part) for part in gradient]),
+        **density.constrain(*arguments),
+        **{
+            f"cells of {name}": cells
+            for name, cells in density.pointwise(*arguments).items()
+        },
+    }
+
+
+def assert_equal(by_jax: Mapping[str, Any], by_pymc: Mapping[str, Any]) -> None:
+    assert by_jax.keys() == by_pymc.keys()
+    for name, expected in by_pymc.items():
+        values = np.asarray(by_jax[name])
+        assert values.dtype == np.float64, name
+        np.testing.assert_allclose(
+            values,
+            expected,
+            # A gradient is a difference of terms, each as large as the largest.
+            rtol=1e-12 if name != "gradient" else 1e-10,
+            atol=1e-12 if name != "gradient" else 1e-10 * np.abs(expected).max(),
+            err_msg=name,
+        )
+
+
+def test_says_what_it_is(model: catalog.Model) -> None:
+    assert model.summary.endswith(".")
+    assert "Reference" in model.scope["__doc__"]
+    assert "::\n" in model.scope["__doc__"], "the story, as pseudo-code"
+
+
+def test_crosses_a_process_boundary(model: catalog.Model) -> None:
+    again = pickle.loads(pickle.dumps(model))
+    assert again == model
+    assert again.defaults == model.defaults
+
+
+def test_density_and_gradient_are_finite_and_the_same_in_pymc_and_in_jax(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    built = model.build(evaluation_of(SIZES[0], 1), **settings_of(model))
+    by_pymc, density = quantities_by_pymc(built), density_of(built)
+    data = {name: built[name].get_value() for name in density.data}
+    for point in points_of(built, rng):
+        expected = by_pymc(point)
+        assert np.isfinite(expected["log density"])
+        assert np.isfinite(expected["gradient"]).all()
+        assert_equal(quantities_by_jax(density, point, data), expected)
+
+
+def test_no_data_set_is_answered_with_another(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    """One density, made from the first data; PyMC's own, given each data in turn."""
+    built = model.build(evaluation_of(SIZES[0], 1), **settings_of(model))
+    by_pymc, density = quantities_by_pymc(built), density_of(built)
+    first = {data.name: data.get_value() for data in built.data_vars}
+    point = points_of(built, rng)[-1]
+    unchanged = by_pymc(point)
+    for name, value in first.items():
+        if np.issubdtype(value.dtype, np.integer):
+            other = value[::-1].copy()  # an index: its values have to stay in range
+        else:
+            other = 1.1 * value + 0.05
+        built.set_data(name, other)
+        changed = by_pymc(point)
+        assert_equal(quantities_by_jax(density, point, first | {name: other}), changed)
+        built.set_data(name, value)
+        matters = any(
+            not np.array_equal(changed[quantity], unchanged[quantity])
+            for quantity in unchanged
+        )
+        # Without this, a density that had frozen its data could pass.
+        assert matters == (name in density.data), name
+
+
+def test_the_density_serves_data_of_other_lengths(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    short, long = (
+        model.build(evaluation_of(size, size), **settings_of(model)) for size in SIZES
+    )
+    density = density_of(short)
+    data = {name: long[name].get_value() for name in density.data}
+    assert any(
+        data[name].shape != short[name].get_value().shape for name in density.data
+    )
+    point = points_of(long, rng)[-1]
+    assert_equal(
+        quantities_by_jax(density, point, data), quantities_by_pymc(long)(point)
+    )
+
+
+@pytest.mark.parametrize("queries", SIZES)
+def test_observe_gives_the_data_of_build(model: catalog.Model, queries: int) -> None:
+    evaluation, settings = evaluation_of(queries, 1), settings_of(model)
+    built = model.build(evaluation, **settings)
+    observed = observed_by(model, evaluation, settings)
+    assert observed.keys() == {data.name for data in built.data_vars}
+    for name, value in observed.items():
+        assert value.dtype == np.float64, name
+        np.testing.assert_array_equal(value, built[name].get_value(), err_msg=name)
+
+
+def test_behaviours_apart_have_the_sum_of_their_densities(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    evaluation, settings = evaluation_of(SIZES[0], 1), settings_of(model, pool=False)
+
+    def log_density(chosen: list[str], point: Point) -> float:
+        built = model.build(evaluation.select(chosen), **settings)
+        density = density_of(built)
+        data = {name: built[name].get_value() for name in density.data}
+        return float(quantities_by_jax(density, point, data)["log density"])
+
+    whole = model.build(evaluation, **settings)
+    point = points_of(whole, rng)[-1]
+    parts = [
+        log_density([behaviour], {name: v[[i]] for name, v in point.items()})
+        for i, behaviour in enumerate(evaluation.behaviours)
+    ]
+    assert log_density(list(evaluation.behaviours), point) == pytest.approx(
+        sum(parts), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "pool", "shared"),
+    [("a", True, False), ("abc", False, False), ("abc", True, True)],
+)
+def test_only_pooled_behaviours_have_a_spread(
+    model: catalog.Model, behaviours: str, pool: bool, shared: bool
+) -> None:
+    evaluation = evaluation_of(SIZES[0], 1).select(list(behaviours))
+    built = model.build(evaluation, **settings_of(model, pool=pool))
+    spreads = [name for name in built.named_vars if name.endswith("_spread")]
+    assert bool(spreads) == shared
+
+
+def least_p_value(
+    model: catalog.Model, rng: np.random.Generator, stretch: float
+) -> float:
+    """Smallest p-value of simulated scores under their population, stretched."""
+    settings = settings_of_simulation(model)
+    least = 1.0
+    for _ in range(5):
+        parameters, evaluation = model.simulate(rng, {"a": 9_000})
+        draws = {name: np.ravel(value) for name, value in parameters.items()}
+        data = {
+            name: np.asarray(value[0])
+            for name, value in observed_by(model, evaluation, settings).items()
+        }
+        population = model.population(
+            draws | {"scale": stretch * draws["scale"]}, data
+        )
+        cells = evaluation.scores("a")
+        # What a tail model says is said above its threshold.
+        ceiling = draws["rate"][0] if "rate" in draws else 1.0
+        for level in ceiling * np.array([0.9, 0.5, 0.1, 0.02]):
+            score = float(population.quantile(np.log(level))[0])
+            above = int(cells.count[cells.score > score].sum()) + cells.censored_above
+            test = stats.binomtest(above, cells.size, level)
+            assert np.exp(population.log_survival(score)[0]) == pytest.approx(level)
+            least = min(least, test.pvalue)
+    return least
+
+
+def test_population_is_the_one_that_simulate_draws_from(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    assert least_p_value(model, rng, stretch=1.0) > 1e-6
+
+
+def test_that_test_of_the_population_can_fail(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    assert least_p_value(model, rng, stretch=1.3) < 1e-6
+
+
+def test_recovers_the_parameters_that_it_simulates_with(
+    model: catalog.Model, rng: np.random.Generator
+) -> None:
+    """Squared errors in posterior standard deviations; other truths must not fit."""
+    settings = settings_of_simulation(model)
+    simulated = [model.simulate(rng, {"a": 2_000}) for _ in range(40)]
+    # Those of the commonest padding: one compiled program serves them all.
+    lengths = [
+        max(value.size for value in observed_by(model, evaluation, settings).values())
+        for _, evaluation in simulated
+    ]
+    commonest = max(lengths, key=lengths.count)
+    alike = [
+        pair
+        for pair, length in zip(simulated, lengths, strict=True)
+        if length == commonest
+    ][:12]
+    fits = fit_many(
+        [evaluation for _, evaluation in alike],
+        model,
+        chains=2,
+        warmup=300,
+        draws=300,
+        **settings,
+    )
+    pairs = [
+        (truth, posterior)
+        for (truth, _), posterior in zip(alike, fits, strict=True)
+        if isinstance(posterior, Posterior)
+    ]
+    assert len(pairs) == 12
+    for name in pairs[0][0]:
+        truth = np.array([float(np.squeeze(truth[name])) for truth, _ in pairs])
+        draws = np.stack([posterior.draws[name].ravel() for _, posterior in pairs])
+
+        def p_value(truth: np.ndarray, draws: np.ndarray = draws) -> float:
+            error = (truth - draws.mean(axis=1)) / draws.std(axis=1)
+            return float(stats.chi2.sf((error**2).sum(), error.size))
+
+        assert p_value(truth) > 1e-6, name
+        assert p_value(np.roll(truth, 1)) < 1e-6, name
