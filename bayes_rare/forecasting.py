@@ -98,8 +98,7 @@ class Deployment:
     samples_per_query: int = 1
 
     def __post_init__(self) -> None:
-        given = self.queries
-        sizes = list(given) if isinstance(given, Sequence | np.ndarray) else [given]
+        sizes = np.ravel(np.asarray(self.queries, dtype=object)).tolist()
         if not sizes:
             raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
         whole = tuple(_whole("queries", size) for size in sizes)
@@ -110,7 +109,10 @@ class Deployment:
 
 def _whole(name: str, value: Any) -> int:
     """A count from 1 to 1e12."""
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
     if not (1 <= number <= FOREVER) or number != math.floor(number):
         raise InvalidInput(
             f"{name} is a whole number from 1 to 1e12, got {value!r}. Round it, or "
@@ -277,7 +279,7 @@ class Forecast:
 
         if sizes is None:
             top = min(10 * self.deployment.queries[-1], FOREVER)
-            sizes = [round(n) for n in np.geomspace(10, top, 25)]
+            sizes = sorted({round(n) for n in np.geomspace(10, top, 25)})
         chances = np.asarray(levels, dtype=np.float64)
         return pd.DataFrame(
             [
@@ -472,6 +474,11 @@ def point_forecast(
 
 def _checked_risks(risks: Sequence[float]) -> list[float]:
     values = sorted({float(risk) for risk in risks})
+    if not values:
+        raise InvalidInput(
+            "no risk threshold is given. Give one, or name the targets that need none, "
+            'as in targets=["worst_query_risk"].'
+        )
     for risk in values:
         if not 0 < risk < 1:
             raise InvalidInput(
@@ -585,12 +592,13 @@ def _outcome(
         case "aggregate_risk" if rng is not None:
             return outcomes.aggregate_log_hazard(population, size, samples, rng)
         case "aggregate_risk":
-            safe = np.log1p(-population.mean_failure(samples))
-            return np.log(-size * safe)
+            with np.errstate(divide="ignore"):  # surely not, or surely
+                safe = np.log1p(-population.mean_failure(samples))
+                return np.log(-size * safe)
         case "queries_to_first_failure" if rng is not None:
             return outcomes.first_failure(population, samples, rng)
         case "queries_to_first_failure":
-            return np.minimum(1 / population.mean_failure(samples), FOREVER)
+            return 1 / np.maximum(population.mean_failure(samples), 1 / FOREVER)
         case "exceedance_probability":
             return outcomes.exceedance_probability(population, size, risk)
         case _:

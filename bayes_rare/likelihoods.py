@@ -312,14 +312,14 @@ def normal_logcdf(deviate: Any) -> Any:
     than 1e-8 (Abramowitz & Stegun 26.2.12). PyTensor's own needs a function that JAX
     lacks.
     """
-    near = pt.maximum(deviate, _FAR)
-    far = pt.minimum(deviate, _FAR)
+    # The gradient of a maximum would be shared between equal arguments.
+    is_near = pt.gt(deviate, _FAR)
+    near = pt.switch(is_near, deviate, _FAR)
+    far = pt.switch(is_near, _FAR, deviate)
     square = 1 / far**2
     series = pt.log1p(-square * (1 - square * (3 - 15 * square)))
     tail = -0.5 * far**2 - pt.log(-far) - 0.5 * np.log(2 * np.pi) + series
-    return pt.switch(
-        pt.gt(deviate, _FAR), pt.log(0.5 * pt.erfc(-near / np.sqrt(2))), tail
-    )
+    return pt.switch(is_near, pt.log(0.5 * pt.erfc(-near / np.sqrt(2))), tail)
 
 
 def data_variables(data: Mapping[str, Array]) -> dict[str, Any]:
@@ -428,7 +428,7 @@ def _draw_excesses(
     multiplicity: Array,  # noqa: ARG001 a drawn excess stands for one query
     censored: Array,  # noqa: ARG001 and is known exactly
     rng: np.random.Generator,
-    size: tuple[int, ...] | None = None,
+    size: Any = None,  # integers of PyMC's, not of Python's
 ) -> Array:
     return gpd_quantile(rng.standard_exponential(size), scale, shape)
 

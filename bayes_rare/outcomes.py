@@ -32,8 +32,10 @@ FOREVER = 10**12
 
 # The riskiest queries of a deployment are drawn one by one, this many.
 _RISKIEST = 64
-# Equally likely levels of luck that a variance is split over.
-_LEVELS = 64
+# A variance is an integral over luck: over this many equal strata of chance, the first
+# and the last of them halved this often, with two Gauss-Legendre nodes in each piece.
+# So a worst score far out in a heavy tail counts for what it is worth.
+_STRATA, _HALVINGS = 32, 40
 # Beyond this score a risk is 1 in float64 however it is held.
 _CERTAIN = 1e3
 _BISECTIONS = 60
@@ -68,8 +70,9 @@ def worst_score_quantile(
 ) -> Float[np.ndarray, " level"]:
     """Predictive quantiles of the score of the riskiest of n queries.
 
-    The score at which ``mean over draws of (1 - S(score)) ** n`` is the level: quantiles
-    of the distribution averaged over draws, free of the noise of sampled luck.
+    The score at which ``mean over draws of (1 - S(score)) ** n`` is the level:
+    quantiles of the distribution averaged over draws, free of the noise of sampled
+    luck.
 
     Parameters
     ----------
@@ -88,7 +91,8 @@ def worst_score_quantile(
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         log_survival = population.log_survival(middle[:, None])
-        below = np.exp(queries * np.log1p(-np.exp(log_survival))).mean(axis=1)
+        with np.errstate(divide="ignore"):  # a draw under which every score is larger
+            below = np.exp(queries * np.log1p(-np.exp(log_survival))).mean(axis=1)
         enough = below >= levels
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
     return high
@@ -112,10 +116,25 @@ def worst_score_variance(population: Population, queries: int) -> tuple[float, f
     -------
     Luck and ignorance, in squared score units.
     """
-    levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
-    score = population.quantile(log_worst_level(np.log(levels)[:, None], queries))
+    log_uniform, weight = _luck()
+    score = population.quantile(log_worst_level(log_uniform[:, None], queries))
     score = np.minimum(score, _CERTAIN)
-    return float(score.var(axis=0).mean()), float(score.mean(axis=0).var())
+    mean = weight @ score
+    luck = weight @ (score - mean) ** 2
+    return float(luck.mean()), float(mean.var())
+
+
+def _luck() -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
+    """Logarithms of a uniform number and their weights, for a mean over luck."""
+    halves = 0.5 ** np.arange(_HALVINGS, -1, -1) / _STRATA
+    edges = np.concatenate([[0.0], halves, np.arange(2, _STRATA // 2 + 1) / _STRATA])
+    width, offset = np.diff(edges), 0.5 / np.sqrt(3)
+    middle = edges[:-1] + width / 2
+    chance = np.concatenate([middle - offset * width, middle + offset * width])
+    weight = np.tile(width / 2, 2)
+    # The lower half of the uniform numbers, and its mirror image without rounding.
+    log_uniform = np.concatenate([np.log(chance), np.log1p(-chance)])
+    return log_uniform, np.tile(weight, 2)
 
 
 def log_behaviour_frequency(population: Population, risk: float) -> Draws:

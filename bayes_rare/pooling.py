@@ -24,11 +24,14 @@ pm: Any = pymc
 pt: Any = pytensor.tensor
 
 
-def _centre(name: str, mean: float, sd: float, **shape: Any) -> Any:
+def _centre(name: str, mean: float, sd: float, behaviours: int | None = None) -> Any:
     """A normal prior, flat where its standard deviation is infinite."""
+    size = () if behaviours is None else (behaviours,)
+    dims = () if behaviours is None else ("behaviour",)
     if math.isinf(sd):
-        return pm.Flat(name, initval=mean, **shape)
-    return pm.Normal(name, mean, sd, **shape)
+        # PyMC does not stretch the value that a chain starts from over the behaviours.
+        return pm.Flat(name, initval=np.full(size, mean), dims=dims)
+    return pm.Normal(name, mean, sd, dims=dims)
 
 
 def partially_pooled(
@@ -60,7 +63,7 @@ def partially_pooled(
         Whether to sample the parameters themselves rather than their offsets.
     """
     if not pool or behaviours == 1:
-        return _centre(name, mean, sd, dims="behaviour")
+        return _centre(name, mean, sd, behaviours)
     centre = _centre(f"{name}_mean", mean, sd)
     width = pm.HalfNormal(f"{name}_spread", spread)
     if centred:
@@ -105,7 +108,7 @@ def bounded_normal(
     else:
         centre, width = mean, sd
     flat = math.isinf(sd) and (not pool or behaviours == 1)
-    free = _centre(f"{name}_offset", 0.0, np.inf if flat else 1.0, dims="behaviour")
+    free = _centre(f"{name}_offset", 0.0, np.inf if flat else 1.0, behaviours)
     least = (bound - centre) / width
     standard = least + _softplus(free - least)
     # ``free`` already carries its own normal density; swap it for the one of z.

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import override
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import log_ndtr, ndtri_exp
 
 from bayes_rare.scores import Numbers, log_safe_from_score
@@ -38,9 +38,13 @@ __all__ = [
 type Array = Float[np.ndarray, "..."]
 type Draws = Float[np.ndarray, " draw"]
 
-# Gauss-Legendre panels for means over a population: 24 panels of 12 nodes keep the
-# relative error under 1e-9 for the failure chance of every tail with scale < 3.
-_PANELS, _NODES = 24, 12
+# Means over a population are Gauss-Legendre sums over panels. The chance that a query
+# sampled r times fails turns from 0 to 1 where -log(risk) is near log(r), within a few
+# units of it; a wide population crosses that in a hundredth of its width. So panels are
+# cut at scores too, up to 60 by fours on the scale of -log(risk), and by ones above:
+# the relative error is then below 1e-6 for r up to 1e9 and scales up to 8.
+_PANELS, _NODES = 12, 12
+_CUTS = np.concatenate([-np.log(np.arange(60.0, 0.0, -4.0)), np.arange(0.0, 6.0)])
 # The deepest level that a mean descends to, exp(-60) of the tail: a query so rare is
 # met once in 1e26, and a failure chance is at most 1.
 _DEPTH = 60.0
@@ -76,13 +80,16 @@ def gpd_log_survival(excess: Numbers, scale: Numbers, shape: Numbers) -> Array:
     array([-2., -2., -2.])
     """
     depth = _array(excess) / _array(scale)
+    endless = np.isinf(depth)  # a risk of 1: beyond any tail, and 0 * inf is not 0
+    depth = np.where(endless, 0.0, depth)
     bend = np.maximum(_array(shape) * depth, -1.0)
     with np.errstate(divide="ignore"):
-        return np.asarray(-depth * _ratio_at_zero_one(np.log1p, bend))
+        log_survival = -depth * _ratio_at_zero_one(np.log1p, bend)
+    return np.where(endless, -np.inf, log_survival)
 
 
 def gpd_quantile(depth: Numbers, scale: Numbers, shape: Numbers) -> Array:
-    """Excess whose log survival is ``-depth``.
+    """Excess whose log survival is ``-depth``; the upper end where depth is infinite.
 
     ``scale * expm1(shape * depth) / shape``; its limit ``scale * depth`` at shape 0.
 
@@ -101,10 +108,14 @@ def gpd_quantile(depth: Numbers, scale: Numbers, shape: Numbers) -> Array:
     >>> gpd_log_survival(excess, 0.5, np.array([-0.2, 0.0, 0.2])).round(9)
     array([-30., -30., -30.])
     """
+    scale, shape = _array(scale), _array(shape)
     depth = _array(depth)
-    with np.errstate(over="ignore"):
-        stretch = _ratio_at_zero_one(np.expm1, _array(shape) * depth)
-        return np.asarray(_array(scale) * depth * stretch)
+    endless = np.isinf(depth)
+    depth = np.where(endless, 0.0, depth)
+    with np.errstate(over="ignore", divide="ignore"):
+        excess = scale * depth * _ratio_at_zero_one(np.expm1, shape * depth)
+        end = np.where(shape < 0, -scale / shape, np.inf)
+    return np.where(endless, end, excess)
 
 
 def _array(numbers: Numbers) -> Array:
@@ -119,7 +130,7 @@ def _ratio_at_zero_one(function: np.ufunc, argument: Numbers) -> Array:
     return ratio
 
 
-def log_worst_level(log_uniform: Numbers, queries: float) -> Array:
+def log_worst_level(log_uniform: Numbers, queries: int | float) -> Array:
     """Log level of the riskiest of ``queries``, from the log of a uniform number.
 
     The riskiest of n independent queries has a score below s with chance
@@ -191,7 +202,7 @@ class Population(ABC):
             Log of the fraction of queries left out at the risky end, draw by draw.
         """
 
-    def mean_failure(self, samples: float = 1) -> Draws:
+    def mean_failure(self, samples: int | float = 1) -> Draws:
         """Chance that a random query, sampled ``samples`` times, fails at least once.
 
         ``E[1 - (1 - p) ** samples]`` over the population.
@@ -201,7 +212,8 @@ class Population(ABC):
         samples
             Responses sampled per query, at least 1.
         """
-        return self.mean(lambda score: -np.expm1(samples * log_safe_from_score(score)))
+        mean = self.mean(lambda score: -np.expm1(samples * log_safe_from_score(score)))
+        return np.minimum(mean, 1.0)  # of certain failures, it may round to more
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,12 +252,11 @@ class Normal(Population):
     ) -> Draws:
         with np.errstate(invalid="ignore"):
             highest = np.clip(-ndtri_exp(_array(log_level)), -_REACH, _REACH)
-        fraction, weight = _panels()
-        width = np.broadcast_to(highest + _REACH, (self.draws,))
-        deviate = fraction[:, None] * width - _REACH
+        cuts = (_CUTS[:, None] - self.location) / self.scale
+        deviate, weight = _panels(-_REACH, highest, cuts)
         density = np.exp(-0.5 * deviate**2) / math.sqrt(2 * math.pi)
         values = function(self.location + self.scale * deviate)
-        return width * np.einsum("n,nd,nd->d", weight, density, values)
+        return np.einsum("nd,nd,nd->d", weight, density, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +309,25 @@ class BodyAndTail(Population):
     def draws(self) -> int:
         return self.rate.size
 
+    @cached_property
+    def _edges_end_to_end(self) -> Float[np.ndarray, " edge"]:
+        """Upper edges of the body of all draws, each draw's moved up by 2 more."""
+        return (self._body_level[:-1] + 2.0 * np.arange(self.draws)).T.ravel()
+
+    def _cell_at(
+        self, level: Float[np.ndarray, " point"], draw: Int[np.ndarray, " point"]
+    ) -> Int[np.ndarray, " point"]:
+        """The deepest body score whose upper edge is at or above a level."""
+        edges, last = self._body_level, self.body_score.size - 1
+        found = np.searchsorted(
+            self._edges_end_to_end, level + 2.0 * draw, side="right"
+        )
+        cell = np.clip(found - 1 - draw * (last + 1), 0, last)
+        # Moving the edges rounds them: a level at an edge may be one cell off.
+        cell = np.maximum(cell - (edges[cell, draw] > level), 0)
+        deeper = np.minimum(cell + 1, last)
+        return np.where(edges[deeper, draw] <= level, deeper, cell)
+
     def _body_weight(self) -> Float[np.ndarray, "cell draw"]:
         """Weight of each body score, up to a factor."""
         shape = (self.body_count.size, self.draws)
@@ -342,13 +372,10 @@ class BodyAndTail(Population):
         depth = np.maximum(log_rate - log_survival, 0.0)
         score = self.threshold + gpd_quantile(depth, self.scale, self.shape)
         in_body = log_survival >= log_rate
-        for draw in np.flatnonzero(in_body.reshape(-1, self.draws).any(axis=0)):
-            here = in_body[..., draw]
-            level = np.exp(log_survival[..., draw][here])
-            edges = self._body_level[:-1, draw]
-            cell = np.searchsorted(edges, level, side="right") - 1
-            # The level of the first edge is the rate: rounding must not fall below it.
-            score[..., draw][here] = self.body_score[np.maximum(cell, 0)]
+        if in_body.any():
+            draw = np.broadcast_to(np.arange(self.draws), in_body.shape)[in_body]
+            cell = self._cell_at(np.exp(log_survival[in_body]), draw)
+            score[in_body] = self.body_score[cell]
         return score
 
     @override
@@ -357,11 +384,11 @@ class BodyAndTail(Population):
     ) -> Draws:
         log_rate = np.log(self.rate)
         deepest = np.clip(log_rate - _array(log_level), 0.0, _DEPTH)
-        fraction, weight = _panels()
-        depth = fraction[:, None] * deepest
-        excess = gpd_quantile(depth, self.scale, self.shape)
-        values = function(self.threshold + excess)
-        tail = deepest * np.einsum("n,nd,nd->d", weight, np.exp(-depth), values)
+        excess = np.maximum(_CUTS[:, None] - self.threshold, 0.0)
+        cuts = -gpd_log_survival(excess, self.scale, self.shape)
+        depth, weight = _panels(0.0, deepest, cuts)
+        values = function(self.threshold + gpd_quantile(depth, self.scale, self.shape))
+        tail = np.einsum("nd,nd,nd->d", weight, np.exp(-depth), values)
         level = np.maximum(self._body_level, np.exp(_array(log_level)))
         body = np.broadcast_to(
             function(self.body_score[:, None]), (self.body_score.size, self.draws)
@@ -369,11 +396,15 @@ class BodyAndTail(Population):
         return self.rate * tail + np.einsum("cd,cd->d", np.diff(level, axis=0), body)
 
 
-def _panels() -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
-    """Nodes and weights on [0, 1] of Gauss-Legendre quadrature in equal panels."""
+def _panels(
+    lowest: float, highest: Numbers, cuts: Float[np.ndarray, "cut draw"]
+) -> tuple[Float[np.ndarray, "node draw"], Float[np.ndarray, "node draw"]]:
+    """Nodes and weights of Gauss-Legendre quadrature in equal panels, cut further."""
+    draws = cuts.shape[1]
+    width = np.broadcast_to(_array(highest) - lowest, (draws,))
+    even = lowest + np.linspace(0, 1, _PANELS + 1)[:, None] * width
+    edges = np.sort(np.concatenate([even, np.clip(cuts, lowest, even[-1])]), axis=0)
     node, weight = np.polynomial.legendre.leggauss(_NODES)
-    start = np.arange(_PANELS)[:, None]
-    return (
-        ((start + (node + 1) / 2) / _PANELS).ravel(),
-        np.tile(weight / 2 / _PANELS, _PANELS),
-    )
+    half = np.diff(edges, axis=0)[:, None] / 2
+    nodes = edges[:-1, None] + half * (node[:, None] + 1)
+    return nodes.reshape(-1, draws), (half * weight[:, None]).reshape(-1, draws)

@@ -301,7 +301,7 @@ class Posterior:
             values = values.reshape(-1, *values.shape[2:])
         dims = self.dims.get(name, ())
         if "behaviour" in dims:
-            values = values.take(index, axis=dims.index("behaviour") + flat)
+            values = np.asarray(values.take(index, axis=dims.index("behaviour") + flat))
         return np.moveaxis(values, 0, -1) if flat else values
 
     def pymc_model(self) -> "pymc.Model":

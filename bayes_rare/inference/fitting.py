@@ -411,6 +411,7 @@ def _posterior(
     """The finished run as a value."""
     assert run.verdict is not None
     density = _density(model, settings, run.evaluation)
+    pointwise = _cells_seen(model, _stacked(run.chains, "pointwise"), run.data)
     shipped = model.path.parent == catalog.FOLDER.resolve()
     provenance = {
         "model": {
@@ -434,11 +435,24 @@ def _posterior(
         draws=_stacked(run.chains, "draws"),
         statistics=_stacked(run.chains, "statistics"),
         data=run.data,
-        dims=density.dims,
+        dims={**density.dims, **{name: (f"{name}_cell",) for name in pointwise}},
         verdict=run.verdict,
         provenance=provenance,
-        pointwise=_stacked(run.chains, "pointwise"),
+        pointwise=pointwise,
     )
+
+
+def _cells_seen(
+    model: catalog.Model, pointwise: Mapping[str, Array], data: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Log likelihoods by (chain, draw, cell), without the cells that only pad."""
+    weights: Mapping[str, str] = model.scope.get("POINTWISE", {})
+    cells: dict[str, Array] = {}
+    for name, values in pointwise.items():
+        flat = values.reshape(*values.shape[:2], -1)
+        seen = data[weights[name]].ravel() > 0 if name in weights else slice(None)
+        cells[name] = flat[..., seen]
+    return cells
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -275,17 +275,12 @@ class Sampler:
 
         mesh = Mesh(np.array(devices.local_devices()), ("job",))
         spread = PartitionSpec("job")
-        walked = jax.jit(
+        return jax.jit(
             jax.shard_map(
                 walk, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
-            )
+            ),
+            in_shardings=NamedSharding(mesh, spread),
         )
-        place = NamedSharding(mesh, spread)
-
-        def placed(count: Any, jobs: Tree) -> Tree:
-            return walked(*jax.device_put((count, jobs), place))
-
-        return placed
 
 
 def _kept(state: Any) -> Tree:

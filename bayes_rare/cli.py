@@ -1,0 +1,372 @@
+"""The command line, thin over the Python interface.
+
+Whatever is heavy to import is imported inside the command that needs it, so that
+``--help`` answers at once.
+
+=========  ====================================================
+exit code  meaning
+=========  ====================================================
+0          done
+1          refused, with one paragraph on standard error
+2          usage: the command line itself cannot be understood
+3          the fit did not converge
+130        interrupted
+=========  ====================================================
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter, Token
+
+from bayes_rare import __version__
+from bayes_rare.errors import BayesRareError, InvalidInput, NotConverged
+
+__all__ = ["app", "main"]
+
+_DONE, _REFUSED, _USAGE, _UNCONVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
+_WORDS = {
+    "true": True,
+    "false": False,
+    "none": None,
+    "null": None,
+}
+
+
+def _number(text: str) -> int | float:
+    """A number as it is written: a whole one exactly, 1e4 as a float."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _one(_: Any, tokens: Sequence[Token]) -> int | float:
+    return _number(tokens[0].value)
+
+
+def _many(_: Any, tokens: Sequence[Token]) -> list[int | float]:
+    return [_number(token.value) for token in tokens]
+
+
+# At least one value after the flag.
+_SEVERAL = (1, None)
+type Count = Annotated[int | float, Parameter(converter=_one, metavar="N")]
+type Counts = Annotated[
+    list[int | float],
+    Parameter(converter=_many, metavar="N", consume_multiple=_SEVERAL),
+]
+type Risks = Annotated[
+    tuple[float, ...] | None, Parameter(metavar="RISK", consume_multiple=_SEVERAL)
+]
+
+app = App(
+    name="bayes-rare",
+    help="Forecasts of a language model's worst-case risk at deployment scale.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
+)
+
+
+@app.command
+def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-output")):
+    """Forecast from 1,000 real queries, and hold it against 24,000 others.
+
+    Writes posterior.nc, forecast.csv and scaling.png. Takes under a minute on two
+    cores; the first time longer, as programs are compiled.
+
+    Parameters
+    ----------
+    output
+        Folder to write to; made if it is missing.
+    """
+    from bayes_rare import demo
+
+    demo.run(output)
+
+
+@app.command
+def models():
+    """List the shipped models, in a line each."""
+    from bayes_rare import catalog, printing
+
+    made = printing.table("model", "what it says")
+    made.columns[1].justify = "left"
+    for name, summary in catalog.summaries().items():
+        made.add_row(name, summary)
+    printing.console().print(made)
+
+
+@app.command
+def fit(
+    evaluation: Annotated[Path, Parameter(metavar="EVALUATION")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    model: Annotated[str | None, Parameter(metavar="NAME|FILE.py")] = None,
+    prior: Annotated[
+        list[str] | None, Parameter(metavar="NAME=VALUE", consume_multiple=_SEVERAL)
+    ] = None,
+    columns: Annotated[str | None, Parameter(metavar="NAME=COLUMN,...")] = None,
+    behaviours: Annotated[
+        list[str] | None, Parameter(metavar="NAME", consume_multiple=_SEVERAL)
+    ] = None,
+    chains: Count = 4,
+    warmup: Count = 1000,
+    draws: Count = 1000,
+    seed: Count = 0,
+    allow_unconverged: bool = False,
+):
+    """Fit a model to an evaluation, and write its posterior.
+
+    The evaluation is a table with a row for each query: `log_risk`, the natural
+    logarithm of its risk, or `successes` and `trials`; and, where known, `query_id`,
+    `behaviour`, `family` and `query_text`.
+
+    Parameters
+    ----------
+    evaluation
+        A .csv, .tsv, .parquet, .jsonl, .ndjson or .json file, or a quoted pattern of
+        several; text may be packed (.gz).
+    output
+        NetCDF file to write; it appears whole or not at all, and replaces what was
+        there.
+    model
+        A shipped model (see `bayes-rare models`) or the path of a file of yours; by
+        default the one for this kind of data.
+    prior
+        Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
+        pool=false; a value is a number, inf, true, false or none. By default those of
+        the model's file.
+    columns
+        Columns of the table that have other names: log_risk=log_p,family=template_id.
+    behaviours
+        Behaviours to fit, several after one flag; by default all.
+    chains
+        Markov chains, from 1.
+    warmup
+        Steps of each chain that adapt and are thrown away, from 20.
+    draws
+        Steps of each chain that are kept, from 4; up to four times as many where they
+        say too little.
+    seed
+        Seed of every random number, a whole number from 0.
+    allow_unconverged
+        Write the posterior, marked, even if the fit did not converge.
+    """
+    from bayes_rare import files, printing
+    from bayes_rare.readers.tables import read_table
+
+    out = printing.console()
+    files.refuse_unwritable(output)
+    sizes = {
+        "chains": _whole("--chains", chains),
+        "warmup": _whole("--warmup", warmup),
+        "draws": _whole("--draws", draws),
+        "seed": _whole("--seed", seed),
+    }
+    priors = _priors(prior or [])
+    read = read_table(evaluation, columns=_columns(columns), behaviours=behaviours)
+    out.print(f"Read {evaluation}:\n", soft_wrap=True)
+    out.print(printing.evaluation_table(read))
+    out.print()
+    from bayes_rare import inference
+
+    with printing.progress_bar("Sampling") as progress:
+        posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
+    kinds = " and ".join(sorted({read.kind(name) for name in read.behaviours}))
+    why = "" if model is not None else f", the default for data of the kind: {kinds}"
+    out.print(f"Model {posterior.model.name}{why}.", posterior.model.summary)
+    tail = printing.tail_table(posterior)
+    if tail is not None:
+        out.print()
+        out.print(tail)
+        out.print()
+    if not allow_unconverged:
+        posterior.require_convergence(
+            "Nothing was written; --allow-unconverged writes it all the same."
+        )
+    out.print(printing.verdict(posterior))
+    with files.replacing(output) as written:
+        posterior.save(written)
+    out.print(f"Wrote {output}", soft_wrap=True)
+    _warn_if_unconverged(posterior)
+
+
+@app.command
+def forecast(
+    posterior: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    /,
+    *,
+    queries: Counts,
+    risk_thresholds: Risks = None,
+    samples_per_query: Count = 1,
+    interval: Annotated[float, Parameter(metavar="PROBABILITY")] = 0.9,
+    seed: Count = 0,
+    output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+):
+    """Forecast what a deployment may show.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    queries
+        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
+        from 1 to 1e12.
+    risk_thresholds
+        Risks, between 0 and 1, above which queries are counted; by default 0.01 0.5.
+    samples_per_query
+        Responses sampled for each query, from 1.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    seed
+        Seed of the luck of the draw, a whole number from 0.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    from bayes_rare import files, forecasting, printing
+    from bayes_rare.posterior import load_posterior
+
+    if output is not None:
+        files.refuse_unwritable(output)
+    deployment = forecasting.Deployment(
+        queries, _whole("--samples-per-query", samples_per_query)
+    )
+    loaded = load_posterior(posterior)
+    made = forecasting.forecast(
+        loaded,
+        deployment,
+        risk_thresholds=risk_thresholds or forecasting.RISK_THRESHOLDS,
+        seed=_whole("--seed", seed),
+    )
+    summary = made.summary(interval)
+    rows = printing.records(summary)
+    if output is not None:
+        with files.replacing(output) as written:
+            summary.to_csv(written, index=False)
+    if as_json:
+        _print_json(
+            {
+                "rows": rows,
+                "converged": made.converged,
+                "model": made.method,
+                "notes": list(dict.fromkeys(made.notes)),
+            }
+        )
+    else:
+        out = printing.console()
+        for part in printing.forecast_report(made, rows, interval):
+            out.print(part)
+        out.print("What to bear in mind:")
+        out.print(printing.bullets(made.notes))
+        if output is not None:
+            out.print(f"\nWrote {output}", soft_wrap=True)
+    _warn_if_unconverged(loaded)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    tokens
+        Words of the command line; those of this process where not given.
+    """
+    try:
+        app(
+            sys.argv[1:] if tokens is None else tokens,
+            exit_on_error=False,
+            result_action="return_none",
+        )
+        sys.stdout.flush()
+    except CycloptsError:
+        return _USAGE  # it has said what is wrong
+    except NotConverged as error:
+        return _refuse(error, _UNCONVERGED)
+    except BayesRareError as error:
+        return _refuse(error)
+    except BrokenPipeError:
+        # The reader has gone: what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _REFUSED
+    except OSError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return _DONE
+
+
+def _refuse(error: Exception, code: int = _REFUSED) -> int:
+    """Say what was refused, in one paragraph."""
+    print(f"bayes-rare: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+def _warn_if_unconverged(posterior: Any) -> None:
+    if not posterior.verdict.converged:
+        print(
+            f"bayes-rare: warning: the fit of {posterior.model.name} did not converge "
+            f"({'; '.join(posterior.verdict.reasons)}). What is made from it may be "
+            "wrong.",
+            file=sys.stderr,
+        )
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1))
+
+
+def _whole(name: str, value: int | float) -> int:
+    """A count, which must be whole; its range is known to whom it is given."""
+    if value < 0 or value % 1:  # NaN is not 0 either
+        raise InvalidInput(f"{name} is a whole number from 0 on, got {value}.")
+    return int(value)
+
+
+def _columns(text: str | None) -> dict[str, str] | None:
+    """Names of columns from ``a=b,c=d``."""
+    if text is None:
+        return None
+    return dict(_pair("--columns", part, "log_risk=log_p") for part in text.split(","))
+
+
+def _priors(texts: Sequence[str]) -> dict[str, Any]:
+    """Settings of a model from ``name=value``."""
+    pairs = [_pair("--prior", text, "shape_sd=0.2") for text in texts]
+    return {name: _value(name, text) for name, text in pairs}
+
+
+def _pair(flag: str, text: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise InvalidInput(f"{flag} takes pairs such as {example}, got {text!r}.")
+    return name.strip(), value.strip()
+
+
+def _value(name: str, text: str) -> Any:
+    """A number, true, false or none."""
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if number != number:
+        raise InvalidInput(
+            f"--prior {name}={text}: a value is a number, inf, true, false or none."
+        )
+    # A count may be written as 1e2; a value with a point stays what it is.
+    whole = "." not in text and number.is_integer()
+    return int(number) if whole else number

@@ -1,0 +1,161 @@
+"""The demonstration: real data, a forecast, and the truth that was held out."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bayes_rare import files, forecasting, inference, printing
+from bayes_rare.baselines import BASELINES
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import Deployment, Forecast
+from bayes_rare.readers.sample import sample_split
+from bayes_rare.scores import risk_from_score
+
+__all__ = ["run"]
+
+_SEEN = 1_000
+_FURTHER = (10**6, 10**9)
+_INTERVAL = 0.9
+# Names broken where they may be, so that the table fits into 80 columns.
+_HEADINGS = {
+    "gumbel_ols": "gumbel\n_ols",
+    "log_normal_moments": "log_normal\n_moments",
+}
+
+_INTRODUCTION = """\
+SmolLM2-135M-Instruct was asked 25,000 queries. For each, the probability is known
+exactly that its response begins with certain words: that is the query's risk. Of
+six such behaviours, {seen:,} queries are read, and {unseen:,} are held out.
+"""
+_FIRST_TABLE = """\
+Risk of the riskiest of the {unseen:,} queries held out, forecast from {seen:,}.
+Two published methods, gumbel_ols and log_normal_moments, give one number each.\
+"""
+_OUTCOME = """\
+{inside} of {total} lie inside. The behaviours share their queries, so these are not
+independent tests, and one split says little of how often an interval holds.
+"""
+_SECOND_TABLE = """\
+Risk of the riskiest query of larger deployments (median and {interval} interval),
+which nothing here can check.\
+"""
+
+
+def run(output: Path) -> Forecast:
+    """Forecast from a sample of real data, print it beside the truth, and write it.
+
+    Six behaviours of a small language model: a tail is fitted to 1,000 queries, and its
+    forecast of 24,000 others stands beside their true worst risk. ``posterior.nc``,
+    ``forecast.csv`` and ``scaling.png`` are written at the end, each whole.
+
+    Parameters
+    ----------
+    output
+        Folder to write to; made if it is missing.
+
+    Raises
+    ------
+    InvalidInput
+        If the folder cannot be written to.
+    NotConverged
+        If the fit cannot be trusted.
+    """
+    out = printing.console()
+    places = {
+        name: output / name for name in ("posterior.nc", "forecast.csv", "scaling.png")
+    }
+    for place in places.values():
+        files.refuse_unwritable(place)
+    seen, unseen = sample_split(_SEEN)
+    held_out = min(unseen.sizes.values())
+    out.print(_INTRODUCTION.format(seen=_SEEN, unseen=held_out), soft_wrap=True)
+    with printing.progress_bar("Sampling") as progress:
+        posterior = inference.fit(seen, progress=progress).require_convergence()
+    out.print(f"Model {posterior.model.name}. {printing.verdict(posterior)}\n")
+    deployment = Deployment([held_out, *_FURTHER])
+    forecast = forecasting.forecast(posterior, deployment)
+    others = [method(seen, deployment) for method in BASELINES.values()]
+    summary = forecast.summary(_INTERVAL)
+    _print_held_out(out, forecast, others, unseen, held_out)
+    _print_further(out, forecast)
+    out.print("What to bear in mind:")
+    out.print(printing.bullets(forecast.notes))
+    with files.replacing(places["posterior.nc"]) as written:
+        posterior.save(written)
+    with files.replacing(places["forecast.csv"]) as written:
+        summary.to_csv(written, index=False)
+    with files.replacing(places["scaling.png"]) as written:
+        forecast.plot(truth=unseen, others=others, path=written)
+    out.print()
+    for place in places.values():
+        out.print(f"Wrote {place}", soft_wrap=True)
+    return forecast
+
+
+def _worst(forecast: Forecast) -> dict[tuple[str, int], dict[str, Any]]:
+    """Rows on the worst query, by behaviour and size."""
+    return {
+        (row["behaviour"], row["queries"]): row
+        for row in printing.records(forecast.summary(_INTERVAL))
+        if row["target"] == "worst_query_risk"
+    }
+
+
+def _print_held_out(
+    out: Console,
+    forecast: Forecast,
+    others: list[Forecast],
+    unseen: Evaluation,
+    size: int,
+) -> None:
+    """Forecasts of the queries held out, beside what they showed."""
+    ours, theirs = _worst(forecast), [_worst(other) for other in others]
+    made = printing.table(
+        "behaviour",
+        f"median and {printing.percent(_INTERVAL)}\ninterval of the forecast",
+        "held\nout",
+        "inside",
+        *(_HEADINGS.get(other.method, other.method) for other in others),
+    )
+    inside = 0
+    for behaviour in forecast.behaviours:
+        row = ours[behaviour, size]
+        truth = float(risk_from_score(unseen.worst(behaviour)))
+        holds = row["lower"] <= truth <= row["upper"]
+        inside += holds
+        made.add_row(
+            behaviour,
+            f"{printing.risk(row['median'])}, {printing.span(row, printing.risk)}",
+            printing.risk(truth),
+            "yes" if holds else "no",
+            *(printing.risk(rows[behaviour, size]["median"]) for rows in theirs),
+        )
+    out.print(_FIRST_TABLE.format(seen=_SEEN, unseen=size), soft_wrap=True)
+    out.print()
+    out.print(made)
+    out.print()
+    total = len(forecast.behaviours)
+    out.print(_OUTCOME.format(inside=inside, total=total), soft_wrap=True)
+
+
+def _print_further(out: Console, forecast: Forecast) -> None:
+    """Forecasts of larger deployments."""
+    rows = _worst(forecast)
+    made = printing.table(
+        "behaviour", *(f"{printing.count(size)} queries" for size in _FURTHER)
+    )
+    for behaviour in forecast.behaviours:
+        cells = [rows[behaviour, size] for size in _FURTHER]
+        made.add_row(
+            behaviour,
+            *(
+                f"{printing.risk(row['median'])}, {printing.span(row, printing.risk)}"
+                for row in cells
+            ),
+        )
+    interval = printing.percent(_INTERVAL)
+    out.print(_SECOND_TABLE.format(interval=interval), soft_wrap=True)
+    out.print()
+    out.print(made)
+    out.print()

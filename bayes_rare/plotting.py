@@ -1,0 +1,225 @@
+"""Pictures, from tables: each function takes frames and gives a matplotlib figure."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.evaluation import Evaluation, ScoreCells
+from bayes_rare.scores import risk_from_score, score_from_log_risk
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["save", "scaling"]
+
+# Okabe & Ito (2008): eight colours that stay apart for colour-blind readers.
+_BLUE, _ORANGE, _GREEN, _PURPLE, _GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#555555",
+)
+_LINE_STYLES = ((_ORANGE, "--"), (_GREEN, ":"), (_PURPLE, "-."))
+# Seen queries that are drawn one by one; the others would hide each other.
+_POINTS = 200
+# Decades of risk that label the axis of scores, and the nines near 1.
+_DECADES = (-300, -100, -50, -20, -12, -9, -6, -5, -4, -3, -2, -1)
+_NINES = (0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9)
+_COLUMNS, _WIDTH, _HEIGHT = 3, 3.9, 3.1
+_MARGIN = 0.06
+
+
+def scaling(
+    quantiles: "pandas.DataFrame",
+    *,
+    evaluation: Evaluation,
+    truth: Evaluation | None = None,
+    lines: Mapping[str, "pandas.DataFrame"] | None = None,
+    title: str = "",
+    doubtful: bool = False,
+) -> "Figure":
+    """The risk of the riskiest query against the number of queries.
+
+    A panel for each behaviour: the forecast's median and its bands, 50 and 90 % where
+    the default levels are given; the evaluation, its i-th riskiest of m queries at m/i
+    queries; a larger evaluation that was held out, in the same way; and point
+    forecasts as lines. The vertical axis is even in the score, labelled by the risk.
+
+    Parameters
+    ----------
+    quantiles
+        Columns ``behaviour, queries, level, score``, as `Forecast.scaling` gives.
+    evaluation
+        What the forecast was made from.
+    truth
+        A larger evaluation that was held out.
+    lines
+        By name, frames of one level for point forecasts.
+    title
+        Heading of the picture.
+    doubtful
+        Whether to mark the picture as made from a fit that did not converge.
+    """
+    from matplotlib.figure import Figure
+
+    behaviours = list(dict.fromkeys(quantiles["behaviour"]))
+    columns = min(_COLUMNS, len(behaviours))
+    rows = math.ceil(len(behaviours) / columns)
+    figure = Figure(
+        figsize=(_WIDTH * columns + 0.4, _HEIGHT * rows + 1.0), layout="constrained"
+    )
+    panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    for panel, behaviour in zip(panels.flat, behaviours, strict=False):
+        _draw_bands(panel, quantiles[quantiles["behaviour"] == behaviour])
+        for (name, frame), (colour, style) in zip(
+            (lines or {}).items(), _LINE_STYLES, strict=False
+        ):
+            own = frame[frame["behaviour"] == behaviour]
+            panel.plot(own["queries"], own["score"], style, color=colour, label=name)
+        if truth is not None and behaviour in truth.behaviours:
+            _draw_queries(panel, truth, behaviour, "held out", _GREY, hollow=True)
+        _draw_queries(panel, evaluation, behaviour, "evaluation", "black", hollow=False)
+        _label_axes(panel, behaviour)
+    for panel in panels.flat[len(behaviours) :]:
+        panel.set_visible(False)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(len(labels), 4 * columns // 2 + 1),
+        frameon=False,
+        fontsize="small",
+    )
+    for panel in panels[-1]:
+        panel.set_xlabel("queries served", fontsize="small")
+    figure.supylabel("risk of the riskiest query", fontsize="medium")
+    heading = f"{title}: THE FIT DID NOT CONVERGE" if doubtful else title
+    figure.suptitle(heading, color="#B00020" if doubtful else "black")
+    return figure
+
+
+def save(figure: "Figure", path: str | Path) -> Path:
+    """Write a figure; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    figure
+        What to write.
+    path
+        Where; the ending says in which format.
+    """
+    path = Path(path)
+    written = path.with_name(f".partial-{path.name}")
+    try:
+        figure.savefig(written, dpi=150)
+        written.replace(path)
+    finally:
+        written.unlink(missing_ok=True)
+    return path
+
+
+def _draw_bands(panel: "Axes", frame: "pandas.DataFrame") -> None:
+    """The median, and a band for each pair of levels that leave equal tails."""
+    table: Any = frame.pivot_table(index="queries", columns="level", values="score")
+    levels = sorted(float(level) for level in table.columns)
+    for rank, low in enumerate(level for level in levels if level < 0.5):
+        high = 1 - low
+        matches = [level for level in levels if math.isclose(level, high)]
+        if matches:
+            panel.fill_between(
+                table.index,
+                table[low],
+                table[matches[0]],
+                color=_BLUE,
+                alpha=0.18 + 0.14 * rank,
+                linewidth=0,
+                label=f"{high - low:.0%} interval",
+            )
+    if 0.5 in levels:
+        panel.plot(table.index, table[0.5], color=_BLUE, linewidth=2, label="median")
+
+
+def _draw_queries(
+    panel: "Axes",
+    evaluation: Evaluation,
+    behaviour: str,
+    label: str,
+    colour: str,
+    *,
+    hollow: bool,
+) -> None:
+    """The riskiest queries seen: the i-th of m at m/i queries."""
+    scores = evaluation.scores(behaviour)
+    queries, score = _riskiest(scores)
+    panel.plot(
+        queries,
+        score,
+        linestyle="none",
+        marker="o",
+        markersize=3.6 if hollow else 3.2,
+        markerfacecolor="none" if hollow else colour,
+        markeredgecolor=colour,
+        markeredgewidth=0.7,
+        label=f"{label} ({scores.size:,} queries)",
+        zorder=3,
+    )
+
+
+def _riskiest(
+    scores: ScoreCells,
+) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
+    """Numbers of queries, m over the rank, and scores of the riskiest cells."""
+    rank = scores.censored_above + np.cumsum(scores.count[:_POINTS])
+    return scores.size / rank, scores.score[:_POINTS]
+
+
+def _label_axes(panel: "Axes", behaviour: str) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    panel.set_title(behaviour, fontsize="medium")
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(numticks=6))
+    panel.xaxis.set_minor_locator(NullLocator())
+    low, high = panel.get_ylim()
+    room = _MARGIN * (high - low)
+    low, high = low - room, high + room
+    panel.set_ylim(low, high)
+    ticks = _ticks(low, high)
+    panel.set_yticks([score for score, _ in ticks], [text for _, text in ticks])
+    panel.grid(alpha=0.25, linewidth=0.6)
+    panel.tick_params(labelsize="small")
+
+
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round risks within a range of scores, thinned where they would touch."""
+    decades = [
+        (float(score_from_log_risk(power * math.log(10))), f"$10^{{{power}}}$")
+        for power in _DECADES
+    ]
+    nines = [
+        (float(score_from_log_risk(math.log1p(risk - 1))), _written(risk))
+        for risk in _NINES
+    ]
+    chosen: list[tuple[float, str]] = []
+    for score, text in decades + nines:
+        apart = not chosen or score - chosen[-1][0] > (high - low) / 9
+        if low <= score <= high and apart:
+            chosen.append((score, text))
+    if len(chosen) < 2:
+        chosen = [
+            (score, f"{float(risk_from_score(score)):.2g}")
+            for score in np.linspace(low, high, 4)[1:-1]
+        ]
+    return chosen
+
+
+def _written(risk: float) -> str:
+    return f"{risk:g}" if risk <= 0.999 else f"$1-10^{{{round(math.log10(1 - risk))}}}$"

@@ -1,0 +1,345 @@
+"""Numbers, tables and notes for a person at a terminal."""
+
+import math
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas
+
+    from bayes_rare.evaluation import Evaluation
+    from bayes_rare.forecasting import Forecast
+    from bayes_rare.posterior import Posterior
+
+__all__ = [
+    "bullets",
+    "console",
+    "count",
+    "evaluation_table",
+    "forecast_report",
+    "percent",
+    "progress_bar",
+    "records",
+    "risk",
+    "span",
+    "table",
+    "tail_table",
+    "verdict",
+]
+
+type Row = dict[str, Any]
+
+# A bar that comes and goes at once would only flicker.
+_PATIENCE_SECONDS = 2.0
+# Deployment sizes side by side, so that a table fits into 80 columns.
+_ABREAST = 3
+# Numbers of queries are given up to this many.
+_LIMIT = 1e12
+# Above this, two digits would round a risk to 1.
+_NEAR_ONE = 0.99
+_FINEST_GAP = 1e-6
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints text as it is: names of behaviours may look like markup."""
+    return Console(markup=False, highlight=False, emoji=False, stderr=stderr)
+
+
+def risk(value: int | float) -> str:
+    """A risk with two digits, counted from 1 where it is near 1.
+
+    Examples
+    --------
+    >>> risk(0.01234), risk(1e-30), risk(0.9987), risk(1 - 1e-9), risk(1.0)
+    ('0.012', '1e-30', '0.9987', '1 - 1e-09', '1')
+    """
+    gap = 1 - value
+    if value <= _NEAR_ONE or gap <= 0:
+        return f"{value:.2g}"
+    if gap < _FINEST_GAP:
+        return f"1 - {gap:.1g}"
+    return f"{value:.{1 - math.floor(math.log10(gap))}f}"
+
+
+def count(value: int | float) -> str:
+    """A number of queries: whole to a million, with two digits beyond.
+
+    Examples
+    --------
+    >>> count(24_000), count(10**6), count(123_456_789), count(10**9)
+    ('24,000', '1,000,000', '1.2e8', '1e9')
+    """
+    if value <= 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
+
+
+def percent(share: int | float) -> str:
+    """A share in percent.
+
+    Examples
+    --------
+    >>> percent(0.9), percent(0.995)
+    ('90 %', '99.5 %')
+    """
+    return f"{100 * share:.6g} %"
+
+
+def span(row: Row, written: Callable[[float], str]) -> str:
+    """The interval of a row of a forecast's summary."""
+    return f"{written(row['lower'])} to {written(row['upper'])}"
+
+
+def records(frame: "pandas.DataFrame") -> list[Row]:
+    """The rows of a frame as plain Python values; None where there is no number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> records(pd.DataFrame({"queries": [10.0, math.nan], "mean": [math.inf, 1]}))
+    [{'queries': 10.0, 'mean': None}, {'queries': None, 'mean': 1.0}]
+    """
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def table(*headings: str, title: str | None = None) -> Table:
+    """An empty table with the first column to the left and the others to the right."""
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for number, heading in enumerate(headings):
+        made.add_column(heading, justify="right" if number else "left")
+    return made
+
+
+def bullets(notes: Iterable[str]) -> Table:
+    """Notes as a list, each once, wrapped beside its mark."""
+    made = Table.grid(padding=(0, 1))
+    for note in dict.fromkeys(notes):
+        made.add_row("-", note)
+    return made
+
+
+def evaluation_table(evaluation: "Evaluation") -> Table:
+    """What was read: a row a behaviour."""
+    rows = records(evaluation.summary())
+    counted = [
+        (heading, name)
+        for heading, name in (
+            ("families", "families"),
+            ("risks of 0", "risks_of_0"),
+            ("risks of 1", "risks_of_1"),
+        )
+        if any(row[name] for row in rows)
+    ]
+    made = table(
+        "behaviour", "queries", *(heading for heading, _ in counted), "riskiest"
+    )
+    for row in rows:
+        made.add_row(
+            row["behaviour"],
+            f"{row['queries']:,}",
+            *(f"{row[name]:,}" for _, name in counted),
+            risk(row["riskiest"]),
+        )
+    return made
+
+
+def tail_table(posterior: "Posterior") -> Table | None:
+    """What the tail was fitted to, for a model that has a threshold."""
+    from bayes_rare.scores import risk_from_score
+
+    if not {"exceeding", "threshold"} <= set(posterior.data):
+        return None
+    made = table("behaviour", "threshold, as a risk", "queries above")
+    for behaviour, exceeding, threshold in zip(
+        posterior.behaviours,
+        posterior.data["exceeding"],
+        posterior.data["threshold"],
+        strict=True,
+    ):
+        made.add_row(
+            behaviour,
+            risk(float(risk_from_score(threshold))),
+            f"{float(exceeding):,.0f}",
+        )
+    return made
+
+
+def verdict(posterior: "Posterior") -> str:
+    """Whether the draws can be trusted, with the numbers that say so."""
+    found = posterior.verdict
+    numbers = (
+        f"R-hat {found.max_rhat:.3f}, effective sample size {found.min_ess:.0f}, "
+        f"{found.divergences} of {found.transitions:,} transitions diverged"
+    )
+    if found.converged:
+        return f"Converged: {numbers}."
+    return f"NOT CONVERGED: {'; '.join(found.reasons)} ({numbers})."
+
+
+def forecast_report(
+    forecast: "Forecast", rows: Sequence[Row], interval: float
+) -> Generator[Any]:
+    """What a forecast says, the worst query first, as parts for a console to print.
+
+    Parameters
+    ----------
+    forecast
+        What was forecast.
+    rows
+        Its summary, as `records`.
+    interval
+        Probability of the interval that the summary was made with.
+    """
+    level = float(forecast.draws.attrs["level"])
+    found = {
+        (row["behaviour"], row["target"], row["queries"], row["risk_threshold"]): row
+        for row in rows
+    }
+    sizes = forecast.deployment.queries
+    yield from _sentence(forecast, found, interval)
+    for abreast in batched(sizes, _ABREAST, strict=False):
+        made = table(
+            "behaviour",
+            *(f"{count(size)} queries" for size in abreast),
+            title=f"Risk of the riskiest query: median, {percent(interval)} interval",
+        )
+        for behaviour in forecast.behaviours:
+            cells = [found[behaviour, "worst_query_risk", n, None] for n in abreast]
+            made.add_row(
+                behaviour,
+                *(f"{risk(row['median'])}\n{span(row, risk)}" for row in cells),
+            )
+        yield made
+        yield ""
+    for behaviour in forecast.behaviours:
+        for abreast in batched(sizes, _ABREAST, strict=False):
+            yield _risky_table(forecast, found, behaviour, abreast)
+        yield bullets(_whatever_the_size(found, behaviour, interval, level))
+        yield ""
+
+
+def _sentence(
+    forecast: "Forecast", found: dict[Any, Row], interval: float
+) -> Generator[str]:
+    """The largest of the risks in words."""
+    size = forecast.deployment.queries[-1]
+    row = max(
+        (found[name, "worst_query_risk", size, None] for name in forecast.behaviours),
+        key=lambda row: row["median"],
+    )
+    yield (
+        f"Of {count(size)} queries, the riskiest is forecast to show "
+        f"{row['behaviour']!r} with a probability of {risk(row['median'])} in each "
+        f"response ({percent(interval)} interval {span(row, risk)})"
+        + (", the most of all behaviours.\n" if len(forecast.behaviours) > 1 else ".\n")
+    )
+
+
+def _risky_table(
+    forecast: "Forecast", found: dict[Any, Row], behaviour: str, sizes: Sequence[int]
+) -> Table:
+    """Chances and numbers of risky queries of one behaviour."""
+    made = table(
+        "",
+        *(f"{count(size)} queries" for size in sizes),
+        title=f"{behaviour}: chances, and numbers of queries with intervals",
+    )
+
+    def cells(target: str, threshold: float | None = None) -> list[Row]:
+        return [found[behaviour, target, size, threshold] for size in sizes]
+
+    for limit in forecast.draws["risk_threshold"].to_numpy().tolist():
+        made.add_row(
+            f"chance of a risk above {limit:g}",
+            *(risk(row["mean"]) for row in cells("exceedance_probability", limit)),
+        )
+        made.add_row(
+            f"queries above {limit:g}",
+            *(
+                f"{count(row['median'])}\n{span(row, count)}"
+                for row in cells("risky_queries", limit)
+            ),
+        )
+    made.add_row(
+        "chance that it shows at all",
+        *(risk(row["mean"]) for row in cells("aggregate_risk")),
+    )
+    return made
+
+
+def _whatever_the_size(
+    found: dict[Any, Row], behaviour: str, interval: float, level: float
+) -> Generator[str]:
+    """What does not depend on the size of a deployment, in sentences."""
+    first = found[behaviour, "queries_to_first_failure", None, None]
+    yield (
+        f"A first response shows it after {_at_least(first['median'])} queries "
+        f"({percent(interval)} interval {span(first, _at_least)})."
+    )
+    for (name, target, _, limit), row in found.items():
+        if (name, target) == (behaviour, "largest_safe_deployment"):
+            yield (
+                f"Up to {_at_least(row['mean'])} queries, the chance of a risk above "
+                f"{limit:g} stays below {percent(level)}."
+            )
+
+
+def _at_least(value: int | float) -> str:
+    """A number of queries that is given up to a limit."""
+    return f"{count(value)}{' or more' if value >= _LIMIT else ''}"
+
+
+@contextmanager
+def progress_bar(description: str) -> Generator[Callable[[int, int], None]]:
+    """A bar on standard error, where a person looks on and it takes a while.
+
+    Gives the function to call with how much is done, and how much there is.
+
+    Parameters
+    ----------
+    description
+        What is being done.
+    """
+    target = console(stderr=True)
+    if not target.is_terminal:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=target,
+        transient=True,
+    )
+    task = bar.add_task(description, total=None)
+    timer = threading.Timer(_PATIENCE_SECONDS, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()

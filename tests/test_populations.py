@@ -1,0 +1,385 @@
+"""Populations of scores: by mpmath and scipy, by laws, and by simulation."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bayes_rare.populations import (
+    BodyAndTail,
+    Normal,
+    Population,
+    gpd_log_survival,
+    gpd_quantile,
+    log_worst_level,
+)
+from bayes_rare.scores import risk_from_score
+
+mp: Any = mpmath.mp.clone()
+mp.dps = 40
+
+SHAPES = [-0.9, -0.3, -1e-4, -1e-8, -1e-12, 0.0, 1e-12, 1e-8, 1e-4, 0.3, 2.0]
+
+
+def tail_of(
+    rate: float = 0.2, scale: float = 0.4, shape: float = 0.1, draws: int = 1
+) -> BodyAndTail:
+    """A population with a threshold of -1 and a body of five scores, one of it tied."""
+    return BodyAndTail(
+        threshold=-1.0,
+        rate=np.full(draws, rate),
+        scale=np.full(draws, scale),
+        shape=np.full(draws, shape),
+        body_score=np.array([-1.0, -1.25, -2.0, -3.5, -6.0]),
+        body_count=np.array([1.0, 1.0, 4.0, 2.5, 30.0]),
+    )
+
+
+def normal(location: float = -2.0, scale: float = 0.8) -> Normal:
+    return Normal(np.array([location]), np.array([scale]))
+
+
+tails = st.builds(
+    tail_of,
+    rate=st.floats(0.001, 0.999),
+    scale=st.floats(0.05, 3),
+    shape=st.one_of(st.just(0.0), st.floats(-0.5, 0.5)),
+)
+normals = st.builds(normal, location=st.floats(-10, 5), scale=st.floats(0.05, 5))
+populations = st.one_of(tails, normals)
+log_levels = st.floats(-40, -1e-6)
+
+
+def exact_gpd_log_survival(excess: float, scale: float, shape: float) -> Any:
+    depth, xi = mp.mpf(excess) / mp.mpf(scale), mp.mpf(shape)
+    return -depth if shape == 0 else -mp.log1p(xi * depth) / xi
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("excess", [1e-9, 0.1, 0.99])
+def test_gpd_log_survival_is_exact(excess: float, shape: float) -> None:
+    exact = float(exact_gpd_log_survival(excess, 0.9, shape))
+    assert float(gpd_log_survival(excess, 0.9, shape)) == pytest.approx(
+        exact, rel=1e-14, abs=0
+    )
+    scipys = float(stats.genpareto.logsf(excess, shape, scale=0.9))
+    assert scipys == pytest.approx(exact, rel=1e-7)  # scipy loses digits at 1e-8
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("depth", [1e-9, 1.0, 30.0, math.log(1e12)])
+def test_gpd_quantile_is_exact(depth: float, shape: float) -> None:
+    xi = mp.mpf(shape)
+    exact = 0.9 * (mp.mpf(depth) if shape == 0 else mp.expm1(xi * depth) / xi)
+    # expm1 of an argument known to half an ulp: 55 * 1.1e-16.
+    assert float(gpd_quantile(depth, 0.9, shape)) == pytest.approx(
+        float(exact), rel=2e-14, abs=0
+    )
+
+
+@given(st.floats(0, 40), st.floats(0.01, 10), st.floats(-0.8, 0.8))
+def test_gpd_quantile_inverts_the_survival_of_scipy(
+    depth: float, scale: float, shape: float
+) -> None:
+    excess = gpd_quantile(depth, scale, shape)
+    isf = stats.genpareto.isf(np.exp(-depth), shape, scale=scale)
+    np.testing.assert_allclose(excess, isf, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("tiny", [1e-12, 1e-8])
+def test_gpd_is_continuous_through_shape_zero(tiny: float) -> None:
+    shape = np.array([-tiny, 0.0, tiny])
+    for function in (gpd_log_survival, gpd_quantile):
+        low, middle, high = function(27.0, 0.7, shape)
+        slope = 27.0**2 / 0.7**2  # more than the derivative by shape of either
+        assert middle == pytest.approx(low, rel=0, abs=slope * tiny)
+        assert middle == pytest.approx(high, rel=0, abs=slope * tiny)
+        assert (low - middle) * (middle - high) > 0  # and it is not constant
+
+
+def test_gpd_knows_its_upper_end_and_infinity() -> None:
+    shape = np.array([-0.5, 0.0, 0.5])
+    np.testing.assert_array_equal(gpd_log_survival(np.inf, 2.0, shape), [-np.inf] * 3)
+    np.testing.assert_array_equal(gpd_quantile(np.inf, 2.0, shape), [4, np.inf, np.inf])
+    assert gpd_log_survival(4.0, 2.0, -0.5) == -np.inf
+    assert gpd_log_survival(4.1, 2.0, -0.5) == -np.inf
+    assert np.isfinite(gpd_log_survival(3.9999, 2.0, -0.5))
+
+
+@pytest.mark.parametrize("queries", [1, 10, 1e6, 1e12])
+@pytest.mark.parametrize("uniform", [1e-300, 0.01, 0.5, 1 - 1e-12])
+def test_log_worst_level_is_exact(queries: float, uniform: float) -> None:
+    with mp.workdps(60):
+        exact = mp.log(1 - mp.mpf(uniform) ** (1 / mp.mpf(queries)))
+    found = float(log_worst_level(math.log(uniform), queries))
+    # The logarithm of a uniform near 1 is known to 1e-16 of 1e-12.
+    slack = 2e-14 if uniform < 0.99 else 2e-4
+    assert found == pytest.approx(float(exact), rel=slack, abs=1e-15)
+
+
+def test_the_worst_of_a_trillion_normal_queries() -> None:
+    queries, uniform = 10**12, 0.37
+    with mp.workdps(60):
+        level = 1 - mp.mpf(uniform) ** (mp.mpf(1) / queries)
+        deviate = mp.findroot(lambda z: mp.erfc(z / mp.sqrt(2)) / 2 / level - 1, 7.0)
+    score = normal(-2.0, 0.8).quantile(log_worst_level(math.log(uniform), queries))
+    np.testing.assert_allclose(score, [float(-2 + 0.8 * deviate)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("score", [-50.0, -3.0, -2.0, 1.0, 30.0])
+def test_normal_log_survival_is_exact(score: float) -> None:
+    deviate = (mp.mpf(score) + 2) / mp.mpf(0.8)
+    exact = mp.log(mp.erfc(deviate / mp.sqrt(2)) / 2)
+    np.testing.assert_allclose(
+        normal().log_survival(score), [float(exact)], rtol=1e-13, atol=1e-300
+    )
+
+
+@given(populations, st.floats(-8, 8), log_levels)
+def test_quantile_is_the_generalised_inverse(
+    population: Population, score: float, log_level: float
+) -> None:
+    """``quantile(v) <= s`` if and only if ``log_survival(s) <= v``."""
+    survival = float(population.log_survival(score)[0])
+    quantile = float(population.quantile(log_level)[0])
+    # Where the two sides are equal but for rounding, either answer will do.
+    if abs(survival - log_level) > 1e-9 * (1 - log_level):
+        assert (quantile <= score) == (survival <= log_level)
+
+
+@given(tails, st.integers(0, 4), st.sampled_from([-1e-9, 1e-9]))
+def test_an_atom_has_a_range_of_levels(
+    tail: BodyAndTail, cell: int, step: float
+) -> None:
+    score = float(tail.body_score[cell])
+    below = tail.log_survival(np.nextafter(score, -np.inf))
+    at = tail.log_survival(score)
+    assert at < below
+    inner = np.log(np.exp(at) + 0.5 * (np.exp(below) - np.exp(at)))
+    assert tail.quantile(inner) == score
+    if cell:  # a level a little smaller than the atom's belongs to the next one up
+        edge = tail.quantile(at * (1 - step))
+        assert edge == (score if step > 0 else tail.body_score[cell - 1])
+
+
+@given(populations, log_levels, log_levels)
+def test_quantile_and_survival_are_monotone(
+    population: Population, a: float, b: float
+) -> None:
+    small, large = sorted((a, b))
+    low, high = population.quantile(large), population.quantile(small)
+    assert low <= high
+    assert population.log_survival(low) >= population.log_survival(high)
+
+
+@given(tails, st.floats(-40, 0))
+def test_tail_quantile_inverts_tail_survival(tail: BodyAndTail, depth: float) -> None:
+    level = np.log(tail.rate) + depth
+    score = tail.quantile(level)
+    if depth < 0:
+        np.testing.assert_allclose(tail.log_survival(score), level, rtol=1e-6)
+    assert tail.log_survival(-1.0) == np.log(tail.rate)
+
+
+@pytest.mark.parametrize("population", [tail_of(shape=s) for s in (-0.3, 0.0, 0.3)])
+def test_a_population_is_complete(population: BodyAndTail) -> None:
+    assert population.log_survival(-np.inf) == 0
+    assert population.log_survival(np.inf) == -np.inf
+    assert population.log_survival(-6.0) < 0
+    assert population.log_survival(-6.0 - 1e-12) == 0
+    assert population.quantile(0.0) == -6.0
+    median = population.quantile(log_worst_level(math.log(0.5), 1e12))
+    assert population.quantile(-np.inf) > median
+    assert np.isfinite(median)
+
+
+def test_draws_are_answered_one_by_one(rng: np.random.Generator) -> None:
+    rate, scale = rng.uniform(0.05, 0.6, 7), rng.uniform(0.1, 2, 7)
+    shape = rng.normal(0, 0.2, 7)
+    whole = tail_of()
+    body = whole.body_score, whole.body_count
+    together = BodyAndTail(-1.0, rate, scale, shape, *body)
+    score = np.array([-0.9, 0.0, 2.0])[:, None]
+    level = np.log([0.04, 1e-3, 1e-9])[:, None]
+    for draw in range(7):
+        one = slice(draw, draw + 1)
+        alone = BodyAndTail(-1.0, rate[one], scale[one], shape[one], *body)
+        np.testing.assert_array_equal(
+            together.log_survival(score)[:, one], alone.log_survival(score)
+        )
+        np.testing.assert_array_equal(
+            together.quantile(level)[:, one], alone.quantile(level)
+        )
+    assert together.draws == 7
+    assert together.quantile(level).shape == (3, 7)
+
+
+def exact_failure(score: Any, samples: float) -> Any:
+    return -mp.expm1(samples * mp.log1p(-mp.exp(-mp.exp(-score))))
+
+
+def exact_tail_mean(scale: float, shape: float, samples: float) -> Any:
+    """Mean failure of the tail alone, given that a query is in it."""
+
+    def integrand(depth: Any) -> Any:
+        xi = mp.mpf(shape)
+        excess = scale * (depth if shape == 0 else mp.expm1(xi * depth) / xi)
+        # 1 - risk of a score beyond 60 is below the 40 digits: the query fails.
+        failure = 1 if excess > 61 else exact_failure(excess - 1, samples)
+        return mp.exp(-depth) * failure
+
+    return mp.quad(integrand, [*mp.linspace(0, 20, 41), 30, 45, 70])
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.7, 2.9])
+@pytest.mark.parametrize("shape", [-0.4, 0.0, 0.3])
+@pytest.mark.parametrize("samples", [1.0, 1e4])
+def test_mean_failure_of_a_tail_is_exact(
+    scale: float, shape: float, samples: float
+) -> None:
+    tail = tail_of(0.2, scale, shape)
+    edges = [*(tail.log_survival(s)[0] for s in tail.body_score), 0.0]
+    body = sum(
+        exact_failure(mp.mpf(s), samples) * (mp.exp(low) - mp.exp(high))
+        for s, high, low in zip(tail.body_score, edges, edges[1:], strict=False)
+    )
+    exact = body + mp.mpf(0.2) * exact_tail_mean(scale, shape, samples)
+    assert tail.mean_failure(samples)[0] == pytest.approx(float(exact), rel=1e-7)
+
+
+@pytest.mark.parametrize("location", [-20.0, -3.0, 1.0])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 4.0])
+@pytest.mark.parametrize("samples", [1.0, 1e4])
+def test_mean_failure_of_normal_scores_is_exact(
+    location: float, scale: float, samples: float
+) -> None:
+    def integrand(z: Any) -> Any:
+        score = location + scale * z
+        if score < -9:  # a risk below 1e-3500
+            return mp.mpf(0)
+        failure = 1 if score > 60 else exact_failure(score, samples)
+        return failure * mp.exp(-z * z / 2) / mp.sqrt(2 * mp.pi)
+
+    exact = float(mp.quad(integrand, mp.linspace(-12, 12, 49)))
+    found = normal(location, scale).mean_failure(samples)[0]
+    # Twelve deviations cut off 1e-33 and no more.
+    assert found == pytest.approx(exact, rel=1e-7, abs=1e-32)
+
+
+def simulated(
+    population: Population, size: Any, rng: np.random.Generator
+) -> np.ndarray:
+    """Scores drawn by scipy, not by the population's own quantile."""
+    if isinstance(population, Normal):
+        return rng.normal(population.location[0], population.scale[0], size)
+    assert isinstance(population, BodyAndTail)
+    level = np.exp([*population.log_survival(population.body_score[:, None])[:, 0], 0])
+    weight = np.diff(level) / (1 - population.rate[0])
+    body = rng.choice(population.body_score, size, p=weight / weight.sum())
+    shape, scale = population.shape[0], population.scale[0]
+    excess = stats.genpareto.rvs(shape, scale=scale, size=size, random_state=rng)
+    above = rng.random(size) < population.rate[0]
+    return np.where(above, population.threshold + excess, body)
+
+
+SIMULATED = [normal(), tail_of(), tail_of(shape=-0.3), tail_of(shape=0.0)]
+
+
+@pytest.mark.parametrize("population", SIMULATED)
+@pytest.mark.parametrize(("guess", "holds"), [(30, True), (33, False)])
+def test_mean_failure_by_simulation(
+    population: Population, guess: int, holds: bool, rng: np.random.Generator
+) -> None:
+    """Queries sampled 30 times; a forecast for 33 samples is the control."""
+    risk = risk_from_score(simulated(population, 1_000_000, rng))
+    failures = int((rng.binomial(30, risk) > 0).sum())
+    chance = float(population.mean_failure(guess)[0])
+    pvalue = stats.binomtest(failures, risk.size, chance).pvalue
+    assert (pvalue > 1e-6) == holds
+
+
+@pytest.mark.parametrize("population", SIMULATED)
+@pytest.mark.parametrize("level", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(("guess", "holds"), [(200, True), (250, False)])
+def test_worst_of_n_by_simulation(
+    population: Population,
+    level: float,
+    guess: int,
+    holds: bool,
+    rng: np.random.Generator,
+) -> None:
+    """Deployments of 200 queries; a forecast for 250 is the control."""
+    worst = simulated(population, (8_000, 200), rng).max(axis=1)
+    score = population.quantile(log_worst_level(math.log(level), guess))
+    below = int((worst < score).sum())
+    assert (stats.binomtest(below, worst.size, level).pvalue > 1e-6) == holds
+
+
+def test_worst_of_few_lies_in_the_body(rng: np.random.Generator) -> None:
+    """Three queries, of which the riskiest is an atom with some chance."""
+    population = tail_of(rate=0.1)
+    log_uniform = np.log(rng.random((20_000, 1)))
+    drawn = population.quantile(log_worst_level(log_uniform, 3))[:, 0]
+    level = np.exp(population.log_survival(population.body_score[:, None]))[:, 0]
+    for score, chance in zip(population.body_score, (1 - level) ** 3, strict=True):
+        seen = int((drawn <= score).sum())
+        assert stats.binomtest(seen, drawn.size, chance).pvalue > 1e-6
+        assert stats.binomtest(seen, drawn.size, chance * 0.9).pvalue < 1e-6
+
+
+@given(populations, st.floats(-30, 0))
+def test_the_mean_of_one_is_the_levels_that_are_left(
+    population: Population, log_level: float
+) -> None:
+    left = population.mean(np.ones_like, log_level)
+    np.testing.assert_allclose(left, [-math.expm1(log_level)], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(population.mean(np.ones_like), [1.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("population", SIMULATED)
+def test_partial_means_add_up(population: Population) -> None:
+    """The mean between two levels is the integral of the quantile between them."""
+    function: Callable[[np.ndarray], np.ndarray] = np.tanh
+    edges = np.log([1e-6, 1e-4, 0.01, 0.15, 0.5, 0.99])
+    partial = np.array([population.mean(function, edge)[0] for edge in edges])
+    for deep, shallow, between in zip(
+        edges, edges[1:], partial[:-1] - partial[1:], strict=False
+    ):
+        levels = np.linspace(np.exp(deep), np.exp(shallow), 200_001)
+        middle = np.log((levels[1:] + levels[:-1]) / 2)[:, None]
+        values = function(population.quantile(middle))[:, 0]
+        assert between == pytest.approx(values.mean() * np.ptp(levels), rel=1e-4)
+    everything = population.mean(function)[0]
+    assert everything == pytest.approx(partial[0], abs=2e-6)
+    assert everything != partial[0]
+
+
+def test_body_weights_are_dirichlet() -> None:
+    tail = tail_of(rate=0.3, draws=40_000)
+    level = np.exp([*tail.log_survival(tail.body_score[:, None]), np.zeros(tail.draws)])
+    share = np.diff(level, axis=0) / 0.7
+    np.testing.assert_allclose(share.sum(axis=0), 1, rtol=1e-12)
+    total = tail.body_count.sum()
+    mean = tail.body_count / total
+    variance = mean * (1 - mean) / (total + 1)
+    for cell, drawn in enumerate(share):
+        spread = (drawn - mean[cell]) ** 2
+        assert stats.ttest_1samp(drawn, mean[cell]).pvalue > 1e-6
+        assert stats.ttest_1samp(spread, variance[cell]).pvalue > 1e-6
+        # As often counted in units of two, the weights would be more certain.
+        certain = variance[cell] * (total + 1) / (2 * total + 1)
+        assert stats.ttest_1samp(spread, certain).pvalue < 1e-6
+
+
+def test_a_population_asked_twice_answers_the_same() -> None:
+    score = np.linspace(-7, 3, 50)[:, None]
+    first, second = tail_of(draws=5), tail_of(draws=5)
+    np.testing.assert_array_equal(first.log_survival(score), second.log_survival(score))
+    weights = np.diff(np.exp(first.log_survival(score)), axis=0)
+    assert (weights[:, 0] != weights[:, 1]).any()
