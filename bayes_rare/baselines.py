@@ -173,12 +173,14 @@ def _line(
     deviation = largest - largest.mean()
     slope = (deviation @ log_survival) / (deviation @ deviation)
     threshold = float(largest[-1])
-    at_threshold = log_survival.mean() + slope * (threshold - largest.mean())
+    log_rate = log_survival.mean() + slope * (threshold - largest.mean())
     body = scores.below(threshold)
+    if log_rate > 0:  # no share is above 1: the line begins where it reaches it
+        threshold, log_rate = threshold - float(log_rate / slope), 0.0
     zeros = [float(body.censored_below)] if body.censored_below else []
     return BodyAndTail(
         threshold=threshold,
-        rate=np.array([min(np.exp(at_threshold), 1.0)]),
+        rate=np.exp([log_rate]),
         scale=np.array([-1 / slope]),
         shape=np.zeros(1),
         body_score=np.append(body.score, [scores.lowest] * len(zeros)),

@@ -111,7 +111,9 @@ def judge(
     strict: list[Array] = []
     members: list[Array] = []
     for name, values in draws.items():
-        if name.endswith("_offset"):
+        # A logarithm has the ranks of what it is the logarithm of: once is enough.
+        judged_as = name.removeprefix("log_")
+        if name.endswith("_offset") or (judged_as != name and judged_as in draws):
             continue
         columns = values.reshape(*values.shape[:2], -1)
         moving = (columns != columns[:1, :1]).any(axis=(0, 1))

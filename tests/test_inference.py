@@ -17,7 +17,12 @@ from bayes_rare.inference import fit, fit_many
 from bayes_rare.posterior import Posterior
 
 # One behaviour, so that the geometry is easy; small, so that a fit takes a second.
-SMALL: dict[str, Any] = {"chains": 2, "warmup": 200, "draws": 200}
+SMALL: dict[str, Any] = {
+    "chains": 2,
+    "warmup": 200,
+    "draws": 200,
+    "target_ess": 0.0,  # the draws asked for, and no more
+}
 
 
 def evaluation_of(seed: int, queries: int = 200) -> Evaluation:
@@ -67,7 +72,7 @@ def z_scores(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def test_the_same_draws_alone_and_in_any_batch(
     model: str, threshold: dict[str, float], seed: int
 ) -> None:
-    size = {"target_ess": 0.0, **SMALL, "seed": seed, **threshold}
+    size = {**SMALL, "seed": seed, **threshold}
     # The first two share a padding in one model, the first and the third in the other.
     batch = [evaluation_of(k, queries) for k, queries in enumerate((200, 150, 300))]
     alone = fit(batch[0], model, **size)
@@ -95,7 +100,9 @@ def test_chains_in_step_agree_with_chains_in_turn(model: str, seed: int) -> None
         z = z_scores(mapped.draws[name], stepped.draws[name])
         assert np.abs(z).max() < 5, (name, z)
     # The control: another data set's draws are not within Monte Carlo error.
-    assert np.abs(z_scores(mapped.draws["log_scale"], other.draws["log_scale"])).max() > 5
+    assert (
+        np.abs(z_scores(mapped.draws["log_scale"], other.draws["log_scale"])).max() > 5
+    )
 
 
 @pytest.mark.slow
@@ -125,8 +132,8 @@ def test_another_sampler_finds_the_same_posterior(model: str, seed: int) -> None
 
 def test_sampling_goes_on_until_there_are_enough_effective_draws(seed: int) -> None:
     size = {**SMALL, "seed": seed}
-    first = fit(evaluation_of(1), "gpd_tail", target_ess=0.0, **size)
-    longest = fit(evaluation_of(1), "gpd_tail", target_ess=math.inf, **size)
+    first = fit(evaluation_of(1), "gpd_tail", **size)
+    longest = fit(evaluation_of(1), "gpd_tail", **{**size, "target_ess": math.inf})
     assert longest.draws["scale"].shape[:2] == (2, 800)  # four times, and no more
     assert longest.provenance["draws_kept"] == 800
     assert longest.provenance["draws"] == 200
@@ -137,7 +144,7 @@ def test_sampling_goes_on_until_there_are_enough_effective_draws(seed: int) -> N
             )
     later = longest.draws["scale"].reshape(2, 4, 200)
     assert (later[:, 1:] != later[:, :-1]).all()  # new draws, not the same again
-    between = fit(evaluation_of(1), "gpd_tail", target_ess=400.0, **size)
+    between = fit(evaluation_of(1), "gpd_tail", **{**size, "target_ess": 400.0})
     assert between.verdict.min_ess >= 400
     assert between.draws["scale"].shape[1] in (400, 600, 800)
 
@@ -173,11 +180,11 @@ def test_only_the_behaviours_asked_for_are_fitted() -> None:
     rng = np.random.default_rng(1)
     scores = dict(zip("abc", rng.gumbel(-2, 0.4, (3, 200)), strict=True))
     evaluation = Evaluation.from_scores(scores)
-    chosen = fit(evaluation, "gumbel_tail", behaviours=["b"], target_ess=0.0, **SMALL)
+    chosen = fit(evaluation, "gumbel_tail", behaviours=["b"], **SMALL)
     assert chosen.behaviours == ("b",)
     assert chosen.draws["scale"].shape == (2, 200, 1)
     alone = Evaluation.from_scores({"b": scores["b"]})
-    assert_same(chosen, fit(alone, "gumbel_tail", target_ess=0.0, **SMALL))
+    assert_same(chosen, fit(alone, "gumbel_tail", **SMALL))
     with pytest.raises(InvalidInput, match="a, b, c"):
         fit(evaluation, "gumbel_tail", behaviours=["d"], **SMALL)
 
@@ -227,7 +234,7 @@ def test_everything_is_float64() -> None:
         **posterior.statistics,
     }
     kinds = {name: values.dtype for name, values in arrays.items()}
-    assert kinds.pop("diverging") == bool
+    assert kinds.pop("diverging") == np.bool_
     assert np.issubdtype(kinds.pop("n_steps"), np.integer)
     assert set(kinds.values()) == {np.dtype(np.float64)}, kinds
     assert posterior.pointwise.keys() == {"score_excess"}
@@ -240,8 +247,11 @@ def test_risks_next_to_one_are_answered_without_nan() -> None:
     for top in ([nearly[0]], nearly[:2], nearly, [*nearly, np.inf, np.inf]):
         evaluation = Evaluation.from_scores(np.concatenate([scores, top]))
         for model in ("gumbel_tail", "gpd_tail", "log_normal"):
-            posterior = fit(evaluation, model, target_ess=0.0, **SMALL)
-            for name, draws in (*posterior.draws.items(), *posterior.statistics.items()):
+            posterior = fit(evaluation, model, **SMALL)
+            for name, draws in (
+                *posterior.draws.items(),
+                *posterior.statistics.items(),
+            ):
                 assert np.isfinite(draws).all(), (model, name)
             worst = posterior.population().quantile(-np.log(1e9))
             assert np.isfinite(worst).all()

@@ -65,7 +65,7 @@ def observed_by(
 
 
 def points_of(built: pm.Model, rng: np.random.Generator) -> list[Point]:
-    """The point where sampling starts, and points around it as sampling starts there."""
+    """The point where sampling starts, and points around it, as its jitter makes."""
     start = built.initial_point()
     return [
         {
@@ -265,9 +265,7 @@ def least_p_value(
             name: np.asarray(value[0])
             for name, value in observed_by(model, evaluation, settings).items()
         }
-        population = model.population(
-            draws | {"scale": stretch * draws["scale"]}, data
-        )
+        population = model.population(draws | {"scale": stretch * draws["scale"]}, data)
         cells = evaluation.scores("a")
         # What a tail model says is said above its threshold.
         ceiling = draws["rate"][0] if "rate" in draws else 1.0
@@ -315,6 +313,7 @@ def test_recovers_the_parameters_that_it_simulates_with(
         chains=2,
         warmup=300,
         draws=300,
+        target_ess=0.0,
         **settings,
     )
     pairs = [

@@ -20,8 +20,8 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
 from bayes_rare.posterior import Posterior, judge, load_posterior
 
-BEHAVIOURS = ("a", "b's \"second\"", "ç 第三")
-TEXTS = ("say \"it's done\"", "naïve — 你好 🙂", "two\nlines\tand a tab", "a,b;c\\d", "")
+BEHAVIOURS = ("a", 'b\'s "second"', "ç 第三")
+TEXTS = ('say "it\'s done"', "naïve — 你好 🙂", "two\nlines\tand a tab", "a,b;c\\d", "")
 CHAINS, DRAWS = 4, 300
 
 
@@ -161,7 +161,7 @@ def test_files_that_are_no_posteriors_are_refused(tmp_path: Path) -> None:
         load_posterior(tmp_path / "absent.nc")
     text = tmp_path / "text.nc"
     text.write_text("query_id,log_risk\n1,-3.2\n")
-    with pytest.raises(InvalidData, match="is not a NetCDF file.*bayes-rare fit"):
+    with pytest.raises(InvalidData, match=r"is not a NetCDF file.*bayes-rare fit"):
         load_posterior(text)
     other = tmp_path / "other.nc"
     xr.Dataset({"x": ("y", np.arange(3.0))}).to_netcdf(other, engine="h5netcdf")

@@ -80,7 +80,9 @@ def series(request: pytest.FixtureRequest, shared_data: Path) -> Series:
     return read_series(shared_data)[request.param]
 
 
-def density_without_prior(model: str, evaluation: Evaluation) -> tuple[Density, list[np.ndarray]]:
+def density_without_prior(
+    model: str, evaluation: Evaluation
+) -> tuple[Density, list[np.ndarray]]:
     """The model's own functions, and the data that they take."""
     loaded = catalog.load(model)
     settings = FLAT | ({"shape_sd": np.inf} if model == "gpd_tail" else {})
@@ -206,7 +208,7 @@ def spread_by_draws(draws: dict[str, np.ndarray], name: str) -> tuple[float, flo
 def test_the_posterior_is_about_as_wide_as_the_standard_errors(
     model: str, shared_data: Path, seed: int
 ) -> None:
-    """A likelihood of a scale is skewed: wider than its standard error, by up to 1.4."""
+    """A likelihood of a scale is skewed: wider than its standard errors, up to 1.4."""
     fitted = flat_posteriors(shared_data, model, seed)
     for series, posterior in zip(read_series(shared_data), fitted, strict=True):
         assert posterior.verdict.converged, (series.name, posterior.verdict)

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import devices
 from bayes_rare.inference.density import Density, density_of
 from bayes_rare.inference.nuts import Chain, Job, Sampler
-from bayes_rare.posterior import DIVERGENCE_LIMIT, Posterior, Verdict, judge
+from bayes_rare.posterior import DIVERGENCE_LIMIT, ESS_LIMIT, Posterior, Verdict, judge
 
 __all__ = ["fit", "fit_many"]
 
@@ -76,9 +78,10 @@ def fit(
 ) -> Posterior:
     """Sample the posterior of a model, given an evaluation.
 
-    Sampling goes on until the smallest effective sample size reaches ``target_ess``, or
-    there are four times the draws asked for. Look at ``posterior.verdict``, or call
-    ``posterior.require_convergence()``, before you believe the draws.
+    Sampling goes on until the draws have converged and their smallest effective sample
+    size reaches ``target_ess``, or there are four times the draws asked for. Look at
+    ``posterior.verdict``, or call ``posterior.require_convergence()``, before you
+    believe the draws.
 
     Parameters
     ----------
@@ -148,7 +151,7 @@ def fit_many(
     warmup: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-    target_ess: float = 0.0,
+    target_ess: float = ESS_LIMIT,
     log_likelihood: bool = False,
     way: str | None = None,
     progress: Progress = lambda _done, _total: None,
@@ -156,8 +159,9 @@ def fit_many(
 ) -> list[Posterior | NotApplicable]:
     """Sample the posteriors of one model for many evaluations, as one batch.
 
-    Parameters are those of `fit`. Each evaluation gets the draws that it would get
-    alone. One that the model does not serve gets the refusal as its result.
+    Parameters are those of `fit`; sampling stops at 400 effective draws. Each
+    evaluation gets the draws that it would get alone. One that the model does not serve
+    gets the refusal as its result.
 
     Returns
     -------
@@ -173,7 +177,7 @@ def fit_many(
     runs = [result for result in results if isinstance(result, _Run)]
     total = len(runs) * chains
     for group in _by_shape(runs):
-        sampler = Sampler(
+        sampler = _sampler(
             _density(chosen, settings, group[0].evaluation),
             warmup,
             draws,
@@ -337,6 +341,14 @@ def _density(
     return _DENSITIES[key]
 
 
+@lru_cache(maxsize=_DENSITIES_KEPT)
+def _sampler(
+    density: Density, warmup: int, draws: int, pointwise: bool, way: str
+) -> Sampler:
+    """A sampler, kept with the programs that it has compiled."""
+    return Sampler(density, warmup, draws, pointwise, way)
+
+
 def _sample(
     sampler: Sampler,
     runs: Sequence[_Run],
@@ -425,7 +437,7 @@ def _posterior(
         "draws_kept": run.chains[0].length,
         "target_accept": _TARGETS[run.attempt],
         "device": devices.local_devices()[0].device_kind,
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": dict(_versions()),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
     }
@@ -453,6 +465,12 @@ def _cells_seen(
         seen = data[weights[name]].ravel() > 0 if name in weights else slice(None)
         cells[name] = flat[..., seen]
     return cells
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Versions of the packages that draws depend on; read once, as it takes long."""
+    return tuple((package, version(package)) for package in _PACKAGES)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

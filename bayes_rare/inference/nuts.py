@@ -194,15 +194,24 @@ class Sampler:
 
     def _blank_state(self, data: tuple[Array, ...]) -> Tree:
         """A state of the right shape, for chains that have none yet."""
-        key = np.zeros(2, dtype=np.uint32)
+        shapes = tuple(array.shape for array in data)
+        if shapes not in self._blanks:
+            key = np.zeros(2, dtype=np.uint32)
 
-        def state(key: Any, data: Any) -> Tree:
-            return self._start(key, 0.8, data)[1]
+            def state(key: Any, data: Any) -> Tree:
+                return self._start(key, 0.8, data)[1]
 
-        def zeros(leaf: Any) -> np.ndarray:
-            return np.zeros(leaf.shape, leaf.dtype)
+            def zeros(leaf: Any) -> np.ndarray:
+                return np.zeros(leaf.shape, leaf.dtype)
 
-        return jax.tree.map(zeros, jax.eval_shape(state, key, data))
+            blank = jax.tree.map(zeros, jax.eval_shape(state, key, data))
+            self._blanks[shapes] = blank
+        return self._blanks[shapes]
+
+    @cached_property
+    def _blanks(self) -> dict[Any, Tree]:
+        """Blank states by the shapes of the data."""
+        return {}
 
     def _start(self, key: Any, target_accept: Any, data: tuple[Any, ...]) -> Any:
         """NUTS for one data set, and a state at a point of finite density."""

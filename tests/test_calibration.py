@@ -1,0 +1,147 @@
+"""Calibration by simulation: truths drawn from the prior rank evenly among draws.
+
+Parameters are drawn from a model's proper prior, data from those, and draws from the
+posterior given the data; then the rank of the truth among independent draws is uniform
+[1]_. So is that of a worst score yet to come, luck and all.
+
+.. [1] S. Talts, M. Betancourt, D. Simpson, A. Vehtari, A. Gelman (2018). Validating
+   Bayesian inference algorithms with simulation-based calibration. arXiv 1804.06788.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayes_rare import catalog
+from bayes_rare.inference import fit_many
+from bayes_rare.populations import log_worst_level
+from bayes_rare.posterior import Posterior
+
+pytestmark = pytest.mark.slow
+
+QUERIES = 60
+DEPLOYED = 1e6
+RANKED = 64
+"""Draws that a truth is ranked among, thinned so far that they are independent."""
+
+LEVEL = 1e-4
+"""Chance that a right program fails, in all tests of one design together."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of the truths in (0, 1) by quantity, and what happened to the data sets."""
+
+    uniform: Mapping[str, np.ndarray]
+    refused: int
+    unconverged: int
+
+    def p_values(self) -> dict[str, float]:
+        """Kolmogorov's test of each quantity: of place, and of spread."""
+        return {
+            f"{name}, {what}": float(stats.kstest(values, "uniform").pvalue)
+            for name, ranks in self.uniform.items()
+            for what, values in (("place", ranks), ("spread", np.abs(2 * ranks - 1)))
+        }
+
+    def failures(self) -> dict[str, float]:
+        """Tests whose p-value is too small for that many tests."""
+        found = self.p_values()
+        return {name: p for name, p in found.items() if p < LEVEL / len(found)}
+
+
+def rank(draws: np.ndarray, truth: float, rng: np.random.Generator) -> float:
+    """Rank of the truth among thinned draws, spread over its cell."""
+    thin = draws.ravel()[:: max(draws.size // RANKED, 1)][:RANKED]
+    return ((thin < truth).sum() + rng.random()) / (thin.size + 1)
+
+
+def simulated_ranks(
+    model: catalog.Model, sets: int, behaviours: int, seed: int, **sizes: Any
+) -> Ranks:
+    """Ranks over data sets simulated by the model itself, all fitted in one batch."""
+    rng = np.random.default_rng([seed, sets, behaviours])
+    design = dict.fromkeys("abcdefgh"[:behaviours], QUERIES)
+    simulation = inspect.signature(model.simulate).parameters
+    settings: dict[str, Any] = (
+        {"threshold": simulation["threshold"].default}
+        if "threshold" in simulation
+        else {}
+    )
+    pairs = [model.simulate(rng, design) for _ in range(sets)]
+    results = fit_many(
+        [evaluation for _, evaluation in pairs], model, seed=seed, **sizes, **settings
+    )
+    uniform: dict[str, list[float]] = {}
+    unconverged = refused = 0
+    for (truth, _), posterior in zip(pairs, results, strict=True):
+        # Too few exceedances. The choice is made by the data alone, and given the data
+        # a truth is a draw from the posterior: ranks stay uniform.
+        if not isinstance(posterior, Posterior):
+            refused += 1
+            continue
+        unconverged += posterior.verdict.max_rhat > 1.05
+        for name, value in truth.items():
+            if name == "scale":  # ranks as its logarithm does
+                continue
+            for index, one in enumerate(np.ravel(value)):
+                draws = posterior.draws[name].reshape(-1, np.size(value))[:, index]
+                label = f"{name}[{index}]" if np.ndim(value) else name
+                uniform.setdefault(label, []).append(rank(draws, float(one), rng))
+        for index, behaviour in enumerate(design):
+            drawn = posterior.population(behaviour)
+            true = model.population(
+                {k: np.ravel(v)[[index]] for k, v in truth.items() if np.ndim(v)},
+                {k: np.asarray(v[index]) for k, v in posterior.data.items()},
+            )
+            luck, its_luck = rng.random(drawn.draws), rng.random(1)
+            worst = drawn.quantile(log_worst_level(np.log(luck), DEPLOYED))
+            truly = true.quantile(log_worst_level(np.log(its_luck), DEPLOYED))
+            uniform.setdefault(f"worst score[{index}]", []).append(
+                rank(worst, float(truly[0]), rng)
+            )
+    return Ranks(
+        {name: np.array(values) for name, values in uniform.items()},
+        refused,
+        unconverged,
+    )
+
+
+SIZES: dict[str, Any] = {
+    "chains": 2,
+    "warmup": 400,
+    "draws": 480,
+    "target_ess": 0.0,
+}
+
+
+@pytest.mark.parametrize("behaviours", [1, 3])
+@pytest.mark.parametrize("name", catalog.names())
+def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
+    sets = {1: 400, 3: 150}[behaviours]
+    ranks = simulated_ranks(catalog.load(name), sets, behaviours, seed, **SIZES)
+    kept = sets - ranks.refused
+    assert kept > 0.6 * sets, f"{ranks.refused} of {sets} refused"
+    assert ranks.unconverged <= 0.02 * kept, f"{ranks.unconverged} of {kept}"
+    assert not ranks.failures()
+
+
+def test_that_test_can_fail(tmp_path: Path, seed: int) -> None:
+    """A model that counts each exceedance twice is too sure of its scale."""
+    source = (catalog.FOLDER / "gumbel_tail.py").read_text(encoding="utf-8")
+    right = "known = data_variables(data)"
+    assert source.count(right) == 1
+    wrong = tmp_path / "twice.py"
+    wrong.write_text(
+        source.replace(right, f'{right}\n        known["multiplicity"] *= 2.0', 1),
+        encoding="utf-8",
+    )
+    ranks = simulated_ranks(catalog.load(wrong), 400, 1, seed, **SIZES)
+    assert "log_scale[0], spread" in ranks.failures(), ranks.p_values()
+    assert not any(name.startswith("rate") for name in ranks.failures())
