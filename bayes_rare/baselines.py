@@ -173,14 +173,14 @@ def _line(
     deviation = largest - largest.mean()
     slope = (deviation @ log_survival) / (deviation @ deviation)
     threshold = float(largest[-1])
-    log_rate = log_survival.mean() + slope * (threshold - largest.mean())
+    log_rate = float(log_survival.mean() + slope * (threshold - largest.mean()))
     body = scores.below(threshold)
     if log_rate > 0:  # no share is above 1: the line begins where it reaches it
         threshold, log_rate = threshold - float(log_rate / slope), 0.0
     zeros = [float(body.censored_below)] if body.censored_below else []
     return BodyAndTail(
         threshold=threshold,
-        rate=np.exp([log_rate]),
+        rate=np.array([np.exp(log_rate)]),
         scale=np.array([-1 / slope]),
         shape=np.zeros(1),
         body_score=np.append(body.score, [scores.lowest] * len(zeros)),
@@ -202,7 +202,7 @@ def _normal(behaviour: str, scores: ScoreCells) -> Population:
     squares = scores.squares.sum() + between
     if scores.size < 2 or squares == 0:
         raise NotApplicable(
-            f"behaviour {behaviour!r} has no two different risks: a normal distribution "
+            f"behaviour {behaviour!r} has no two risks that differ: a distribution "
             "needs a spread. Evaluate more queries."
         )
     deviation = np.sqrt(squares / (scores.size - 1))

@@ -15,8 +15,11 @@ exit code  meaning
 """
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +88,7 @@ def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-outpu
     output
         Folder to write to; made if it is missing.
     """
+    _import("pandas", "pyarrow", "bayes_rare.inference")
     from bayes_rare import demo
 
     demo.run(output)
@@ -159,6 +163,7 @@ def fit(
     allow_unconverged
         Write the posterior, marked, even if the fit did not converge.
     """
+    _import("pandas", "pyarrow", "duckdb", "narwhals")
     from bayes_rare import files, printing
     from bayes_rare.readers.tables import read_table
 
@@ -175,10 +180,22 @@ def fit(
     out.print(f"Read {evaluation}:\n", soft_wrap=True)
     out.print(printing.evaluation_table(read))
     out.print()
+    _import("bayes_rare.inference")
     from bayes_rare import inference
 
-    with printing.progress_bar("Sampling") as progress:
-        posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
+    try:
+        with printing.progress_bar("Sampling") as progress:
+            posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
+    except BayesRareError:
+        raise
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if not priors:
+            raise
+        given = ", ".join(prior or [])
+        raise InvalidInput(
+            f"the model cannot be built with --prior {given} ({error}). Leave out what "
+            "is no value of that setting."
+        ) from error
     kinds = " and ".join(sorted({read.kind(name) for name in read.behaviours}))
     why = "" if model is not None else f", the default for data of the kind: {kinds}"
     out.print(f"Model {posterior.model.name}{why}.", posterior.model.summary)
@@ -234,6 +251,7 @@ def forecast(
     as_json
         Print one JSON object on standard output, and nothing else.
     """
+    _import("pandas", "xarray", "h5netcdf", "pymc")
     from bayes_rare import files, forecasting, printing
     from bayes_rare.posterior import load_posterior
 
@@ -304,6 +322,29 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     return _DONE
+
+
+def _import(*names: str) -> None:
+    """Import what is slow to import, so that an interruption ends it at once.
+
+    A library that is interrupted while it is imported may swallow the interruption or
+    fail in a way of its own.
+    """
+
+    def end(*_: Any) -> None:
+        os._exit(_INTERRUPTED)
+
+    before = signal.getsignal(signal.SIGINT)
+    mine = threading.current_thread() is threading.main_thread()
+    mine = mine and before is signal.default_int_handler
+    if mine:
+        signal.signal(signal.SIGINT, end)
+    try:
+        for name in names:
+            import_module(name)
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def _refuse(error: Exception, code: int = _REFUSED) -> int:

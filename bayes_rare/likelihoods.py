@@ -7,7 +7,7 @@ multiplicities overflow.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import pymc
@@ -428,7 +428,7 @@ def _draw_excesses(
     multiplicity: Array,  # noqa: ARG001 a drawn excess stands for one query
     censored: Array,  # noqa: ARG001 and is known exactly
     rng: np.random.Generator,
-    size: Any = None,  # integers of PyMC's, not of Python's
+    size: tuple[SupportsIndex, ...] | None = None,  # integers of NumPy's, from PyMC
 ) -> Array:
     return gpd_quantile(rng.standard_exponential(size), scale, shape)
 

@@ -6,6 +6,7 @@ with one score, and each of them is left out in turn.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,8 +97,7 @@ def loo(posterior: Posterior) -> Loo:
     .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024). Pareto smoothed
        importance sampling. Journal of Machine Learning Research 25(72).
     """
-    from arviz_stats.base import array_stats
-
+    array_stats: Any = import_module("arviz_stats.base").array_stats
     if not posterior.pointwise:
         raise InvalidInput(
             "this posterior keeps no log likelihood of single cells. Fit with "
@@ -110,8 +110,7 @@ def loo(posterior: Posterior) -> Loo:
         densities.append(values.reshape(-1, values.shape[-1]).T / count[:, None])
         counts.append(count)
     density, count = np.concatenate(densities), np.concatenate(counts)
-    smoothed: Any = array_stats.psislw(density, axis=-1)
-    log_weight, pareto_k = smoothed
+    log_weight, pareto_k = array_stats.psislw(density, axis=-1)
     cell_elpd = np.logaddexp.reduce(log_weight + density, axis=-1)
     in_sample = np.logaddexp.reduce(density, axis=-1) - np.log(density.shape[1])
     elpd, queries = float(count @ cell_elpd), int(count.sum())

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare.evaluation import Evaluation, ScoreCells
+from bayes_rare.files import replacing
 from bayes_rare.scores import risk_from_score, score_from_log_risk
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ def scaling(
     )
     panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for panel, behaviour in zip(panels.flat, behaviours, strict=False):
-        _draw_bands(panel, quantiles[quantiles["behaviour"] == behaviour])
+        _draw_bands(panel, _of(quantiles, behaviour))
         for (name, frame), (colour, style) in zip(
             (lines or {}).items(), _LINE_STYLES, strict=False
         ):
-            own = frame[frame["behaviour"] == behaviour]
+            own = _of(frame, behaviour)
             panel.plot(own["queries"], own["score"], style, color=colour, label=name)
         if truth is not None and behaviour in truth.behaviours:
             _draw_queries(panel, truth, behaviour, "held out", _GREY, hollow=True)
@@ -117,16 +118,17 @@ def save(figure: "Figure", path: str | Path) -> Path:
         Where; the ending says in which format.
     """
     path = Path(path)
-    written = path.with_name(f".partial-{path.name}")
-    try:
+    with replacing(path) as written:
         figure.savefig(written, dpi=150)
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
     return path
 
 
-def _draw_bands(panel: "Axes", frame: "pandas.DataFrame") -> None:
+def _of(frame: Any, behaviour: str) -> Any:
+    """The rows of one behaviour."""
+    return frame[frame["behaviour"] == behaviour]
+
+
+def _draw_bands(panel: "Axes", frame: Any) -> None:
     """The median, and a band for each pair of levels that leave equal tails."""
     table: Any = frame.pivot_table(index="queries", columns="level", values="score")
     levels = sorted(float(level) for level in table.columns)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.files import replacing
 from bayes_rare.populations import Population
 
 if TYPE_CHECKING:
@@ -330,12 +331,8 @@ class Posterior:
     def save(self, path: str | Path) -> Path:
         """Write the posterior as NetCDF; the file appears whole or not at all."""
         path = Path(path)
-        written = path.with_name(f".{path.name}.partial")
-        try:
+        with replacing(path) as written:
             _without_objects(self.tree).to_netcdf(written, engine="h5netcdf")
-            written.replace(path)
-        finally:
-            written.unlink(missing_ok=True)
         return path
 
     def __repr__(self) -> str:

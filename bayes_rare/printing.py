@@ -115,12 +115,9 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(*headings: str, title: str | None = None) -> Table:
+def table(*headings: str) -> Table:
     """An empty table with the first column to the left and the others to the right."""
     made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1, 0, 0),
@@ -218,11 +215,8 @@ def forecast_report(
     sizes = forecast.deployment.queries
     yield from _sentence(forecast, found, interval)
     for abreast in batched(sizes, _ABREAST, strict=False):
-        made = table(
-            "behaviour",
-            *(f"{count(size)} queries" for size in abreast),
-            title=f"Risk of the riskiest query: median, {percent(interval)} interval",
-        )
+        yield f"Risk of the riskiest query: median, {percent(interval)} interval"
+        made = table("behaviour", *(f"{count(size)} queries" for size in abreast))
         for behaviour in forecast.behaviours:
             cells = [found[behaviour, "worst_query_risk", n, None] for n in abreast]
             made.add_row(
@@ -233,7 +227,9 @@ def forecast_report(
         yield ""
     for behaviour in forecast.behaviours:
         for abreast in batched(sizes, _ABREAST, strict=False):
+            yield f"{behaviour}: chances, and numbers of queries with intervals"
             yield _risky_table(forecast, found, behaviour, abreast)
+            yield ""
         yield bullets(_whatever_the_size(found, behaviour, interval, level))
         yield ""
 
@@ -259,11 +255,7 @@ def _risky_table(
     forecast: "Forecast", found: dict[Any, Row], behaviour: str, sizes: Sequence[int]
 ) -> Table:
     """Chances and numbers of risky queries of one behaviour."""
-    made = table(
-        "",
-        *(f"{count(size)} queries" for size in sizes),
-        title=f"{behaviour}: chances, and numbers of queries with intervals",
-    )
+    made = table("", *(f"{count(size)} queries" for size in sizes))
 
     def cells(target: str, threshold: float | None = None) -> list[Row]:
         return [found[behaviour, target, size, threshold] for size in sizes]

@@ -1,4 +1,4 @@
-"""How many exceedances should a tail be fitted to? Forecasts scored on held-out queries.
+"""How many exceedances should a tail be fitted to? Scored on held-out queries.
 
 Draws disjoint evaluation and deployment sets from the sample data, fits gpd_tail with
 each choice of threshold, and scores the forecast of the deployment's worst score: CRPS

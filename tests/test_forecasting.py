@@ -412,9 +412,9 @@ def test_risks_that_float64_rounds_are_told_apart_as_scores() -> None:
     assert (sure["aggregate_risk"] == 1).all()
     hazard = sure["aggregate_log_hazard"].mean("sample").to_numpy()
     assert hazard[0, 1] - hazard[0, 0] == pytest.approx(np.log(1000), rel=0.01)
-    assert (never["worst_query_risk"] == 0).mean() > 0.9
-    low = never["worst_query_score"].quantile([0.1, 0.9], "sample")
-    assert (low.diff("quantile") > 0.5).all()
+    lost = never["worst_query_risk"] == 0
+    assert lost.mean() > 0.5
+    assert np.unique(never["worst_query_score"].where(lost)).size > 0.5 * lost.size
 
 
 # What a forecast says of itself.
