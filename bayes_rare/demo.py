@@ -24,9 +24,9 @@ _HEADINGS = {
 }
 
 _INTRODUCTION = """\
-SmolLM2-135M-Instruct was asked 25,000 queries. For each, the probability is known
-exactly that its response begins with certain words: that is the query's risk. Of
-six such behaviours, {seen:,} queries are read, and {unseen:,} are held out.
+SmolLM2-135M-Instruct was asked 25,000 queries. For each, the probability that
+its response begins with certain words is known exactly: that is the query's
+risk. Of six such behaviours, {seen:,} queries are read, and {unseen:,} are held out.
 """
 _FIRST_TABLE = """\
 Risk of the riskiest of the {unseen:,} queries held out, forecast from {seen:,}.

@@ -279,8 +279,8 @@ class Forecast:
 
         if sizes is None:
             top = min(10 * self.deployment.queries[-1], FOREVER)
-            spread: list[float] = np.geomspace(10, top, 25).tolist()
-            sizes = sorted({round(number) for number in spread})
+            even: Any = np.geomspace(10, top, 25)
+            sizes = sorted({round(float(number)) for number in even})
         chances = np.asarray(levels, dtype=np.float64)
         return pd.DataFrame(
             [

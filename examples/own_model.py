@@ -136,7 +136,13 @@ def worst_risks(posterior: br.Posterior) -> pd.DataFrame:
     return table[["median", "lower", "upper"]]
 
 
-compared = worst_risks(ours).join(worst_risks(theirs), rsuffix=" (gpd_tail)")
+compared = pd.concat(
+    [
+        worst_risks(posterior).add_prefix(f"{posterior.model.name} ")
+        for posterior in (ours, theirs)
+    ],
+    axis="columns",
+)
 compared.loc[24_000].assign(truth=unseen.summary().set_index("behaviour")["riskiest"])
 
 # %% [markdown]
