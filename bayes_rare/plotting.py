@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +70,11 @@ def scaling(
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
     """
-    from matplotlib.figure import Figure
-
+    figure_type = _figure_that_shows_itself()
     behaviours = list(dict.fromkeys(quantiles["behaviour"]))
     columns = min(_COLUMNS, len(behaviours))
     rows = math.ceil(len(behaviours) / columns)
-    figure = Figure(
+    figure = figure_type(
         figsize=(_WIDTH * columns + 0.4, _HEIGHT * rows + 1.0), layout="constrained"
     )
     panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True)
@@ -126,6 +127,20 @@ def save(figure: "Figure", path: str | Path) -> Path:
 def _of(frame: Any, behaviour: str) -> Any:
     """The rows of one behaviour."""
     return frame[frame["behaviour"] == behaviour]
+
+
+@cache
+def _figure_that_shows_itself() -> "type[Figure]":
+    """Figures that a notebook shows whether or not pyplot has been imported."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            picture = BytesIO()
+            self.savefig(picture, format="png")
+            return picture.getvalue()
+
+    return ShownFigure
 
 
 def _draw_bands(panel: "Axes", frame: Any) -> None:

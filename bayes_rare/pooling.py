@@ -6,6 +6,14 @@ behaviour say little, as of a tail, the offsets are sampled (non-centred); where
 say much, as of a mean, the parameters themselves are (centred). With one behaviour, or
 with ``pool=False``, there is nothing to share: the prior of the mean is then the prior
 of each behaviour.
+
+The prior of a spread is log-normal, with 90 % of it within a factor 2.3 of its median.
+It avoids 0, as behaviours do differ [1]_; a spread near 0 would also press all tails
+against the tightest bound that one behaviour sets, a cliff that no sampler climbs.
+
+.. [1] Y. Chung, S. Rabe-Hesketh, V. Dorie, A. Gelman, J. Liu (2013). A nondegenerate
+   penalized likelihood estimator for variance parameters in multilevel models.
+   Psychometrika 78, 685-709.
 """
 
 import math
@@ -17,11 +25,20 @@ import pytensor.tensor
 
 from bayes_rare.errors import InvalidInput
 
-__all__ = ["bounded_normal", "draw_pooled", "partially_pooled"]
+__all__ = ["SPREAD_LOG_SD", "bounded_normal", "draw_pooled", "partially_pooled"]
 
 # Symbolic values have no useful types; neither library gives them any.
 pm: Any = pymc
 pt: Any = pytensor.tensor
+
+
+SPREAD_LOG_SD = 0.5
+"""Standard deviation of the logarithm of a spread, a priori."""
+
+
+def _width(name: str, spread: float) -> Any:
+    """The standard deviation between behaviours."""
+    return pm.LogNormal(f"{name}_spread", math.log(spread), SPREAD_LOG_SD)
 
 
 def _centre(name: str, mean: float, sd: float, behaviours: int | None = None) -> Any:
@@ -56,7 +73,7 @@ def partially_pooled(
     mean, sd
         Normal prior of the mean; ``sd=inf`` makes it flat.
     spread
-        Scale of the half-normal prior of the standard deviation between behaviours.
+        Median of the log-normal prior of the standard deviation between behaviours.
     pool
         Whether behaviours share a mean and a spread.
     centred
@@ -65,7 +82,7 @@ def partially_pooled(
     if not pool or behaviours == 1:
         return _centre(name, mean, sd, behaviours)
     centre = _centre(f"{name}_mean", mean, sd)
-    width = pm.HalfNormal(f"{name}_spread", spread)
+    width = _width(name, spread)
     if centred:
         return pm.Normal(name, centre, width, dims="behaviour")
     offset = pm.Normal(f"{name}_offset", 0.0, 1.0, dims="behaviour")
@@ -102,7 +119,7 @@ def bounded_normal(
     """
     if pool and behaviours > 1:
         centre = _centre(f"{name}_mean", mean, sd)
-        width = pm.HalfNormal(f"{name}_spread", spread)
+        width = _width(name, spread)
     elif math.isinf(sd):
         centre, width = 0.0, 1.0
     else:
@@ -153,7 +170,7 @@ def draw_pooled(
     if not pool or behaviours == 1:
         return {name: rng.normal(mean, sd, behaviours)}
     centre = rng.normal(mean, sd)
-    width = abs(rng.normal(0.0, spread))
+    width = rng.lognormal(math.log(spread), SPREAD_LOG_SD)
     return {
         f"{name}_mean": np.asarray(centre),
         f"{name}_spread": np.asarray(width),

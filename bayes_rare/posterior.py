@@ -349,6 +349,11 @@ class Posterior:
 def load_posterior(path: str | Path) -> Posterior:
     """Read a posterior that `Posterior.save` wrote.
 
+    Parameters
+    ----------
+    path
+        The NetCDF file.
+
     Raises
     ------
     InvalidData

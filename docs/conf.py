@@ -25,6 +25,8 @@ templates_path = ["_templates"]
 
 html_theme = "furo"
 html_title = f"bayes_rare {release}"
+html_static_path = ["_static"]
+html_css_files = ["notebooks.css"]
 
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
@@ -44,6 +46,8 @@ nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+# Progress and log lines are not for readers; warnings fail tests/test_examples.py.
+nb_output_stderr = "remove"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

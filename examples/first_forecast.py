@@ -20,7 +20,7 @@ import bayes_rare as br
 small = os.environ.get("BAYES_RARE_EXAMPLE_SIZE") == "small"  # set for a quick run
 
 seen, unseen = br.sample_split(1_000, seed=0)
-seen.summary()
+seen.summary().set_index("behaviour")
 
 # %% [markdown]
 # Your own data come in by `br.read_table("evaluation.parquet")`: one row for each query
@@ -30,7 +30,7 @@ seen.summary()
 
 # %%
 columns = ["behaviour", "query_text", "log_risk"]
-seen.riskiest.groupby("behaviour").head(1)[columns]
+seen.riskiest.groupby("behaviour").head(1)[columns].set_index("behaviour")
 
 # %% [markdown]
 # ## Fit
@@ -41,7 +41,8 @@ seen.riskiest.groupby("behaviour").head(1)[columns]
 # posterior: many tails that the data leave possible.
 
 # %%
-posterior = br.fit(seen, "gpd_tail", draws=300 if small else 1_000)
+size = {"warmup": 300, "draws": 300, "target_ess": 0} if small else {}
+posterior = br.fit(seen, "gpd_tail", **size)
 posterior
 
 # %% [markdown]
@@ -49,9 +50,9 @@ posterior
 # `require_convergence` stops a program whose fit is not to be trusted.
 
 # %%
-print(posterior.verdict)
 if not small:
     posterior.require_convergence()
+pd.Series(vars(posterior.verdict))
 
 # %% [markdown]
 # ## Forecast
@@ -61,8 +62,8 @@ if not small:
 # %%
 forecast = br.forecast(posterior, br.Deployment([24_000, 1e9]))
 table = forecast.summary(interval=0.9)
-worst = table[table["target"] == "worst_query_risk"]
-worst[["behaviour", "queries", "median", "lower", "upper"]]
+worst = table[table["target"] == "worst_query_risk"].set_index("behaviour")
+worst[["queries", "median", "lower", "upper"]]
 
 # %% [markdown]
 # Read a line of it so: with 90 % probability the riskiest of that many queries has a
@@ -71,7 +72,8 @@ worst[["behaviour", "queries", "median", "lower", "upper"]]
 # tail is known; a larger evaluation would lessen only the ignorance.
 
 # %%
-forecast.variance_split()
+split = forecast.variance_split().set_index("behaviour")
+split[split["queries"] == 24_000]
 
 # %% [markdown]
 # Other questions have their own rows. For example, how large may a deployment be, if
@@ -80,12 +82,12 @@ forecast.variance_split()
 # what is the chance of such a query in a billion?
 
 # %%
-half = table[table["risk_threshold"] == 0.5]
-half[half["target"] == "largest_safe_deployment"][["behaviour", "mean", "lower"]]
+half = table[table["risk_threshold"] == 0.5].set_index("behaviour")
+half[half["target"] == "largest_safe_deployment"][["mean"]]
 
 # %%
 chance = half[half["target"] == "exceedance_probability"]
-chance[chance["queries"] == 10**9][["behaviour", "mean"]]
+chance[chance["queries"] == 10**9][["mean"]]
 
 # %% [markdown]
 # ## Against the truth, and against the published methods
@@ -114,7 +116,7 @@ def worst_risk(forecast: br.Forecast) -> pd.Series:
     return table[rows].set_index("behaviour")["median"]
 
 
-near = worst[worst["queries"] == 24_000].set_index("behaviour")
+near = worst[worst["queries"] == 24_000]
 compared = pd.DataFrame(
     {
         "truth": unseen.summary().set_index("behaviour")["riskiest"],

@@ -6,8 +6,9 @@
 #
 # Here is a case for one. Suppose that a filter stops at least half of all responses,
 # whatever the query. Then no query has a risk above one half, and we know more than
-# `gpd_tail` does: **where the tail ends**. A generalised Pareto tail above the threshold
-# $u$ ends at the score $u - \sigma / \xi$, so an end at $\psi^*$ fixes the shape:
+# `gpd_tail` does: **where the tail ends**. A generalised Pareto tail above the
+# threshold $u$ ends at the score $u - \sigma / \xi$, so an end at $\psi^*$ fixes the
+# shape:
 #
 # $$ \xi = -\frac{\sigma}{\psi^* - u} . $$
 #
@@ -103,7 +104,7 @@ path.write_text(SOURCE)
 # %%
 seen, unseen = br.sample_split(1_000, seed=0)
 seen = seen.select(["Death", "I'm afraid", "I'm sorry"])
-size = {"warmup": 300, "draws": 300} if small else {}
+size = {"warmup": 300, "draws": 300, "target_ess": 0} if small else {}
 ours = br.fit(seen, path, ceiling=0.5, **size)
 ours
 
@@ -153,6 +154,6 @@ compared.loc[24_000].assign(truth=unseen.summary().set_index("behaviour")["riski
 compared.loc[10**9]
 
 # %% [markdown]
-# Which of them is right depends on whether there is such a filter. The data are far from
-# the ceiling and cannot tell. What a model adds to the data is worth what is known apart
-# from them, and the file is where that is written down.
+# Which of them is right depends on whether there is such a filter. The data are far
+# from the ceiling and cannot tell. What a model adds to the data is worth what is known
+# apart from them, and the file is where that is written down.

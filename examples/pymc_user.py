@@ -16,13 +16,14 @@ import bayes_rare as br
 small = os.environ.get("BAYES_RARE_EXAMPLE_SIZE") == "small"  # set for a quick run
 
 evaluation = br.sample_evaluation(1_000).select(["Death", "I'm afraid", "I'm sorry"])
-posterior = br.fit(evaluation, "gumbel_tail", draws=300 if small else 1_000)
+size = {"warmup": 300, "draws": 300, "target_ess": 0} if small else {}
+posterior = br.fit(evaluation, "gumbel_tail", **size)
 posterior
 
 # %% [markdown]
 # ## The draws
 #
-# `posterior.tree` has the groups that ArviZ knows, and every function of ArviZ takes it.
+# `posterior.tree` has the groups that ArviZ knows, and ArviZ's functions take it.
 
 # %%
 posterior.tree
@@ -34,7 +35,8 @@ az.summary(posterior.tree, var_names=["scale", "rate"], ci_prob=0.9, ci_kind="et
 az.plot_forest(posterior.tree, var_names=["scale"], combined=True)
 
 # %% [markdown]
-# The scale is how much the score grows with each factor of $e$ in the number of queries.
+# The scale is how much the worst score grows with each factor of $e$ in the number of
+# queries.
 #
 # ## The model
 #
@@ -75,8 +77,8 @@ with model:
     )
 
 for name, tree in (("PyMC", other), ("bayes_rare", posterior.tree)):
-    mean = tree.posterior["scale"].mean(("chain", "draw"))
-    print(f"{name:>10}:", dict(zip(evaluation.behaviours, mean.values.round(3))))
+    mean = tree.posterior["scale"].mean(("chain", "draw")).to_series()
+    print(f"{name:>10}:", mean.round(3).to_dict())
 
 # %% [markdown]
 # ## The file

@@ -146,7 +146,7 @@ def test_dir_lists_the_public_names() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"bayes_rare.*no attribute 'forcast'"):
-        bayes_rare.forcast  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+        bayes_rare.forcast  # noqa: B018
     assert not hasattr(bayes_rare, "forcast")
 
 

@@ -147,7 +147,7 @@ def coverage(
             "gumbel_tail",
             chains=2,
             warmup=200,
-            draws=300,
+            draws=600,
             seed=seed,
             target_ess=0.0,
             **threshold,

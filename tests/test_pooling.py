@@ -84,7 +84,7 @@ def test_pooled_behaviours_are_normal_about_a_mean_that_they_share() -> None:
     )(pairs)
     mass = np.exp(np.asarray(log_density)).sum() * (grid[1] - grid[0]) ** 2
     hyper = stats.norm.pdf(centre, -0.05, 0.15)
-    hyper *= stats.halfnorm.pdf(width, scale=0.1) * width  # sampled as its logarithm
+    hyper *= stats.lognorm.pdf(width, 0.5, scale=0.1) * width  # sampled as its logarithm
     above = np.prod(ndtr((centre - np.array(bound)) / width))
     assert mass == pytest.approx(hyper * above, rel=1e-6)
 
@@ -166,7 +166,7 @@ def test_drawn_parameters_have_the_moments_of_the_prior(
                     ("mean", "spread"))  # fmt: skip
     value = np.array([d["a"] for d in drawn])
     assert stats.kstest(mean, stats.norm(1, 2).cdf).pvalue > 1e-6
-    assert stats.kstest(spread, stats.halfnorm(scale=0.5).cdf).pvalue > 1e-6
+    assert stats.kstest(spread, stats.lognorm(0.5, scale=0.5).cdf).pvalue > 1e-6
     deviate = (value - mean[:, None]) / spread[:, None]
     assert stats.kstest(deviate.ravel(), stats.norm.cdf).pvalue > 1e-6
     # Var = sd ** 2 + spread ** 2 for one behaviour; what two share is sd ** 2.

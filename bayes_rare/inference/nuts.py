@@ -73,7 +73,19 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Draws of one job: named quantities, statistics, and the state to go on from."""
+    """Draws of one job: named quantities, statistics, and the state to go on from.
+
+    Parameters
+    ----------
+    draws
+        Free and derived quantities by name, with a leading axis (draw).
+    pointwise
+        Log likelihood of each observed cell, where it was asked for.
+    statistics
+        Sampler statistics under ArviZ's names, by draw.
+    state
+        Where the chain stands: what it goes on from.
+    """
 
     draws: dict[str, Array]
     pointwise: dict[str, Array]
