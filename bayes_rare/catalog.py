@@ -8,6 +8,7 @@ the building of a PyMC model for each data set; ``simulate`` runs the story forw
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -100,7 +101,9 @@ class Model:
         Raises
         ------
         InvalidInput
-            If the model has no argument of a given name.
+            If the model has no argument of a given name, or its value is of another
+            kind than the default: a standard deviation or spread that is not positive,
+            a number that is not one.
         """
         settings = self.defaults
         unknown = sorted(set(given) - set(settings))
@@ -109,6 +112,10 @@ class Model:
                 f"model {self.name} has no prior {unknown[0]!r}. It has: "
                 f"{', '.join(settings)}."
             )
+        given = {
+            name: _checked(self.name, name, value, settings[name])
+            for name, value in given.items()
+        }
         choices = {"exceedances", "fraction", "threshold"}
         if choices & {name for name, value in given.items() if value is not None}:
             settings |= dict.fromkeys(choices & set(settings))
@@ -116,6 +123,31 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load, (self.path,)  # a worker process reads the file again
+
+
+def _checked(model: str, name: str, value: Any, default: Any) -> Any:
+    """A setting as its default is: a switch, a float, or left as it is."""
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        raise InvalidInput(
+            f"{name} of {model} is a switch, got {value!r}. Give {name}=true or "
+            f"{name}=false."
+        )
+    if not isinstance(default, float):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(
+            f"{name} of {model} is a number, got {value!r}. Its default is {default}."
+        )
+    positive = name.endswith(("_sd", "_spread"))
+    finite = math.isfinite(value) or (value == math.inf and name.endswith("_sd"))
+    if not finite or (positive and value <= 0):
+        kind = "a positive number" if positive else "a finite number"
+        raise InvalidInput(
+            f"{name} of {model} is {kind}, got {value}. Its default is {default}."
+        )
+    return float(value)
 
 
 def names() -> list[str]:
@@ -149,7 +181,14 @@ def load(model: str | Path) -> Model:
 @lru_cache(maxsize=64)
 def _read(path: Path, digest: str) -> Model:
     """The model in a file of this content; read again when the content changes."""
-    scope = run_path(str(path))
+    try:
+        scope = run_path(str(path))
+    except Exception as error:
+        raise NoSuchModel(
+            f"{path} cannot be read as a model: {type(error).__name__}: {error}. Run "
+            f"it with Python to see where; one that works is "
+            f"{FOLDER / 'gumbel_tail.py'}."
+        ) from error
     missing = [name for name in _REQUIRED if not callable(scope.get(name))]
     if missing:
         raise NoSuchModel(

@@ -279,8 +279,9 @@ class Forecast:
 
         if sizes is None:
             top = min(10 * self.deployment.queries[-1], FOREVER)
-            even: Any = np.geomspace(10, top, 25)
-            sizes = sorted({round(float(number)) for number in even})
+            # Evenly on a logarithmic scale: a factor is added at each step.
+            factor = (top / 10) ** (1 / 24)
+            sizes = sorted({round(10 * factor**step) for step in range(25)})
         chances = np.asarray(levels, dtype=np.float64)
         return pd.DataFrame(
             [
@@ -668,12 +669,12 @@ def _evaluation_notes(evaluation: Evaluation, deployment: Deployment) -> list[st
 
 
 def _tail_notes(posterior: Posterior) -> list[str]:
-    """How many scores the tail was fitted to, and above what."""
+    """How many scores the tails were fitted to, and above what."""
     if "exceeding" not in posterior.data:
         return []
-    return [
-        f"{name}: the tail rests on {count:g} scores above {threshold:.3g} (risk "
-        f"{float(risk_from_score(threshold)):.2g})."
+    rests = [
+        f"{name} {count:g} scores above {threshold:.3g} (risk "
+        f"{float(risk_from_score(threshold)):.2g})"
         for name, count, threshold in zip(
             posterior.behaviours,
             posterior.data["exceeding"],
@@ -681,6 +682,7 @@ def _tail_notes(posterior: Posterior) -> list[str]:
             strict=True,
         )
     ]
+    return [f"What each tail rests on: {'; '.join(rests)}."]
 
 
 def _capped_notes(draws: "xarray.Dataset") -> list[str]:

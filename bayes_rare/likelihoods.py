@@ -6,6 +6,7 @@ compiled program. Everything is float64: integer data would be int32 in JAX, whe
 multiplicities overflow.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, SupportsIndex
 
@@ -208,7 +209,7 @@ def _wanted_exceedances(
             raise InvalidInput(f"fraction is in (0, 1), got {fraction}.")
         wanted = max(1, round(fraction * scores.size))
     elif exceedances is not None:
-        if exceedances < 1 or exceedances != int(exceedances):
+        if not (1 <= exceedances < math.inf) or exceedances != int(exceedances):
             raise InvalidInput(
                 f"exceedances is a whole number from 1 on, got {exceedances}."
             )

@@ -32,7 +32,7 @@ posterior.tree
 az.summary(posterior.tree, var_names=["scale", "rate"], ci_prob=0.9, ci_kind="eti")
 
 # %%
-az.plot_forest(posterior.tree, var_names=["scale"], combined=True)
+forest = az.plot_forest(posterior.tree, var_names=["scale"], combined=True)
 
 # %% [markdown]
 # The scale is how much the worst score grows with each factor of $e$ in the number of
@@ -44,7 +44,7 @@ az.plot_forest(posterior.tree, var_names=["scale"], combined=True)
 
 # %%
 model = posterior.pymc_model()
-model
+model.free_RVs, model.observed_RVs
 
 # %% [markdown]
 # What does the prior alone say? Where a model shrinks a parameter, it is worth asking

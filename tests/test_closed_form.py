@@ -10,6 +10,7 @@ and the largest of n new scores is below s with chance ``(1 - S(s)) ** n``. Its
 intervals have exact coverage, whatever the scale.
 """
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,10 @@ def posterior(scores: np.ndarray) -> Posterior:
 
 def z_of_quantile(draws: np.ndarray, level: float, value: float) -> float:
     """Share of draws (chain, draw) below the value that a share ``level`` should be."""
-    import arviz_stats.base
-
+    array_stats = import_module("arviz_stats.base").array_stats  # it is not typed
     below = (draws <= value).astype(np.float64)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    ess = float(arviz_stats.base.array_stats.ess(below, method="mean", **axes))
+    ess = float(array_stats.ess(below, method="mean", **axes))
     return (below.mean() - level) / np.sqrt(level * (1 - level) / ess)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import logging
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ SMALL: dict[str, Any] = {
 }
 
 
+def sized(**changes: Any) -> dict[str, Any]:
+    """The small sizes, with changes."""
+    return {**SMALL, **changes}
+
+
 def evaluation_of(seed: int, queries: int = 200) -> Evaluation:
     rng = np.random.default_rng(seed)
     return Evaluation.from_scores(rng.gumbel(-2, 0.4, queries))
@@ -45,11 +51,10 @@ def assert_same(one: Posterior, other: Posterior) -> None:
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and its Monte Carlo standard error, of draws by (chain, draw, ...)."""
-    import arviz_stats.base
-
+    array_stats = import_module("arviz_stats.base").array_stats  # it is not typed
     columns = values.reshape(*values.shape[:2], -1)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    ess = arviz_stats.base.array_stats.ess(columns, method="mean", **axes)
+    ess = array_stats.ess(columns, method="mean", **axes)
     return columns.mean(axis=(0, 1)), columns.std(axis=(0, 1)) / np.sqrt(ess)
 
 
@@ -72,7 +77,7 @@ def z_scores(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def test_the_same_draws_alone_and_in_any_batch(
     model: str, threshold: dict[str, float], seed: int
 ) -> None:
-    size = {**SMALL, "seed": seed, **threshold}
+    size: dict[str, Any] = {**SMALL, "seed": seed, **threshold}
     # The first two share a padding in one model, the first and the third in the other.
     batch = [evaluation_of(k, queries) for k, queries in enumerate((200, 150, 300))]
     alone = fit(batch[0], model, **size)
@@ -81,7 +86,7 @@ def test_the_same_draws_alone_and_in_any_batch(
         assert_same(alone, fitted(results[order.index(0)]))
     assert_same(fitted(results[0]), fitted(results[2]))
     name = next(name for name in alone.draws if name.endswith("scale"))
-    again = fit(batch[0], model, **{**size, "seed": seed + 1})
+    again = fit(batch[0], model, **(size | sized(seed=seed + 1)))
     assert (again.draws[name] != alone.draws[name]).all()
     other = fit(batch[1], model, **size)
     assert (other.draws[name] != alone.draws[name]).all()
@@ -91,7 +96,12 @@ def test_the_same_draws_alone_and_in_any_batch(
 
 @pytest.mark.parametrize("model", ["gumbel_tail", "gpd_tail"])
 def test_chains_in_step_agree_with_chains_in_turn(model: str, seed: int) -> None:
-    size = {"target_ess": 0.0, "warmup": 300, "draws": 500, "seed": seed}
+    size: dict[str, Any] = {
+        "target_ess": 0.0,
+        "warmup": 300,
+        "draws": 500,
+        "seed": seed,
+    }
     mapped, stepped = (
         fit(evaluation_of(1), model, way=way, **size) for way in ("map", "vmap")
     )
@@ -131,9 +141,9 @@ def test_another_sampler_finds_the_same_posterior(model: str, seed: int) -> None
 
 
 def test_sampling_goes_on_until_there_are_enough_effective_draws(seed: int) -> None:
-    size = {**SMALL, "seed": seed}
+    size: dict[str, Any] = {**SMALL, "seed": seed}
     first = fit(evaluation_of(1), "gpd_tail", **size)
-    longest = fit(evaluation_of(1), "gpd_tail", **{**size, "target_ess": math.inf})
+    longest = fit(evaluation_of(1), "gpd_tail", **sized(seed=seed, target_ess=math.inf))
     assert longest.draws["scale"].shape[:2] == (2, 800)  # four times, and no more
     assert longest.provenance["draws_kept"] == 800
     assert longest.provenance["draws"] == 200
@@ -144,7 +154,7 @@ def test_sampling_goes_on_until_there_are_enough_effective_draws(seed: int) -> N
             )
     later = longest.draws["scale"].reshape(2, 4, 200)
     assert (later[:, 1:] != later[:, :-1]).all()  # new draws, not the same again
-    between = fit(evaluation_of(1), "gpd_tail", **{**size, "target_ess": 400.0})
+    between = fit(evaluation_of(1), "gpd_tail", **sized(seed=seed, target_ess=400.0))
     assert between.verdict.min_ess >= 400
     assert between.draws["scale"].shape[1] in (400, 600, 800)
 
@@ -203,7 +213,7 @@ def test_only_the_behaviours_asked_for_are_fitted() -> None:
 )
 def test_what_is_out_of_range_is_refused(wrong: dict[str, Any], way_out: str) -> None:
     with pytest.raises(InvalidInput, match=way_out):
-        fit(evaluation_of(1), "gpd_tail", **{**SMALL, **wrong})
+        fit(evaluation_of(1), "gpd_tail", **sized(**wrong))
 
 
 def programs(
@@ -212,7 +222,7 @@ def programs(
     """How many sampling programs a batch compiles, by JAX's own log."""
     caplog.clear()
     with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        fit_many(evaluations, "log_normal", **{**SMALL, "draws": draws})
+        fit_many(evaluations, "log_normal", **sized(draws=draws))
     return sum(
         record.getMessage().startswith("Compiling jit(walk)")
         for record in caplog.records
@@ -284,7 +294,8 @@ def test_classical_series_are_sampled_without_a_divergence(
     for (dataset, setting), result in zip(
         rows.itertuples(index=False), results, strict=True
     ):
-        verdict = fitted(result).verdict
+        posterior = fitted(result)
+        verdict = posterior.verdict
         assert verdict.divergences == 0, (dataset, setting, verdict)
         assert verdict.converged, (dataset, setting, verdict)
-        assert result.provenance["target_accept"] == 0.9, "no retry was needed"
+        assert posterior.provenance["target_accept"] == 0.9, "no retry was needed"

@@ -78,8 +78,9 @@ def points_of(built: pm.Model, rng: np.random.Generator) -> list[Point]:
 
 def quantities_by_pymc(built: pm.Model) -> Callable[[Point], dict[str, np.ndarray]]:
     """Log density, its gradient and all that the model names, compiled by PyMC."""
-    shown = [*built.free_RVs, *built.deterministics]
-    outputs = {
+    shown: list[Any] = [*built.free_RVs, *built.deterministics]
+    cells: Any = built.logp(built.observed_RVs, sum=False)
+    outputs: dict[str, Any] = {
         "log density": built.logp(),
         "gradient": built.dlogp(),
         **{

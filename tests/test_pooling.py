@@ -84,7 +84,8 @@ def test_pooled_behaviours_are_normal_about_a_mean_that_they_share() -> None:
     )(pairs)
     mass = np.exp(np.asarray(log_density)).sum() * (grid[1] - grid[0]) ** 2
     hyper = stats.norm.pdf(centre, -0.05, 0.15)
-    hyper *= stats.lognorm.pdf(width, 0.5, scale=0.1) * width  # sampled as its logarithm
+    # The width is sampled as its logarithm.
+    hyper *= stats.lognorm.pdf(width, 0.5, scale=0.1) * width
     above = np.prod(ndtr((centre - np.array(bound)) / width))
     assert mass == pytest.approx(hyper * above, rel=1e-6)
 
@@ -169,10 +170,11 @@ def test_drawn_parameters_have_the_moments_of_the_prior(
     assert stats.kstest(spread, stats.lognorm(0.5, scale=0.5).cdf).pvalue > 1e-6
     deviate = (value - mean[:, None]) / spread[:, None]
     assert stats.kstest(deviate.ravel(), stats.norm.cdf).pvalue > 1e-6
-    # Var = sd ** 2 + spread ** 2 for one behaviour; what two share is sd ** 2.
+    # Var = sd ** 2 + E[spread ** 2] for one behaviour; what two share is sd ** 2.
     apart = (value - 1.0) ** 2
-    assert stats.ttest_1samp(apart[:, 0], 4.25).pvalue > 1e-6
-    assert stats.ttest_1samp(apart[:, 0], 4.0 * 1.25).pvalue < 1e-6
+    between = 0.5**2 * np.exp(2 * 0.5**2)
+    assert stats.ttest_1samp(apart[:, 0], 4.0 + between).pvalue > 1e-6
+    assert stats.ttest_1samp(apart[:, 0], 4.0 + 3 * between).pvalue < 1e-6
     shared = (value[:, 0] - 1.0) * (value[:, 1] - 1.0)
     assert stats.ttest_1samp(shared, 4.0).pvalue > 1e-6
     assert stats.ttest_1samp(shared, 0.0).pvalue < 1e-6

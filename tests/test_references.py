@@ -9,6 +9,7 @@ import gzip
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from bayes_rare.inference import fit_many
 from bayes_rare.inference.density import Density, density_of
 from bayes_rare.posterior import Posterior
 
-FLAT = {"log_scale_sd": np.inf, "threshold": 0.0}
+FLAT: dict[str, Any] = {"log_scale_sd": np.inf, "threshold": 0.0}
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class Series:
 
 
 def read_fit(rows: pd.DataFrame) -> Fit:
-    known = rows.set_index("parameter")
-    return Fit(known["estimate"].to_dict(), known["se"].to_dict())
+    names = rows["parameter"].tolist()
+    estimate, error = rows["estimate"].tolist(), rows["se"].tolist()
+    return Fit(
+        dict(zip(names, estimate, strict=True)), dict(zip(names, error, strict=True))
+    )
 
 
 @cache
@@ -133,9 +137,9 @@ def distance(found: dict[str, float], fit: Fit) -> float:
 
 
 def test_excesses_are_those_of_r(series: Series) -> None:
-    data = catalog.load("gpd_tail").observe(
-        series.evaluation, exceedances=None, threshold=0.0
-    )
+    observe = catalog.load("gpd_tail").observe
+    assert observe is not None
+    data = observe(series.evaluation, exceedances=None, threshold=0.0)
     assert data["exceeding"][0] == series.exceeding
 
 
@@ -159,7 +163,9 @@ def test_the_exponential_mode_is_the_mean_excess(series: Series) -> None:
 
 @cache
 def flat_posteriors(folder: Path, model: str, seed: int) -> list[Posterior]:
-    flat = FLAT | ({"shape_sd": np.inf} if model == "gpd_tail" else {})
+    flat: dict[str, Any] = dict(FLAT)
+    if model == "gpd_tail":
+        flat["shape_sd"] = np.inf
     evaluations = [series.evaluation for series in read_series(folder)]
     results = fit_many(evaluations, model, draws=4000, seed=seed, **flat)
     return [result for result in results if isinstance(result, Posterior)]
@@ -181,7 +187,7 @@ def spread_by_quadrature(series: Series, fit: Fit, bend: bool) -> dict[str, floa
         shape = fit.estimate["xi"] + fit.error["xi"] * np.linspace(-7, 12, 241)
         shape = shape[shape > -1]
     grid = np.meshgrid(np.exp(log_scale), shape, indexing="ij")
-    log_density = sum(
+    log_density: Any = sum(
         count * stats.genpareto.logpdf(score, grid[1], scale=grid[0])
         for score, count in zip(above.score, above.count, strict=True)
     )

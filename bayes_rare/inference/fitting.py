@@ -60,6 +60,25 @@ class _Run:
         return int(words[0]), int(words[1])
 
 
+@dataclass(eq=False)
+class _Tally:
+    """Chains done and chains to do; what is run again or longer adds to both."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def within_round(self) -> Progress:
+        """A progress for one round of jobs, counted on from the rounds before."""
+        before = self.done
+
+        def count(done: int, _: int) -> None:
+            self.done = before + done
+            self.progress(self.done, self.total)
+
+        return count
+
+
 def fit(
     evaluation: Evaluation,
     model: str | Path | catalog.Model | None = None,
@@ -174,7 +193,7 @@ def fit_many(
         _prepared(chosen, settings, evaluation, seed) for evaluation in evaluations
     ]
     runs = [result for result in results if isinstance(result, _Run)]
-    total = len(runs) * chains
+    tally = _Tally(progress, len(runs) * chains)
     for group in _by_shape(runs):
         sampler = _sampler(
             _density(chosen, settings, group[0].evaluation),
@@ -183,14 +202,7 @@ def fit_many(
             log_likelihood,
             way or devices.way_of_device(),
         )
-        before = sum(run.done for run in runs) * chains
-        _sample(
-            sampler,
-            group,
-            chains,
-            target_ess,
-            lambda done, _, before=before: progress(before + done, total),
-        )
+        _sample(sampler, group, chains, target_ess, tally)
     seconds = (time.monotonic() - started) / max(len(runs), 1)
     sizes = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
     return [
@@ -353,7 +365,7 @@ def _sample(
     runs: Sequence[_Run],
     chains: int,
     target_ess: float,
-    progress: Progress,
+    tally: "_Tally",
 ) -> None:
     """Run every chain; again with smaller steps where they diverged; on for the rest.
 
@@ -372,12 +384,12 @@ def _sample(
             for run in waiting
             for chain in range(chains)
         ]
-        done = chains * sum(run.done for run in runs)
-        results = sampler.run(jobs, lambda k, _, done=done: progress(done + k, 0))
+        results = sampler.run(jobs, tally.within_round())
         for index, run in enumerate(waiting):
             _take(run, results[index * chains : (index + 1) * chains], sampler)
             _decide(run, target_ess, sampler.draws)
         waiting = [run for run in waiting if not run.done]
+        tally.total += chains * len(waiting)
 
 
 def _take(run: _Run, results: Sequence[Chain], sampler: Sampler) -> None:
