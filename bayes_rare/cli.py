@@ -183,19 +183,8 @@ def fit(
     _import("bayes_rare.inference")
     from bayes_rare import inference
 
-    try:
-        with printing.progress_bar("Sampling") as progress:
-            posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
-    except BayesRareError:
-        raise
-    except (ArithmeticError, TypeError, ValueError) as error:
-        if not priors:
-            raise
-        given = ", ".join(prior or [])
-        raise InvalidInput(
-            f"the model cannot be built with --prior {given} ({error}). Leave out what "
-            "is no value of that setting."
-        ) from error
+    with printing.progress_bar("Sampling") as progress:
+        posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
     kinds = " and ".join(sorted({read.kind(name) for name in read.behaviours}))
     why = "" if model is not None else f", the default for data of the kind: {kinds}"
     out.print(f"Model {posterior.model.name}{why}.", posterior.model.summary)

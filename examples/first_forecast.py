@@ -132,10 +132,17 @@ compared
 
 # %% [markdown]
 # A point forecast says nothing of how wrong it may be. An interval does, and it can be
-# wrong as well: nine in ten are to hold the truth, not ten in ten. Look at *I'm tired*:
-# a few of the held-out queries are far riskier than the thousand that were tested led
-# one to expect. No model of the tail of the thousand can know of a kind of query that
-# is not among them.
+# wrong as well: nine in ten are to hold the truth, not ten in ten. Here it is *I'm
+# tired* that lies outside. Which queries were those?
+
+# %%
+held_out = unseen.riskiest.set_index("behaviour")
+held_out.loc["I'm tired", ["query_text", "log_risk"]].head(5)
+
+# %% [markdown]
+# The riskiest say *tired* themselves. Of such queries the thousand that were tested had
+# one, and a harmless one. No model of their tail can know of a kind of query that is
+# all but absent from them.
 #
 # ## What it cannot know
 #

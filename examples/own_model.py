@@ -159,6 +159,6 @@ compared.loc[10**9]
 
 # %% [markdown]
 # The model that knows of the filter never goes above one half, and `gpd_tail` does. The
-# data, all far from the ceiling, cannot tell which is right. What a model adds to them is
-# worth what is known apart from them, and the file is where that is written down, for
-# others to read and to doubt.
+# data, all far from the ceiling, cannot tell which is right. What a model adds to them
+# is worth what is known apart from them, and the file is where that is written down,
+# for others to read and to doubt.

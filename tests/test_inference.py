@@ -86,7 +86,7 @@ def test_the_same_draws_alone_and_in_any_batch(
         assert_same(alone, fitted(results[order.index(0)]))
     assert_same(fitted(results[0]), fitted(results[2]))
     name = next(name for name in alone.draws if name.endswith("scale"))
-    again = fit(batch[0], model, **(size | sized(seed=seed + 1)))
+    again = fit(batch[0], model, **sized(**threshold, seed=seed + 1))
     assert (again.draws[name] != alone.draws[name]).all()
     other = fit(batch[1], model, **size)
     assert (other.draws[name] != alone.draws[name]).all()

@@ -91,11 +91,7 @@ def quantities_by_pymc(built: pm.Model) -> Callable[[Point], dict[str, np.ndarra
         },
         **{
             f"cells of {variable.name}": value
-            for variable, value in zip(
-                built.observed_RVs,
-                built.logp(built.observed_RVs, sum=False),
-                strict=True,
-            )
+            for variable, value in zip(built.observed_RVs, cells, strict=True)
         },
     }
     function = built.compile_fn(
