@@ -163,7 +163,10 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
         (["--prior", "sigma=2"], "no prior 'sigma'. It has: exceedances"),
         (["--prior", "log_scale"], "pairs such as shape_sd=0.2"),
         (["--prior", "log_scale=wide"], "a number, inf, true, false or none"),
-        (["--prior", "log_scale=none"], "log_scale of gumbel_tail is a number, got None"),
+        (
+            ["--prior", "log_scale=none"],
+            "log_scale of gumbel_tail is a number, got None",
+        ),
         (["--prior", "log_scale=nan"], "a number, inf, true, false or none"),
         (["--columns", "log_p"], "pairs such as log_risk=log_p"),
         (["--columns", "log_risk=log_p"], "log_p"),
