@@ -400,11 +400,13 @@ duckdb.connect(config={"memory_limit": "1GB"}).execute(
     f"from range(10_000_000) t(i)) to '{sys.argv[1]}' (format parquet)"
 )
 """
-MEASURE = """
-import json, resource, sys
+MEASURE = r"""
+import json, re, sys
+from pathlib import Path
 from bayes_rare.readers.tables import read_table
 evaluation = read_table(sys.argv[1])
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+status = Path("/proc/self/status").read_text()
+peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 print(json.dumps([sum(evaluation.sizes.values()), peak]))
 """
 
@@ -412,7 +414,7 @@ print(json.dumps([sum(evaluation.sizes.values()), peak]))
 def run(script: str, path: Path) -> str:
     """Output of a script in a process of its own.
 
-    A child's peak starts from its parent's, so that what is large is done in children.
+    Its peak is that of its own memory: the one of getrusage starts from its parent's.
     """
     command = [sys.executable, "-c", script, str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -143,6 +143,8 @@ def _connection() -> "Generator[duckdb.DuckDBPyConnection]":
                 "preserve_insertion_order": "false",
             }
         )
+        # DuckDB would draw its progress on standard output, among the answers.
+        connection.execute("set enable_progress_bar = false")
         try:
             yield connection
         finally:
