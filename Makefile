@@ -3,7 +3,6 @@
 # A uv that answers and knows the flags used below; else one of our own in .tools.
 UV     := $(shell uv sync --no-default-groups --help >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 PYTHON := $(shell for p in python3 /usr/bin/python3 python; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1 && { echo $$p; break; }; done)
-PIP    := https://bootstrap.pypa.io/pip/pip.pyz
 NEED   := $(filter .tools/%,$(UV))
 
 # .python-version names the Python that is tested first. Where it is not installed and
@@ -41,12 +40,10 @@ format: $(NEED)
 	$(RUN) --group lint ruff check --fix
 	$(RUN) --group lint ruff format
 
-# With the venv module; without it, with pip; without that, with pip as one zip file.
+# With the venv module; without it, with pip alone.
 .tools/bin/uv:
 	@test -n "$(PYTHON)" || { echo "make: install some Python 3.8 or newer, or uv, first" >&2; exit 1; }
 	rm -rf .tools
 	{ $(PYTHON) -m venv .tools && .tools/bin/python -m pip install -q uv; } >/dev/null 2>&1 \
-	|| { rm -rf .tools; $(PYTHON) -m pip install -q --target .tools uv 2>/dev/null; } \
-	|| { mkdir -p .tools && $(PYTHON) -c 'from urllib.request import urlretrieve as get; get("$(PIP)", ".tools/pip.pyz")' \
-	     && $(PYTHON) .tools/pip.pyz install -q --target .tools uv; } \
+	|| { rm -rf .tools; $(PYTHON) -m pip install -q --target .tools uv; } \
 	|| { rm -rf .tools; echo "make: uv could not be installed; see https://docs.astral.sh/uv/ for other ways" >&2; exit 1; }
