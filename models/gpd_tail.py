@@ -4,18 +4,19 @@ The excesses of almost every distribution over a high threshold are generalized 
 A shape of 0 is the straight line of gumbel_tail; a negative one bends it down to an
 upper end, a positive one up::
 
-    rate_b          ~ Uniform(0, 1)                    share of queries above u_b
-    log_scale_b     ~ Normal(log_scale, spread)        pooled over behaviours
-    shape_b         ~ Normal(shape, spread)            pooled over behaviours
-    is_above_i      ~ Bernoulli(rate_b)
-    excess_i        ~ GPD(scale_b, shape_b)            score_i = u_b + excess_i
+    rate_b           ~ Uniform(0, 1)                  share of queries above u_b
+    log_scale_mean   ~ Normal(log_scale, log_scale_sd)
+    log_scale_spread ~ LogNormal(median log_scale_spread, log sd 0.5)
+    log_scale_b      ~ Normal(log_scale_mean, log_scale_spread)
+    shape_b          in the same way
+    is_above_i       ~ Bernoulli(rate_b)
+    excess_i         ~ GPD(scale_b, shape_b)          score_i = u_b + excess_i
 
-with one behaviour, or ``pool=False``, ``log_scale_b ~ Normal(log_scale, log_scale_sd)``
-and ``shape_b ~ Normal(shape, shape_sd)``; an infinite sd is flat. The prior of
-the shape is tight on purpose: ten excesses say little about it, and a deployment a
-million times the evaluation multiplies what it says. Prior predictive: given its
-threshold, the median mean excess is 0.3 score units, 0.06 to 1.6 with 90 % probability;
-the shape is -0.3 to 0.2.
+With one behaviour, or ``pool=False``, the prior of a mean is that of each behaviour.
+The prior of the shape is tight on purpose: ten excesses say little about it, and a
+deployment a million times the evaluation multiplies what it says. Prior predictive, of
+one behaviour given its threshold: the scale is 0.3 score units, 0.06 to 1.6 with 90 %
+probability; the shape is -0.3 to 0.2.
 
 The default for evaluations with exact risks and no families.
 
@@ -71,7 +72,30 @@ def build(
     shape_spread: float = 0.1,
     pool: bool = True,
 ) -> pm.Model:
-    """Return the model; scales in score units."""
+    """Return the model.
+
+    Parameters
+    ----------
+    evaluation
+        Exact risks of one or more behaviours.
+    exceedances
+        How many scores are above the threshold; the threshold is the next one down.
+    fraction
+        The same as a fraction of the queries, in (0, 1), in place of a number.
+    threshold
+        The threshold itself, a score, in place of both.
+    log_scale, log_scale_sd
+        Mean and standard deviation of the normal prior of the log scale, score units;
+        ``inf`` is the prior 1/scale.
+    log_scale_spread
+        Median of the prior of its standard deviation between behaviours.
+    shape, shape_sd
+        Mean and standard deviation of the normal prior of the shape; ``inf`` is flat.
+    shape_spread
+        Median of the prior of its standard deviation between behaviours.
+    pool
+        Whether behaviours share these means and spreads.
+    """
     data = observe(
         evaluation, exceedances=exceedances, fraction=fraction, threshold=threshold
     )

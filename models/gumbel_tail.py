@@ -3,16 +3,18 @@
 Above the threshold u the log survival of the score falls along a straight line, so the
 largest of n scores grows like ``scale * log(n)``::
 
-    rate_b          ~ Uniform(0, 1)                    share of queries above u_b
-    log_scale_b     ~ Normal(log_scale, spread)        pooled over behaviours
-    is_above_i      ~ Bernoulli(rate_b)
-    excess_i        ~ Exponential(mean scale_b)        score_i = u_b + excess_i
+    rate_b           ~ Uniform(0, 1)                  share of queries above u_b
+    log_scale_mean   ~ Normal(log_scale, log_scale_sd)
+    log_scale_spread ~ LogNormal(median log_scale_spread, log sd 0.5)
+    log_scale_b      ~ Normal(log_scale_mean, log_scale_spread)
+    is_above_i       ~ Bernoulli(rate_b)
+    excess_i         ~ Exponential(mean scale_b)      score_i = u_b + excess_i
 
-with one behaviour, or ``pool=False``, the sd of ``log_scale_b`` is ``log_scale_sd``.
+With one behaviour, or ``pool=False``, the prior of the mean is that of each behaviour.
 ``log_scale_sd=inf`` is the reference prior 1/scale, under which the posterior has a
-closed form. The prior predictive: given its threshold, the median mean excess is 0.3
-score units, 0.06 to 1.6 with 90 % probability, so that a thousand times the queries
-raise the worst -log(risk) by a factor of 1.5 to 50000, 8 in the middle.
+closed form. Prior predictive, of one behaviour given its threshold: the mean excess is
+0.3 score units, 0.06 to 1.6 with 90 % probability, so a thousand times the queries
+divide the worst query's -log(risk) by 8, 1.5 to 50,000.
 
 For evaluations with exact risks, where the published law is wanted with its
 uncertainty. When scores bend away from the line, use gpd_tail.
@@ -65,7 +67,26 @@ def build(
     log_scale_spread: float = 0.5,
     pool: bool = True,
 ) -> pm.Model:
-    """Return the model; scales in score units."""
+    """Return the model.
+
+    Parameters
+    ----------
+    evaluation
+        Exact risks of one or more behaviours.
+    exceedances
+        How many scores are above the threshold; the threshold is the next one down.
+    fraction
+        The same as a fraction of the queries, in (0, 1), in place of a number.
+    threshold
+        The threshold itself, a score, in place of both.
+    log_scale, log_scale_sd
+        Mean and standard deviation of the normal prior of the log mean excess, score
+        units; ``inf`` is the prior 1/scale.
+    log_scale_spread
+        Median of the prior of its standard deviation between behaviours.
+    pool
+        Whether behaviours share these means and spreads.
+    """
     data = observe(
         evaluation, exceedances=exceedances, fraction=fraction, threshold=threshold
     )

@@ -2,12 +2,14 @@
 
 ::
 
-    location_b      ~ Normal(location, spread)         pooled over behaviours
-    log_scale_b     ~ Normal(log_scale, spread)        pooled over behaviours
+    location_mean   ~ Normal(location, location_sd)
+    location_spread ~ LogNormal(median location_spread, log sd 0.5)
+    location_b      ~ Normal(location_mean, location_spread)
+    log_scale_b     in the same way
     score_i         ~ Normal(location_b, scale_b)
 
-with one behaviour, or ``pool=False``, the means have their own standard deviations,
-``location_sd`` and ``log_scale_sd``. Every query counts, the riskiest no more than the
+With one behaviour, or ``pool=False``, the prior of a mean is that of each behaviour.
+Every query counts, the riskiest no more than the
 others: so a body that is not quite normal pulls the tail with it. Prior predictive: the
 median query has a risk from 1e-100 to 0.7 with 90 % probability, 1e-3 in the middle; a
 query two standard deviations riskier has a score 0.7 larger in the middle, 0.14 to 3.8.
@@ -48,7 +50,24 @@ def build(
     log_scale_spread: float = 0.5,
     pool: bool = True,
 ) -> pm.Model:
-    """Return the model; locations and scales in score units."""
+    """Return the model.
+
+    Parameters
+    ----------
+    evaluation
+        Exact risks of one or more behaviours.
+    location, location_sd
+        Mean and standard deviation of the normal prior of the mean score.
+    location_spread
+        Median of the prior of its standard deviation between behaviours.
+    log_scale, log_scale_sd
+        Mean and standard deviation of the normal prior of the log standard deviation
+        of scores.
+    log_scale_spread
+        Median of the prior of its standard deviation between behaviours.
+    pool
+        Whether behaviours share these means and spreads.
+    """
     data = observe(evaluation)
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
