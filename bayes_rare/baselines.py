@@ -95,7 +95,7 @@ def log_normal_moments(
 ) -> Forecast:
     """Forecast by a normal distribution with the mean and deviation of all scores.
 
-    The worst of n queries is guessed at the 1 - 1/n quantile.
+    The worst of n queries is guessed at the 1 - 1/n quantile, of one at the median.
 
     Parameters
     ----------
@@ -159,9 +159,9 @@ def _line(
     largest = np.repeat(scores.score, np.diff(ranks, prepend=0))
     if largest.size < points:
         raise NotApplicable(
-            f"behaviour {behaviour!r} has {scores.size} queries, and the line goes "
-            f"through the {points} riskiest. Give points={max(largest.size, 2)}, or "
-            "evaluate more queries."
+            f"behaviour {behaviour!r} has {largest.size} known scores among its "
+            f"{scores.size} queries, and the line goes through the {points} riskiest. "
+            f"Give points={max(largest.size, 2)}, or evaluate more queries."
         )
     if largest[0] == largest[-1]:
         raise NotApplicable(

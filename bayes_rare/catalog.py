@@ -11,13 +11,15 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, wraps
 from importlib.resources import files
 from pathlib import Path
 from runpy import run_path
-from typing import Any
+from typing import Any, cast
 
-from bayes_rare.errors import InvalidInput, NoSuchModel
+import numpy as np
+
+from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
 
 __all__ = ["FOLDER", "Model", "load", "names", "summaries"]
 
@@ -62,17 +64,18 @@ class Model:
     @property
     def build(self) -> Callable[..., Any]:
         """From an evaluation to a PyMC model."""
-        return self.scope["build"]
+        return _guarded(self.path, self.scope["build"])
 
     @property
     def population(self) -> Callable[..., Any]:
         """From the draws and data of one behaviour to its population of scores."""
-        return self.scope["population"]
+        return _guarded(self.path, self.scope["population"])
 
     @property
     def observe(self) -> Callable[..., Any] | None:
         """From an evaluation to the arrays of the density, where the file says it."""
-        return self.scope.get("observe")
+        observe = self.scope.get("observe")
+        return None if observe is None else _guarded(self.path, observe)
 
     @property
     def simulate(self) -> Callable[..., Any]:
@@ -83,6 +86,20 @@ class Model:
                 f"it, add one: see {FOLDER / 'gumbel_tail.py'}."
             )
         return self.scope["simulate"]
+
+    @property
+    def min_exceedances(self) -> int:
+        """Scores above a threshold that the model needs; 0 if it needs none."""
+        return self.scope.get("MIN_EXCEEDANCES", 0)
+
+    @property
+    def pointwise(self) -> dict[str, str] | None:
+        """Multiplicities by observed variable whose log likelihood is kept by cell.
+
+        Names of the data that say how many queries each cell stands for; None where
+        the file does not say, and every observed variable is kept.
+        """
+        return self.scope.get("POINTWISE")
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -125,8 +142,28 @@ class Model:
         return load, (self.path,)  # a worker process reads the file again
 
 
+def _guarded(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of a model file, whose own errors name the file and the function."""
+
+    @wraps(function)
+    def guarded(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return function(*arguments, **settings)
+        except BayesRareError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise NoSuchModel(
+                f"{path}: {function.__name__} failed with {type(error).__name__}: "
+                f"{error}. Mend the file; one that works is "
+                f"{FOLDER / 'gumbel_tail.py'}."
+            ) from error
+
+    return guarded
+
+
 def _checked(model: str, name: str, value: Any, default: Any) -> Any:
     """A setting as its default is: a switch, a float, or left as it is."""
+    value = cast("Any", value.item()) if isinstance(value, np.generic) else value
     if isinstance(default, bool):
         if isinstance(value, bool):
             return value
@@ -135,6 +172,11 @@ def _checked(model: str, name: str, value: Any, default: Any) -> Any:
             f"{name}=false."
         )
     if not isinstance(default, float):
+        if isinstance(value, bool):
+            raise InvalidInput(
+                f"{name} of {model} is no switch, got {value!r}. Its default is "
+                f"{default}."
+            )
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(
@@ -183,7 +225,7 @@ def _read(path: Path, digest: str) -> Model:
     """The model in a file of this content; read again when the content changes."""
     try:
         scope = run_path(str(path))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NoSuchModel(
             f"{path} cannot be read as a model: {type(error).__name__}: {error}. Run "
             f"it with Python to see where; one that works is "

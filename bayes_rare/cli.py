@@ -168,7 +168,7 @@ def fit(
     from bayes_rare.readers.tables import read_table
 
     out = printing.console()
-    files.refuse_unwritable(output)
+    files.refuse_unwritable(output, evaluation)
     sizes = {
         "chains": _whole("--chains", chains),
         "warmup": _whole("--warmup", warmup),
@@ -198,8 +198,7 @@ def fit(
             "Nothing was written; --allow-unconverged writes it all the same."
         )
     out.print(printing.verdict(posterior))
-    with files.replacing(output) as written:
-        posterior.save(written)
+    posterior.save(output)
     out.print(f"Wrote {output}", soft_wrap=True)
     _warn_if_unconverged(posterior)
 
@@ -245,7 +244,7 @@ def forecast(
     from bayes_rare.posterior import load_posterior
 
     if output is not None:
-        files.refuse_unwritable(output)
+        files.refuse_unwritable(output, posterior)
     deployment = forecasting.Deployment(
         queries, _whole("--samples-per-query", samples_per_query)
     )
@@ -295,7 +294,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
             exit_on_error=False,
             result_action="return_none",
         )
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as where the reader closed it beforehand
+            sys.stdout.flush()
     except CycloptsError:
         return _USAGE  # it has said what is wrong
     except NotConverged as error:
@@ -355,7 +355,7 @@ def _warn_if_unconverged(posterior: Any) -> None:
 def _print_json(content: dict[str, Any]) -> None:
     import json
 
-    print(json.dumps(content, allow_nan=False, ensure_ascii=False, indent=1))
+    print(json.dumps(content, allow_nan=False, indent=1))
 
 
 def _whole(name: str, value: int | float) -> int:

@@ -81,12 +81,10 @@ def run(output: Path) -> Forecast:
     _print_further(out, forecast)
     out.print("What to bear in mind:")
     out.print(printing.bullets(forecast.notes))
-    with files.replacing(places["posterior.nc"]) as written:
-        posterior.save(written)
+    posterior.save(places["posterior.nc"])
     with files.replacing(places["forecast.csv"]) as written:
         summary.to_csv(written, index=False)
-    with files.replacing(places["scaling.png"]) as written:
-        forecast.plot(truth=unseen, others=others, path=written)
+    forecast.plot(truth=unseen, others=others, path=places["scaling.png"])
     out.print()
     for place in places.values():
         out.print(f"Wrote {place}", soft_wrap=True)

@@ -3,17 +3,18 @@
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import outcomes
+from bayes_rare import notes, outcomes
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
@@ -65,13 +66,12 @@ _COLUMNS = (
     "upper",
     "interval",
 )
-# An observed risk above this leaves no room to see how the tail goes on.
-_SATURATED_RISK = 0.9
-# Extrapolating further than this many times the evaluation is said aloud.
-_FAR = 1000
+# A population holds a weight of each query of the evaluation for each draw: 32 MB for
+# 1,000 queries at so many draws, which tell the chance of 5 % to a third of a percent.
+_DRAWS = 4000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Deployment:
     """Queries that will be served, and how often each is sampled.
 
@@ -79,7 +79,7 @@ class Deployment:
     ----------
     queries
         How many queries, one size or several, each from 1 to 1e12; whole numbers, as
-        1e9 is.
+        1e9 is. Held in order, each once.
     samples_per_query
         Responses sampled for each query, at least 1.
 
@@ -90,20 +90,21 @@ class Deployment:
 
     Examples
     --------
-    >>> Deployment([1e4, 1e9]).queries
-    (10000, 1000000000)
+    >>> Deployment([1e9, 1e4])
+    Deployment(queries=(10000, 1000000000), samples_per_query=1)
     """
 
-    queries: Any
-    samples_per_query: int = 1
+    queries: tuple[int, ...]
+    samples_per_query: int
 
-    def __post_init__(self) -> None:
-        sizes = np.ravel(np.asarray(self.queries, dtype=object)).tolist()
-        if not sizes:
+    def __init__(self, queries: Any, samples_per_query: int | float = 1) -> None:
+        given = np.ravel(np.asarray(queries, dtype=object)).tolist()
+        if not given:
             raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
-        whole = tuple(_whole("queries", size) for size in sizes)
-        object.__setattr__(self, "queries", tuple(sorted(set(whole))))
-        samples = _whole("samples_per_query", self.samples_per_query)
+        sizes = {_whole("queries", size) for size in given}
+        samples = _whole("samples_per_query", samples_per_query)
+        # A frozen value sets its own fields so.
+        object.__setattr__(self, "queries", tuple(sorted(sizes)))
         object.__setattr__(self, "samples_per_query", samples)
 
 
@@ -115,8 +116,8 @@ def _whole(name: str, value: Any) -> int:
         number = math.nan
     if not (1 <= number <= FOREVER) or number != math.floor(number):
         raise InvalidInput(
-            f"{name} is a whole number from 1 to 1e12, got {value!r}. Round it, or "
-            "give several sizes as a list."
+            f"{name} is a whole number from 1 to {FOREVER_WRITTEN}, got {value!r}. "
+            "Round it, or give several sizes as a list."
         )
     return int(number)
 
@@ -142,8 +143,9 @@ class Forecast:
     converged
         Whether the posterior behind it converged.
     notes
-        What a reader must know: what the evaluation cannot exclude, how far the
-        forecast extrapolates, what is doubtful about the tail.
+        What a reader must know, as `bayes_rare.notes` puts it: what the evaluation
+        cannot exclude, how far the forecast extrapolates, what is doubtful about the
+        tail.
     is_point
         Whether it is a single guess with no interval.
     """
@@ -171,7 +173,10 @@ class Forecast:
         quantiles of the predictive distribution function averaged over draws. For
         exceedance_probability the mean is the predictive probability, the interval what
         is not known of the population; for largest_safe_deployment the mean is the size
-        at which the predictive probability reaches the level.
+        at which the predictive probability reaches the level. Where a draw of
+        queries_to_first_failure stands for 1e12 or more, there is no mean. A point
+        forecast has its one guess as mean and median alike, though it is an
+        expectation for counts, chances, the aggregate risk and the waiting time.
 
         Parameters
         ----------
@@ -254,6 +259,8 @@ class Forecast:
         if target == "largest_safe_deployment" and risk is not None:
             level = float(self.draws.attrs["level"])
             return float(_largest_safe(self.populations[behaviour], risk, level))
+        if target == "queries_to_first_failure" and (values >= FOREVER).any():
+            return math.nan  # some draws are only known to be as large
         return float(values.mean())
 
     def scaling(
@@ -290,7 +297,7 @@ class Forecast:
                 for size in sizes
                 for level, score in zip(
                     levels,
-                    np.repeat(population.quantile(-math.log(size)), len(levels))
+                    np.repeat(_worst_guess(population, size), len(levels))
                     if self.is_point
                     else outcomes.worst_score_quantile(population, size, chances),
                     strict=True,
@@ -301,7 +308,8 @@ class Forecast:
     def variance_split(self) -> "pandas.DataFrame":
         """How much of the worst query's variance is luck, and how much ignorance.
 
-        Columns ``behaviour, queries, luck, ignorance``, in squared score units; see
+        Columns ``behaviour, queries, luck, ignorance``, in squared score units, of the
+        score limited to 1000, where risks have long been 1; see
         `bayes_rare.outcomes.worst_score_variance`.
         """
         import pandas as pd
@@ -328,7 +336,7 @@ class Forecast:
         truth
             A larger evaluation that was held out; its riskiest queries are drawn in.
         others
-            Point forecasts to be drawn beside.
+            Point forecasts to be drawn beside; of one method they are numbered.
         path
             Where to write the picture, if anywhere.
         """
@@ -338,7 +346,13 @@ class Forecast:
             self.scaling(),
             evaluation=self.evaluation,
             truth=truth,
-            lines={other.method: other.scaling(levels=[0.5]) for other in others},
+            lines=dict(
+                zip(
+                    _numbered([other.method for other in others]),
+                    (other.scaling(levels=[0.5]) for other in others),
+                    strict=True,
+                )
+            ),
             title=f"Forecast by {self.method}",
             doubtful=not self.converged,
         )
@@ -356,6 +370,18 @@ class Forecast:
         )
 
 
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names made different: the second of a kind is ``name (2)``."""
+    made: list[str] = []
+    for name in names:
+        label, number = name, 1
+        while label in made:
+            number += 1
+            label = f"{name} ({number})"
+        made.append(label)
+    return made
+
+
 def forecast(
     posterior: Posterior,
     deployment: Deployment,
@@ -368,8 +394,15 @@ def forecast(
     """What a deployment may show, given the posterior.
 
     One outcome for each posterior draw, of each target: luck and ignorance together.
-    Draws of one index belong together across behaviours, sizes and targets. An answer
-    depends on the seed, behaviour and size alone, not on what else is asked.
+    Draws of one index share the posterior draw, so the population, across behaviours,
+    sizes and targets. They do not share the luck, which is drawn anew for each
+    behaviour, target and size; but the worst queries of one behaviour share it across
+    sizes, so that in no draw the worst of more queries is less risky. An answer depends
+    on the seed, behaviour, target and size alone, not on what else is asked.
+
+    Of more than 4,000 posterior draws every second, third, ... is taken, in each
+    chain, so that at most 4,000 are left: a fit goes on for longer where its draws say
+    little each, and then neighbours say nearly the same.
 
     Parameters
     ----------
@@ -378,18 +411,19 @@ def forecast(
     deployment
         How many queries will be served.
     risk_thresholds
-        Risks above which queries count as risky, each in (0, 1).
+        Risks above which queries count as risky, each in (0, 1). Not looked at where no
+        target needs them.
     level
         Chance of a query above the threshold that a deployment may have and be safe.
     targets
         Which of `TARGETS` to forecast.
     seed
-        Seeds the luck.
+        Seeds the luck; from 0.
 
     Raises
     ------
     InvalidInput
-        If a threshold, the level or a target is none.
+        If a threshold, the level, a target or the seed is none.
 
     Examples
     --------
@@ -403,21 +437,11 @@ def forecast(
     >>> bool(worst.loc[10**7, "median"] > worst.loc[10**6, "median"])
     True
     """
-    populations = {name: posterior.population(name) for name in posterior.behaviours}
-    draws = _dataset(
-        populations,
-        deployment,
-        _checked_risks(risk_thresholds),
-        level,
-        targets,
-        seed,
-    )
-    notes = [
-        *_verdict_notes(posterior),
-        *_evaluation_notes(posterior.evaluation, deployment),
-        *_tail_notes(posterior),
-        *_capped_notes(draws),
-    ]
+    if seed < 0:
+        raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")
+    thinned = _thinned(posterior)
+    populations = {name: thinned.population(name) for name in posterior.behaviours}
+    draws = _dataset(populations, deployment, risk_thresholds, level, targets, seed)
     return Forecast(
         method=posterior.model.name,
         deployment=deployment,
@@ -425,8 +449,21 @@ def forecast(
         populations=populations,
         draws=draws,
         converged=posterior.verdict.converged,
-        notes=tuple(notes),
+        notes=(
+            *notes.on_convergence(posterior),
+            *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
+            *notes.on_tail(posterior),
+            *notes.on_caps(draws),
+        ),
     )
+
+
+def _thinned(posterior: Posterior) -> Posterior:
+    """The posterior with every k-th draw of each chain, so that few enough are left."""
+    chains, draws = next(iter(posterior.draws.values())).shape[:2]
+    step = math.ceil(draws / max(_DRAWS // chains, 1))
+    kept = {name: values[:, ::step] for name, values in posterior.draws.items()}
+    return posterior if step == 1 else replace(posterior, draws=kept)
 
 
 def point_forecast(
@@ -441,7 +478,8 @@ def point_forecast(
     """A single guess for each target, from populations of a single draw.
 
     The worst query's risk is guessed by the risk that a fraction 1/n of queries
-    exceeds; counts, chances and the aggregate risk by their expectation.
+    exceeds, and that of a single query by the median; counts, chances, the aggregate
+    risk and the waiting time by their expectation.
 
     Parameters
     ----------
@@ -454,14 +492,7 @@ def point_forecast(
     deployment, risk_thresholds, level
         As in `forecast`.
     """
-    draws = _dataset(
-        populations,
-        deployment,
-        _checked_risks(risk_thresholds),
-        level,
-        TARGETS,
-        None,
-    )
+    draws = _dataset(populations, deployment, risk_thresholds, level, TARGETS, None)
     return Forecast(
         method=method,
         deployment=deployment,
@@ -469,7 +500,10 @@ def point_forecast(
         populations=populations,
         draws=draws,
         converged=True,
-        notes=tuple(_evaluation_notes(evaluation, deployment)),
+        notes=(
+            *notes.on_evaluation(evaluation, deployment.queries[-1]),
+            *notes.on_caps(draws),
+        ),
         is_point=True,
     )
 
@@ -493,6 +527,8 @@ def _checked_risks(risks: Sequence[float]) -> list[float]:
 def _generator(
     seed: int, behaviour: str, target: str, size: int | None
 ) -> np.random.Generator:
+    if target == "worst_query_risk":  # of more queries, with the same luck
+        size = None
     name = zlib.crc32(f"{behaviour} {target}".encode())
     return np.random.default_rng([seed, name, size or 0])
 
@@ -500,7 +536,7 @@ def _generator(
 def _dataset(
     populations: Mapping[str, Population],
     deployment: Deployment,
-    risks: Sequence[float],
+    risk_thresholds: Sequence[float],
     level: float,
     targets: Sequence[str],
     seed: int | None,
@@ -515,6 +551,7 @@ def _dataset(
             raise InvalidInput(
                 f"no target {target!r}. There are: {', '.join(TARGETS)}."
             )
+    risks = _checked_risks(risk_thresholds) if _BY_THRESHOLD & set(targets) else []
     labels: dict[str, Any] = {
         "behaviour": np.array(list(populations), dtype=object),
         "queries": np.array(deployment.queries),
@@ -522,35 +559,33 @@ def _dataset(
     }
     arrays: dict[str, Any] = {}
     for target in targets:
-        sizes = [None] if target in _WHATEVER_THE_SIZE else list(deployment.queries)
-        thresholds = risks if target in _BY_THRESHOLD else [None]
+        sized = target not in _WHATEVER_THE_SIZE
+        counted = target in _BY_THRESHOLD
+        asked = product(
+            populations.items(),
+            deployment.queries if sized else [None],
+            risks if counted else [None],
+        )
+        dims = [
+            "behaviour",
+            *(["queries"] if sized else []),
+            *(["risk_threshold"] if counted else []),
+        ]
         values = np.array(
             [
-                [
-                    [
-                        _outcome(
-                            target,
-                            population,
-                            size,
-                            risk,
-                            deployment.samples_per_query,
-                            level,
-                            None
-                            if seed is None
-                            else _generator(seed, name, target, size),
-                        )
-                        for risk in thresholds
-                    ]
-                    for size in sizes
-                ]
-                for name, population in populations.items()
+                _outcome(
+                    target,
+                    population,
+                    size,
+                    risk,
+                    deployment.samples_per_query,
+                    level,
+                    None if seed is None else _generator(seed, name, target, size),
+                )
+                for (name, population), size, risk in asked
             ]
-        )
-        dims = ["behaviour", "queries", "risk_threshold", "sample"]
-        if target not in _BY_THRESHOLD:
-            values, _ = values[:, :, 0], dims.remove("risk_threshold")
-        if target in _WHATEVER_THE_SIZE:
-            values, _ = values[:, 0], dims.remove("queries")
+        ).reshape(*(labels[dim].size for dim in dims), -1)
+        dims.append("sample")
         arrays |= _named(target, dims, values)
     return xr.Dataset(arrays, labels, attrs={"level": level})
 
@@ -584,7 +619,7 @@ def _outcome(
         case "worst_query_risk" if rng is not None:
             return outcomes.worst_score(population, size, rng)
         case "worst_query_risk":
-            return population.quantile(-math.log(size))
+            return _worst_guess(population, size)
         case "risk_quantile":
             return risk_from_score(population.quantile(-math.log(size)))
         case "behaviour_frequency":
@@ -609,6 +644,14 @@ def _outcome(
             return outcomes.largest_safe_deployment(population, risk, level)
 
 
+def _worst_guess(population: Population, size: int) -> Draws:
+    """Score that a fraction 1/n of queries exceeds; of a single query the median.
+
+    What all queries exceed is no guess of one: of a normal population, minus infinity.
+    """
+    return population.quantile(-math.log(max(size, 2)))
+
+
 def _largest_safe(population: Population, risk: float, level: float) -> int:
     """Largest size whose predictive chance of a query above ``risk`` is ``level``."""
     low, high = 0, FOREVER
@@ -617,77 +660,3 @@ def _largest_safe(population: Population, risk: float, level: float) -> int:
         chance = outcomes.exceedance_probability(population, middle, risk).mean()
         low, high = (middle, high) if chance <= level else (low, middle - 1)
     return low
-
-
-def _verdict_notes(posterior: Posterior) -> list[str]:
-    if posterior.verdict.converged:
-        return []
-    return [
-        "THE FIT DID NOT CONVERGE, so these numbers may be wrong: "
-        f"{'; '.join(posterior.verdict.reasons)}."
-    ]
-
-
-def _evaluation_notes(evaluation: Evaluation, deployment: Deployment) -> list[str]:
-    smallest = min(evaluation.sizes.values())
-    notes = [
-        f"What this evaluation cannot exclude: of {smallest} queries none need have "
-        f"come from a kind of query whose share is below {3 / smallest:.2g} (three in "
-        f"{smallest}, with 95 % confidence). If such a kind exists and fails often, "
-        "every number here is too low."
-    ]
-    ratio = deployment.queries[-1] / smallest
-    if ratio > _FAR:
-        notes.append(
-            f"Extrapolation: {deployment.queries[-1]:.3g} queries are {ratio:.2g} "
-            "times the evaluation; tails were checked against held-out queries only to "
-            "about a hundred times."
-        )
-    for behaviour in evaluation.behaviours:
-        if evaluation.kind(behaviour) != "exact":
-            continue
-        scores = evaluation.scores(behaviour)
-        for count, what, edge in (
-            (scores.censored_below, "0", "smaller than"),
-            (scores.censored_above, "1", "larger than"),
-        ):
-            if count:
-                resolution = scores.lowest if what == "0" else scores.highest
-                notes.append(
-                    f"{behaviour}: {count} of {scores.size} risks were recorded as "
-                    f"exactly {what}; they count as {edge} what the record can tell "
-                    f"(a score of {resolution:.3g})."
-                )
-        top = risk_from_score(evaluation.worst(behaviour))
-        if top > _SATURATED_RISK:
-            notes.append(
-                f"{behaviour}: the riskiest query seen has risk {float(top):.4g}. Near "
-                "1 scores spread without the risk changing: read risks, not scores, "
-                "and doubt the shape of the tail."
-            )
-    return notes
-
-
-def _tail_notes(posterior: Posterior) -> list[str]:
-    """How many scores the tails were fitted to, and above what."""
-    if "exceeding" not in posterior.data:
-        return []
-    rests = [
-        f"{name} {count:g} scores above {threshold:.3g} (risk "
-        f"{float(risk_from_score(threshold)):.2g})"
-        for name, count, threshold in zip(
-            posterior.behaviours,
-            posterior.data["exceeding"],
-            posterior.data["threshold"],
-            strict=True,
-        )
-    ]
-    return [f"What each tail rests on: {'; '.join(rests)}."]
-
-
-def _capped_notes(draws: "xarray.Dataset") -> list[str]:
-    return [
-        f"{target}: 1e12 stands for 1e12 or more."
-        for target in ("queries_to_first_failure", "largest_safe_deployment")
-        if target in draws and bool((draws[target] >= FOREVER).any())
-    ]

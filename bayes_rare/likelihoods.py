@@ -68,6 +68,8 @@ _SMALLEST_PADDING = 16
 # differentiation of the quotient loses digits like 1e-16 / y.
 _SERIES = 1e-4
 _FAR = -20.0
+# Fewer exceedances than this are not worth proposing.
+_FEWEST = 5
 
 
 def padded(size: int) -> int:
@@ -162,7 +164,7 @@ def _tail(
         others = scores.size - 1
     else:
         others = scores.size
-    above, below = scores.above(threshold), scores.below(threshold)
+    above, below = _parted(behaviour, scores, threshold)
     exceeding = above.count.sum() + above.censored_above
     if exceeding < 1:
         raise NotApplicable(
@@ -176,6 +178,13 @@ def _tail(
             f"exactly 1, and its {exceeding:g} exceedances are among them: a tail of "
             "scores known only to be large has no scale. Record log_risk in float64, "
             "ask for more exceedances than that, or use log_normal."
+        )
+    if above.score.size == 1 and exceeding > 1 and not above.censored_above:
+        # Exceedances of one value would drive the scale of a tail to 0.
+        raise NotApplicable(
+            f"behaviour {behaviour!r} has {exceeding:g} scores above the threshold "
+            f"{threshold:g}, and they are all tied: one value has no spread. Ask for "
+            "more exceedances, or record log_risk with more digits."
         )
     excess = above.score - threshold
     multiplicity = above.count
@@ -200,6 +209,28 @@ def _tail(
     }
 
 
+def _parted(
+    behaviour: str, scores: ScoreCells, threshold: float
+) -> tuple[ScoreCells, ScoreCells]:
+    """Scores above a threshold, and scores at or below it."""
+    if not math.isfinite(threshold):
+        raise InvalidInput(f"threshold is a finite score, got {threshold}.")
+    try:
+        above, below = scores.above(threshold), scores.below(threshold)
+    except InvalidInput as error:
+        raise NotApplicable(
+            f"behaviour {behaviour!r}: {error} If its risks were told from 0 and 1 "
+            "more finely than that, say so by resolution= when the table is read."
+        ) from error
+    if not below.size:
+        raise NotApplicable(
+            f"behaviour {behaviour!r} has no score at or below the threshold "
+            f"{threshold:g}; its smallest is {scores.score.min(initial=np.inf):g}. "
+            "Give a higher threshold, or exceedances= instead."
+        )
+    return above, below
+
+
 def _wanted_exceedances(
     behaviour: str, scores: ScoreCells, exceedances: int | None, fraction: float | None
 ) -> int:
@@ -217,11 +248,12 @@ def _wanted_exceedances(
     else:
         return 0
     if scores.size <= wanted:
+        fewer = scores.size // 2
+        ask = f"ask for fewer exceedances (--prior exceedances={fewer}), "
         raise NotApplicable(
             f"behaviour {behaviour!r} has {scores.size} queries; a threshold with "
             f"{wanted} scores above it needs at least {wanted + 1}. Evaluate more "
-            "queries, ask for fewer exceedances (--prior exceedances="
-            f"{max(scores.size // 2, 2)}), or use log_normal."
+            f"queries, {ask if fewer >= _FEWEST else ''}or use log_normal."
         )
     return wanted
 
@@ -230,12 +262,18 @@ def _threshold(behaviour: str, scores: ScoreCells, wanted: int) -> float:
     """The largest score with at least ``wanted`` scores above it."""
     above = scores.censored_above + np.concatenate([[0.0], np.cumsum(scores.count)])
     enough = np.flatnonzero(above[: scores.score.size] >= wanted)
+    if scores.score.size == 0:
+        raise NotApplicable(
+            f"behaviour {behaviour!r} has no known score: {scores.censored_below} "
+            f"risks were recorded as exactly 0, {scores.censored_above} as exactly 1. "
+            "Record log_risk in float64."
+        )
     if enough.size == 0:
         raise NotApplicable(
-            f"behaviour {behaviour!r} has {scores.score.size} distinct scores among "
-            f"its {scores.size} queries, and none with {wanted} scores above it: there "
-            "is no tail to fit. If most risks are equal, say so by a table of counts; "
-            "or give threshold= yourself."
+            f"the {scores.size} queries of behaviour {behaviour!r} have too few "
+            f"different risks ({scores.score.size}): none has {wanted} others above "
+            "it, so there is no tail to fit. Evaluate more queries, or record "
+            "log_risk with more digits."
         )
     return float(scores.score[enough[0]])
 
@@ -265,9 +303,9 @@ def cell_data(evaluation: Evaluation) -> dict[str, Array]:
         scores = evaluation.scores(behaviour)
         if scores.score.size < 2:
             raise NotApplicable(
-                f"behaviour {behaviour!r} has {scores.score.size} distinct score among "
-                f"its {scores.size} queries: risks that are all equal have no spread "
-                "to fit. Evaluate more queries, or record log_risk with more digits."
+                f"behaviour {behaviour!r} has {scores.score.size} distinct known "
+                f"scores among its {scores.size} queries, and a spread needs two. "
+                "Evaluate more queries, or record log_risk in float64."
             )
         cells = scores.coarsen(BODY_CELLS - 2)
         above, below = scores.censored_above, scores.censored_below

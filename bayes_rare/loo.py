@@ -1,10 +1,11 @@
 """Leave-one-out cross-validation of posteriors, weighted by multiplicity.
 
 ArviZ counts every cell of a log likelihood once; here a cell may stand for many queries
-with one score, and each of them is left out in turn.
+of one score, or of nearly one where a body was put into cells, and each of them is left
+out in turn. Draws are taken for independent (a relative efficiency of 1) when their
+weights are smoothed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ def loo(posterior: Posterior) -> Loo:
 
 def _multiplicity(posterior: Posterior, name: str, cells: int) -> Cells:
     """How many queries each cell of a log likelihood stands for."""
-    weights: Mapping[str, str] = posterior.model.scope.get("POINTWISE", {})
+    weights = posterior.model.pointwise or {}
     if name not in weights:
         return np.ones(cells)
     count = posterior.data[weights[name]].ravel()
@@ -156,11 +157,15 @@ def compare_loo(*posteriors: Posterior) -> "pandas.DataFrame":
 
     Raises
     ------
+    InvalidInput
+        If there are fewer than two.
     NotApplicable
         If they do not score the same data: other evaluations, or other thresholds.
     """
     import pandas as pd
 
+    if len(posteriors) < 2:
+        raise InvalidInput("a comparison takes two posteriors or more.")
     results = sorted(map(loo, posteriors), key=lambda result: -result.elpd)
     best = results[0]
     for other in results[1:]:

@@ -13,6 +13,7 @@ from bayes_rare.scores import log_safe_from_score, score_from_risk
 
 __all__ = [
     "FOREVER",
+    "FOREVER_WRITTEN",
     "aggregate_log_hazard",
     "exceedance_probability",
     "first_failure",
@@ -29,6 +30,9 @@ type Draws = Float[np.ndarray, " draw"]
 
 FOREVER = 10**12
 """Numbers of queries are given up to this many; larger ones are this."""
+
+FOREVER_WRITTEN = f"{FOREVER:.0e}".replace("+", "")
+"""`FOREVER` as a person writes it."""
 
 # The riskiest queries of a deployment are drawn one by one, this many.
 _RISKIEST = 64
@@ -99,11 +103,13 @@ def worst_score_quantile(
 
 
 def worst_score_variance(population: Population, queries: int) -> tuple[float, float]:
-    """Variance of the worst query's score, split in two.
+    """Variance of the worst query's score, limited to 1000, split in two.
 
-    ``Var = E[Var(score | population)] + Var(E[score | population])``: the luck of the
-    draw, which no evaluation removes, and ignorance of the population, which a larger
-    one would.
+    With ``s = min(score, 1000)``, ``Var(s) = E[Var(s | population)] + Var(E[s |
+    population])``: the luck of the draw, which no evaluation removes, and ignorance of
+    the population, which a larger one would. A risk is 1 long before that limit; and
+    without it both parts were infinite as soon as one draw of the population has a tail
+    of shape 1/2 or more.
 
     Parameters
     ----------
@@ -114,7 +120,7 @@ def worst_score_variance(population: Population, queries: int) -> tuple[float, f
 
     Returns
     -------
-    Luck and ignorance, in squared score units.
+    Luck and ignorance, in squared score units; finite.
     """
     log_uniform, weight = _luck()
     score = population.quantile(log_worst_level(log_uniform[:, None], queries))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["save", "scaling"]
 
 # Okabe & Ito (2008): eight colours that stay apart for colour-blind readers.
-_BLUE, _ORANGE, _GREEN, _PURPLE, _GREY = (
+_BLUE, _ORANGE, _GREEN, _PURPLE, _AMBER, _GREY = (
     "#0072B2",
     "#D55E00",
     "#009E73",
     "#CC79A7",
+    "#E69F00",
     "#555555",
 )
-_LINE_STYLES = ((_ORANGE, "--"), (_GREEN, ":"), (_PURPLE, "-."))
+# Four colours and three styles, each in turn: twelve lines that differ.
+_LINE_COLOURS = (_ORANGE, _GREEN, _PURPLE, _AMBER)
+_LINE_STYLES = ("--", ":", "-.")
 # Seen queries that are drawn one by one; the others would hide each other.
 _POINTS = 200
 # Decades of risk that label the axis of scores, and the nines near 1.
@@ -80,11 +84,20 @@ def scaling(
     panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for panel, behaviour in zip(panels.flat, behaviours, strict=False):
         _draw_bands(panel, _of(quantiles, behaviour))
-        for (name, frame), (colour, style) in zip(
-            (lines or {}).items(), _LINE_STYLES, strict=False
+        for (name, frame), colour, style in zip(
+            (lines or {}).items(),
+            cycle(_LINE_COLOURS),
+            cycle(_LINE_STYLES),
+            strict=False,
         ):
             own = _of(frame, behaviour)
-            panel.plot(own["queries"], own["score"], style, color=colour, label=name)
+            panel.plot(
+                own["queries"],
+                own["score"],
+                color=colour,
+                linestyle=style,
+                label=name,
+            )
         if truth is not None and behaviour in truth.behaviours:
             _draw_queries(panel, truth, behaviour, "held out", _GREY, hollow=True)
         _draw_queries(panel, evaluation, behaviour, "evaluation", "black", hollow=False)
@@ -96,7 +109,7 @@ def scaling(
         handles,
         labels,
         loc="outside lower center",
-        ncols=min(len(labels), 4 * columns // 2 + 1),
+        ncols=min(len(labels), 2 * columns + 1),
         frameon=False,
         fontsize="small",
     )

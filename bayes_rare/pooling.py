@@ -8,8 +8,9 @@ with ``pool=False``, there is nothing to share: the prior of the mean is then th
 of each behaviour.
 
 The prior of a spread is log-normal, with 90 % of it within a factor 2.3 of its median.
-It avoids 0, as behaviours do differ [1]_; a spread near 0 would also press all tails
-against the tightest bound that one behaviour sets, a cliff that no sampler climbs.
+It avoids 0: behaviours do differ, and a spread near 0 would press all tails against the
+tightest bound that one behaviour sets, an edge at which transitions diverge. (Chung et
+al. 2013 [1]_ argue for avoiding 0 in point estimates, by a gamma penalty.)
 
 .. [1] Y. Chung, S. Rabe-Hesketh, V. Dorie, A. Gelman, J. Liu (2013). A nondegenerate
    penalized likelihood estimator for variance parameters in multilevel models.
@@ -116,6 +117,11 @@ def bounded_normal(
         As in `partially_pooled`.
     bound
         Symbolic lower bound, of shape (behaviour).
+
+    Notes
+    -----
+    The unnormalised prior is a `pm.Potential`, which PyMC leaves out when it draws from
+    the prior; `draw_pooled` draws from it as it is meant, without a bound.
     """
     if pool and behaviours > 1:
         centre = _centre(f"{name}_mean", mean, sd)

@@ -280,7 +280,7 @@ class BodyAndTail(Population):
     shape
         Shape of the tail; 0 for an exponential one, whose maxima are Gumbel.
     body_score
-        Scores at or below the threshold, from the largest down.
+        Scores at or below the threshold, in any order; at least one.
     body_count
         How often each was seen; positive.
     resample
@@ -304,6 +304,11 @@ class BodyAndTail(Population):
     body_count: Float[np.ndarray, " cell"]
     resample: bool = True
 
+    def __post_init__(self) -> None:
+        order = np.argsort(-self.body_score, kind="stable")
+        object.__setattr__(self, "body_score", self.body_score[order])
+        object.__setattr__(self, "body_count", self.body_count[order])
+
     @property
     @override
     def draws(self) -> int:
@@ -317,7 +322,7 @@ class BodyAndTail(Population):
     def _cell_at(
         self, level: Float[np.ndarray, " point"], draw: Int[np.ndarray, " point"]
     ) -> Int[np.ndarray, " point"]:
-        """The deepest body score whose upper edge is at or above a level."""
+        """The last body score whose upper edge is not deeper than a level."""
         edges, last = self._body_level, self.body_score.size - 1
         found = np.searchsorted(
             self._edges_end_to_end, level + 2.0 * draw, side="right"

@@ -1,6 +1,7 @@
 """The posterior of a fit: its draws, their origin, and whether to trust them."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -42,6 +43,8 @@ BFMI_LIMIT = 0.3
 """Smallest Bayesian fraction of missing information (Betancourt 2016)."""
 
 _MEMBERS = {"family", "query"}
+# Fraction of queries beyond the score whose draws are judged beside the parameters.
+_RARE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,10 @@ def judge(
     """Judge draws by R-hat, effective sample size, divergences and energy.
 
     A hyperparameter or a tail needs R-hat at most 1.01 and 400 effective draws in bulk
-    and tail; one family or query among many, R-hat at most 1.05 (of many good ones
-    some exceed 1.01 by chance). Standardised offsets are means to an end and are left
-    out: what they serve is judged.
+    and tail, and so does the score that one query in a million exceeds, where it is
+    given among the draws (`extreme_scores`); one family or query among many, R-hat at
+    most 1.05 (of many good ones some exceed 1.01 by chance). Standardised offsets are
+    means to an end and are left out: what they serve is judged.
 
     Parameters
     ----------
@@ -109,6 +113,16 @@ def judge(
     """
     # Imported late, as it takes long; by name, as its types are not those it has.
     array_stats = import_module("arviz_stats.base").array_stats
+    with np.errstate(all="ignore"):  # draws that never move have no variance
+        return _judged(array_stats, draws, statistics, dims)
+
+
+def _judged(
+    array_stats: Any,
+    draws: Draws,
+    statistics: Draws,
+    dims: Mapping[str, tuple[str, ...]],
+) -> Verdict:
     strict: list[Array] = []
     members: list[Array] = []
     for name, values in draws.items():
@@ -120,6 +134,10 @@ def judge(
         moving = (columns != columns[:1, :1]).any(axis=(0, 1))
         group = members if _MEMBERS & set(dims.get(name, ())) else strict
         group.append(columns[..., moving])
+    diverging = statistics["diverging"]
+    if len(diverging) == 1:
+        # One chain is compared with itself: its first half with its second.
+        strict, members = [_halved(c) for c in strict], [_halved(c) for c in members]
     axes = {"chain_axis": 0, "draw_axis": 1}
     judged, loose = (
         np.concatenate(group, axis=-1) if group else np.empty((1, 1, 0))
@@ -140,7 +158,6 @@ def judge(
         ),
         default=0.0,
     )
-    diverging = statistics["diverging"]
     bfmi = float(np.min(array_stats.bfmi(statistics["energy"], **axes)))
     divergences, transitions = int(diverging.sum()), int(diverging.size)
     checks = [
@@ -172,6 +189,12 @@ def judge(
         # Each check is written so that a NaN fails it.
         reasons=tuple(reason for passed, reason in checks if not passed),
     )
+
+
+def _halved(columns: Array) -> Array:
+    """The two halves of one chain, as two chains."""
+    half = columns.shape[1] // 2
+    return np.concatenate([columns[:, :half], columns[:, half : 2 * half]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +276,9 @@ class Posterior:
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
         lengths: dict[str, int] = {}
         for name, values in arrays.items():
-            dims = (*leading, *self.dims.get(name, ()))
+            own = self.dims.get(name, ())
+            unnamed = range(values.ndim - len(leading) - len(own))
+            dims = (*leading, *own, *(f"{name}_dim_{axis}" for axis in unnamed))
             variables[name] = (dims, values)
             lengths |= dict(zip(dims, values.shape, strict=True))
         labels: dict[str, Any] = {
@@ -277,16 +302,7 @@ class Posterior:
             If the posterior has no such behaviour, or several and none is named.
         """
         index = self._index(behaviour)
-        return self.model.population(
-            {
-                name: self._of_behaviour(name, values, index, flat=True)
-                for name, values in self.draws.items()
-            },
-            {
-                name: self._of_behaviour(name, values, index, flat=False)
-                for name, values in self.data.items()
-            },
-        )
+        return population_of(self.model, self.draws, self.data, self.dims, index)
 
     def _index(self, behaviour: str | None) -> int:
         if behaviour is None and len(self.behaviours) == 1:
@@ -298,17 +314,13 @@ class Posterior:
             )
         return self.behaviours.index(behaviour)
 
-    def _of_behaviour(self, name: str, values: Array, index: int, flat: bool) -> Array:
-        """One behaviour's part of an array; chains and draws as one axis, the last."""
-        if flat:
-            values = values.reshape(-1, *values.shape[2:])
-        dims = self.dims.get(name, ())
-        if "behaviour" in dims:
-            values = np.asarray(values.take(index, axis=dims.index("behaviour") + flat))
-        return np.moveaxis(values, 0, -1) if flat else values
-
     def pymc_model(self) -> "pymc.Model":
-        """The PyMC model that was sampled, for other samplers and predictive draws."""
+        """The PyMC model that was sampled, for other samplers and predictive draws.
+
+        Where a bound of the data enters as a `pm.Potential`, as in gpd_tail, draws from
+        PyMC's prior leave it out and PyMC says so: ``posterior.model.simulate`` draws
+        from the prior as it is meant.
+        """
         return self.model.build(self.evaluation, **self.settings)
 
     def require_convergence(self, advice: str = "") -> "Posterior":
@@ -346,6 +358,73 @@ class Posterior:
         )
 
 
+def population_of(
+    model: catalog.Model,
+    draws: Draws,
+    data: Draws,
+    dims: Mapping[str, tuple[str, ...]],
+    index: int,
+) -> Population:
+    """Distribution of a new query's score for one behaviour, draw by draw.
+
+    Parameters
+    ----------
+    model
+        The model file.
+    draws
+        Quantities with leading axes (chain, draw), which become one, the last.
+    data
+        The arrays that entered the density.
+    dims
+        Dims of each, after (chain, draw).
+    index
+        Which behaviour.
+    """
+    return model.population(
+        {
+            name: _of_behaviour(values, dims.get(name, ()), index, leading=2)
+            for name, values in draws.items()
+        },
+        {
+            name: _of_behaviour(values, dims.get(name, ()), index, leading=0)
+            for name, values in data.items()
+        },
+    )
+
+
+def _of_behaviour(
+    values: Array, dims: tuple[str, ...], index: int, *, leading: int
+) -> Array:
+    """One behaviour's part of an array; its leading axes as one, the last."""
+    if "behaviour" in dims:
+        axis = dims.index("behaviour") + leading
+        values = np.asarray(values.take(index, axis=axis))
+    if not leading:
+        return values
+    return np.moveaxis(values.reshape(-1, *values.shape[leading:]), 0, -1)
+
+
+def extreme_scores(
+    model: catalog.Model,
+    draws: Draws,
+    data: Draws,
+    dims: Mapping[str, tuple[str, ...]],
+    behaviours: tuple[str, ...],
+) -> dict[str, Array]:
+    """Score that one query in a million exceeds, as draws by (chain, draw) to judge.
+
+    It is what forecasts rest on, and may mix worse than any parameter of the tail.
+    """
+    shape = next(iter(draws.values())).shape[:2]
+    return {
+        f"extreme score of {name}": np.minimum(
+            population_of(model, draws, data, dims, index).quantile(math.log(_RARE)),
+            np.finfo(np.float64).max,  # a score may be infinite, where the risk is 1
+        ).reshape(shape)
+        for index, name in enumerate(behaviours)
+    }
+
+
 def load_posterior(path: str | Path) -> Posterior:
     """Read a posterior that `Posterior.save` wrote.
 
@@ -369,7 +448,7 @@ def load_posterior(path: str | Path) -> Posterior:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise InvalidData(
             f"{path} is not a NetCDF file that can be read ({error}). Give a file that "
             "`bayes-rare fit` wrote."
@@ -379,8 +458,16 @@ def load_posterior(path: str | Path) -> Posterior:
             f"{path} holds no posterior of this package: its attribute `provenance` is "
             "missing. Give a file that `bayes-rare fit` wrote."
         )
-    provenance = json.loads(tree.attrs["provenance"])
-    verdict = json.loads(tree.attrs["verdict"])
+    try:
+        provenance = json.loads(tree.attrs["provenance"])
+        recorded = json.loads(tree.attrs["verdict"])
+        verdict = Verdict(**(recorded | {"reasons": tuple(recorded["reasons"])}))
+        model = _model_of(provenance, path)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InvalidData(
+            f"{path} is damaged: its provenance or verdict cannot be read ({error!r}). "
+            "Fit again."
+        ) from error
     dims: dict[str, tuple[str, ...]] = {}
 
     def arrays(group: str) -> dict[str, Array]:
@@ -394,13 +481,13 @@ def load_posterior(path: str | Path) -> Posterior:
         return {str(name): values.to_numpy() for name, values in variables.items()}
 
     return Posterior(
-        model=_model_of(provenance, path),
+        model=model,
         evaluation=Evaluation.from_dataset(tree["evaluation"].to_dataset()),
         draws=arrays("posterior"),
         statistics=arrays("sample_stats"),
         data=arrays("constant_data"),
         dims=dims,
-        verdict=Verdict(**(verdict | {"reasons": tuple(verdict["reasons"])})),
+        verdict=verdict,
         provenance=provenance,
         pointwise=arrays("log_likelihood"),
     )

@@ -40,8 +40,6 @@ type Row = dict[str, Any]
 _PATIENCE_SECONDS = 2.0
 # Deployment sizes side by side, so that a table fits into 80 columns.
 _ABREAST = 3
-# Numbers of queries are given up to this many.
-_LIMIT = 1e12
 # Above this, two digits would round a risk to 1.
 _NEAR_ONE = 0.99
 _FINEST_GAP = 1e-6
@@ -298,7 +296,9 @@ def _whatever_the_size(
 
 def _at_least(value: int | float) -> str:
     """A number of queries that is given up to a limit."""
-    return f"{count(value)}{' or more' if value >= _LIMIT else ''}"
+    from bayes_rare.outcomes import FOREVER
+
+    return f"{count(value)}{' or more' if value >= FOREVER else ''}"
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from rich.console import Console
 
 from bayes_rare import catalog, forecasting, inference, printing
 from bayes_rare.cli import app, main
 from bayes_rare.forecasting import TARGETS, Deployment, forecast
-from bayes_rare.posterior import Posterior, load_posterior
+from bayes_rare.posterior import load_posterior
 from bayes_rare.scores import log_risk_from_score
 
 QUICK = ["--model", "gumbel_tail", "--warmup", "200", "--draws", "400"]
@@ -215,7 +216,6 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
 
     monkeypatch.setattr(inference, "fit", work)
     monkeypatch.setattr(forecasting, "forecast", work)
-    monkeypatch.setattr(inference, "fit", work)
     for bad, way_out in ((tmp_path, "name of a file"), (table / "a", "no folder")):
         words = ["--output", str(bad)]
         assert way_out in refusal(capsys, ["fit", str(table), *words])
@@ -229,11 +229,11 @@ def test_a_failed_write_leaves_what_was_there(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(_: Posterior, path: Path) -> None:
+    def full(_: xr.DataTree, path: Path, **__: Any) -> None:
         path.write_text("half of")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(Posterior, "save", full)
+    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
     output = tmp_path / "posterior.nc"
     output.write_text("earlier")
     words = ["fit", str(table), "--output", str(output), *QUICK]

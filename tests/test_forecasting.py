@@ -1,20 +1,23 @@
 """Forecasts: what they hold, what they refuse, and what they say of themselves."""
 
+import io
+import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from bayes_rare import catalog, outcomes
+from bayes_rare import catalog, notes, outcomes, plotting, printing
 from bayes_rare.baselines import gumbel_ols, log_normal_moments
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import TARGETS, Deployment, Forecast, forecast
 from bayes_rare.outcomes import FOREVER
-from bayes_rare.populations import Normal
+from bayes_rare.populations import BodyAndTail, Normal
 from bayes_rare.posterior import Posterior, Verdict
 from bayes_rare.scores import risk_from_score
 
@@ -121,6 +124,18 @@ def test_deployments_are_whole_numbers_in_order(
     assert Deployment(given).queries == taken
     assert all(type(size) is int for size in Deployment(given).queries)
     assert Deployment(given) == Deployment(taken)
+    assert hash(Deployment(given)) == hash(Deployment(taken))
+    assert (
+        repr(Deployment(given)) == f"Deployment(queries={taken}, samples_per_query=1)"
+    )
+
+
+def test_a_deployment_is_a_value() -> None:
+    deployment = Deployment([1e9, 1e4], 3.0)
+    assert replace(deployment, queries=7) == Deployment(7, samples_per_query=3)
+    assert pickle.loads(pickle.dumps(deployment)) == deployment
+    with pytest.raises(FrozenInstanceError):
+        deployment.queries = (1,)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(
@@ -246,6 +261,7 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(
         risk_thresholds=[0.01],
         targets=["risky_queries", "worst_query_risk", "aggregate_risk"],
     )
+    assert alone.draws.sizes["risk_threshold"] == 1
     for name in alone.draws.data_vars:
         mine, theirs = alone.draws[name], made.draws[name]
         theirs = theirs.sel(behaviour=["b"], queries=[10**6])
@@ -273,24 +289,39 @@ def test_but_it_depends_on_the_seed_and_on_nothing_hidden(
         assert other.draws[target].identical(made.draws[target])
 
 
-def test_luck_differs_between_behaviours_and_sizes(
-    posterior: Posterior, made: Forecast
-) -> None:
-    """The worst scores less those without luck have no common part."""
-    worst = made.draws["worst_query_score"]
-    level = np.array(
+def chances_of(answer: Forecast) -> np.ndarray:
+    """Chance of a less risky worst query, by behaviour and size: the luck alone."""
+    worst = answer.draws["worst_query_score"]
+    return np.array(
         [
             [
-                posterior.population(name).log_survival(
-                    worst.sel(behaviour=name, queries=size).to_numpy()
-                )
-                for size in SIZES
+                size * np.log1p(-np.exp(population.log_survival(row.to_numpy())))
+                for size, row in zip(SIZES, worst.sel(behaviour=name), strict=True)
             ]
-            for name in "abc"
+            for name, population in answer.populations.items()
         ]
-    ).reshape(6, -1)
-    correlation = np.corrcoef(level)
-    assert abs(correlation[np.triu_indices(6, 1)]).max() < 0.17  # 5 / sqrt(1000)
+    )
+
+
+def test_luck_differs_between_behaviours(made: Forecast) -> None:
+    correlation = np.corrcoef(chances_of(made)[:, 1])
+    assert abs(correlation[np.triu_indices(3, 1)]).max() < 0.17  # 5 / sqrt(1000)
+
+
+def test_the_worst_queries_share_their_luck_across_sizes(
+    posterior: Posterior, made: Forecast
+) -> None:
+    """In each draw the worst of more queries is riskier; other luck is drawn anew."""
+    chances = chances_of(made)
+    # In the body the score of a query stands for a range of chances.
+    tail = made.draws["worst_query_score"].to_numpy().min(axis=1) > -1.4
+    assert tail.mean() > 0.5
+    np.testing.assert_allclose(chances[:, 0][tail], chances[:, 1][tail], rtol=1e-6)
+    sizes = [1, 10, 100, *SIZES, 10**12]
+    worst = forecast(posterior, Deployment(sizes), targets=["worst_query_risk"])
+    assert (worst.draws["worst_query_score"].diff("queries") >= 0).all()
+    other = forecast(posterior, Deployment([1000, 1001]), targets=["aggregate_risk"])
+    assert (other.draws["aggregate_log_hazard"].diff("queries") < 0).any()
 
 
 def test_draws_of_one_index_belong_together(made: Forecast) -> None:
@@ -309,6 +340,37 @@ def test_cost_does_not_grow_with_the_deployment(posterior: Posterior) -> None:
     assert many.draws.sizes["sample"] == CHAINS * DRAWS
 
 
+@pytest.mark.parametrize(
+    ("chains", "draws", "kept"),
+    [(4, 1_000, 1_000), (4, 1_001, 501), (4, 4_000, 1_000), (3, 3_000, 1_000)],
+)
+def test_of_many_posterior_draws_every_kth_is_taken(
+    chains: int, draws: int, kept: int
+) -> None:
+    rng = np.random.default_rng(2)
+    arrays = {
+        "rate": rng.beta(11, 390, (chains, draws, 1)),
+        "scale": 0.3 * np.exp(rng.normal(0, 0.2, (chains, draws, 1))),
+        "shape": rng.normal(-0.05, 0.02, (chains, draws, 1)),
+    }
+    answer = forecast(
+        posterior_of({"a": scores_of("a")}, (), **arrays), Deployment(1e6)
+    )
+    (population,) = answer.populations.values()
+    assert isinstance(population, BodyAndTail)
+    step = round(draws / kept)
+    np.testing.assert_array_equal(
+        population.rate, arrays["rate"][:, ::step, 0].ravel(), strict=True
+    )
+    assert population.draws == chains * kept <= 4_000
+    assert answer.draws.sizes["sample"] == population.draws
+    # All draws together say nearly the same.
+    full = replace(population, **{name: x.ravel() for name, x in arrays.items()})
+    median = outcomes.worst_score_quantile(full, 10**6, np.array([0.5]))
+    (row,) = rows(answer.summary(), target="worst_query_risk").to_dict("records")
+    assert row["median"] == pytest.approx(risk_from_score(median)[0], rel=0.05)
+
+
 @pytest.mark.parametrize("targets", [["behaviour_frequency"], ["risk_quantile"]])
 def test_only_the_targets_asked_for_are_forecast(
     posterior: Posterior, targets: Sequence[str]
@@ -325,6 +387,7 @@ def test_only_the_targets_asked_for_are_forecast(
         ({"risk_thresholds": [0.5, 1.0]}, r"got 1\.0"),
         ({"risk_thresholds": [float("nan")]}, "got nan"),
         ({"risk_thresholds": []}, "worst_query_risk"),
+        ({"seed": -1}, "from 0, got -1. Give seed=0"),
         ({"level": 0.0}, "level is a probability in"),
         ({"level": 1.0}, "level is a probability in"),
         ({"level": float("nan")}, "level is a probability in"),
@@ -336,6 +399,23 @@ def test_questions_without_sense_are_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=way_out):
         forecast(posterior, Deployment(10), **given)
+
+
+@pytest.mark.parametrize("risk_thresholds", [[], [7.0]])
+def test_thresholds_are_not_looked_at_where_no_target_needs_them(
+    posterior: Posterior, made: Forecast, risk_thresholds: list[float]
+) -> None:
+    answer = forecast(
+        posterior,
+        Deployment(10**6),
+        risk_thresholds=risk_thresholds,
+        targets=["worst_query_risk"],
+    )
+    assert answer.draws.sizes["risk_threshold"] == 0
+    table = answer.summary()
+    assert table["risk_threshold"].isna().all()
+    worst = rows(made.summary(), target="worst_query_risk", queries=10**6)
+    np.testing.assert_array_equal(table["median"], worst["median"])
 
 
 @pytest.mark.parametrize("interval", [0.0, 1.0, 90.0, float("nan")])
@@ -428,8 +508,27 @@ def test_every_forecast_says_what_the_evaluation_cannot_exclude(
     made: Forecast,
 ) -> None:
     assert "of 400 queries" in notes_of(made)
-    assert "share is below 0.0075 (three in 400" in notes_of(made)
+    assert (
+        "share is below 0.0075 (with 95 % confidence, about 3/400). If such a kind "
+        "exists and fails often, every risk here is too low, and every safe size and "
+        "waiting time too high."
+    ) in notes_of(made)
     assert "10 scores above" in notes_of(made)
+
+
+@pytest.mark.parametrize(
+    ("queries", "said"),
+    [
+        (1, "share is below 0.95 (with 95 % confidence)"),
+        (10, "share is below 0.26 (with 95 % confidence)"),
+        (1_000, "share is below 0.003 (with 95 % confidence, about 3/1000)"),
+    ],
+)
+def test_what_cannot_be_excluded_is_true_of_few_queries(
+    queries: int, said: str
+) -> None:
+    evaluation = Evaluation.from_scores(scores_of("a", queries))
+    assert said in notes.on_evaluation(evaluation, 10)[0]
 
 
 def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:
@@ -438,7 +537,10 @@ def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:
         for size in (400_000, 400_001)
     )
     assert "Extrapolation" not in notes_of(near)
-    assert "Extrapolation: 4e+05 queries are 1e+03 times" in notes_of(far)
+    assert (
+        "Extrapolation: 4e+05 queries are 1e+03 times the evaluation. So far out an "
+        "interval rests on the prior of the tail as much as on the data."
+    ) in notes_of(far)
 
 
 def test_censored_and_saturated_risks_are_said_aloud() -> None:
@@ -473,8 +575,28 @@ def test_a_number_that_stands_for_more_is_said_aloud() -> None:
         for shift in (0, 6)
     )
     assert "1e12 stands for" not in notes_of(near)
-    assert "queries_to_first_failure: 1e12 stands for 1e12 or more" in notes_of(far)
-    assert (far.draws["queries_to_first_failure"] == FOREVER).any()
+    assert (
+        "queries_to_first_failure: 1e12 stands for 1e12 or more, and a mean over it "
+        "is not given."
+    ) in notes_of(far)
+    capped = far.draws["queries_to_first_failure"] == FOREVER
+    assert 0 < capped.mean() < 1
+    (said,), (unsaid,) = near.summary()["mean"], far.summary()["mean"]
+    assert said == near.draws["queries_to_first_failure"].mean()
+    assert np.isnan(unsaid)
+    assert printing.records(far.summary())[0]["mean"] is None
+    assert far.summary()[["median", "lower", "upper"]].notna().all(axis=None)
+
+
+def test_a_number_that_stands_for_more_is_printed_so() -> None:
+    answer = forecast(posterior_of({"a": scores_of("a") - 8}), Deployment(10))
+    out = Console(file=io.StringIO(), width=200)
+    with out.capture() as printed:
+        table = printing.records(answer.summary())
+        for part in printing.forecast_report(answer, table, 0.9):
+            out.print(part)
+    assert "shows it after 1e12 or more queries" in printed.get()
+    assert "Up to 1e12 or more queries" in printed.get()
 
 
 def test_a_fit_that_did_not_converge_marks_its_forecast(made: Forecast) -> None:
@@ -536,9 +658,63 @@ def test_risks_beyond_float64_have_a_point_forecast(
 ) -> None:
     scores = np.random.default_rng(0).normal(location, 0.05, 200)
     answer = method(Evaluation.from_scores(scores), Deployment([1, 10**12]))
+    assert np.isfinite(answer.draws["worst_query_score"]).all()
     table = answer.summary()
     assert table["median"].notna().all()
     risk = rows(table, target="aggregate_risk")["median"]
     np.testing.assert_allclose(risk, aggregate, rtol=1e-12, atol=0)
-    (waited,) = rows(table, target="queries_to_first_failure")["median"]
-    assert waited == pytest.approx(1 if aggregate else FOREVER)
+    (waited,) = rows(table, target="queries_to_first_failure").to_dict("records")
+    assert waited["median"] == pytest.approx(1 if aggregate else FOREVER)
+    assert np.isnan(waited["mean"]) == (aggregate == 0)
+    assert ("1e12 stands for" in notes_of(answer)) == (aggregate == 0)
+
+
+@pytest.mark.parametrize("method", [gumbel_ols, log_normal_moments])
+def test_the_point_guess_of_a_single_query_is_the_median(method: Any) -> None:
+    evaluation = Evaluation.from_scores(scores_of("a"))
+    answer = method(evaluation, Deployment([1, 2, 10]))
+    (population,) = answer.populations.values()
+    median, tenth = (population.quantile(np.log(level))[0] for level in (0.5, 0.1))
+    worst = answer.draws["worst_query_score"].to_numpy().ravel()
+    np.testing.assert_allclose(worst, [median, median, tenth], rtol=1e-12)
+    line = answer.scaling([1, 2, 10], levels=[0.5])["score"]
+    np.testing.assert_array_equal(line, worst)
+
+
+# Pictures.
+
+
+def test_all_lines_are_drawn_under_names_and_styles_of_their_own(
+    made: Forecast,
+) -> None:
+    evaluation = Evaluation.from_scores({name: scores_of(name) for name in "abc"})
+    others = [
+        gumbel_ols(evaluation, Deployment(10**6), points=points)
+        for points in (5, 10, 20, 40)
+    ]
+    others.insert(1, log_normal_moments(evaluation, Deployment(10**6)))
+    figure = made.plot(others=others)
+    panel = figure.axes[0]
+    lines = {str(line.get_label()): line for line in panel.get_lines()}
+    names = [
+        "gumbel_ols",
+        "log_normal_moments",
+        *(f"gumbel_ols ({number})" for number in (2, 3, 4)),
+    ]
+    assert [name for name in lines if name in names] == names
+    for name, other in zip(names, others, strict=True):
+        expected = rows(other.scaling(levels=[0.5]), behaviour="a")["score"]
+        np.testing.assert_array_equal(np.asarray(lines[name].get_ydata()), expected)
+    (legend,) = figure.legends
+    assert set(names) <= {text.get_text() for text in legend.get_texts()}
+
+
+def test_a_dozen_lines_can_be_told_apart(made: Forecast) -> None:
+    line = made.scaling(levels=[0.5])
+    names = [f"line {number}" for number in range(12)]
+    figure = plotting.scaling(
+        line, evaluation=made.evaluation, lines=dict.fromkeys(names, line)
+    )
+    drawn = [x for x in figure.axes[0].get_lines() if x.get_label() in names]
+    looks = {(x.get_color(), x.get_linestyle()) for x in drawn}
+    assert len(drawn) == len(looks) == 12

@@ -163,8 +163,8 @@ def test_refusals_are_results_in_a_batch_and_errors_alone() -> None:
     good = evaluation_of(1)
     high = np.concatenate([np.full(12, np.inf), np.linspace(-3, -1, 100)])
     refused = {
-        "ask for fewer exceedances": Evaluation.from_scores([-2.0, -1.5, -1.0]),
-        "threshold= yourself": Evaluation.from_scores(np.full(50, -2.0)),
+        "Evaluate more queries, or use": Evaluation.from_scores([-2.0, -1.5, -1.0]),
+        "with more digits": Evaluation.from_scores(np.full(50, -2.0)),
         "ask for more exceedances": Evaluation.from_scores(high),
     }
     results = fit_many([*refused.values(), good], "gpd_tail", **SMALL)
@@ -184,6 +184,40 @@ def test_a_threshold_that_leaves_too_few_exceedances_is_refused() -> None:
     with pytest.raises(NotApplicable, match="gpd_tail needs 5"):
         fit(evaluation, "gpd_tail", threshold=float(top[4]), **SMALL)
     fit(evaluation, "gpd_tail", threshold=float(top[5]), **SMALL)
+
+
+def test_a_data_set_that_no_threshold_can_part_spoils_no_batch(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Known scores on both sides of the bound below which the risks of 0 lie.
+    low = np.concatenate([rng.normal(-7.0, 1.0, 30), np.full(30, -np.inf)])
+    good, bad = fit_many(
+        [evaluation_of(1), Evaluation.from_scores(low)], "gumbel_tail", **SMALL
+    )
+    assert isinstance(good, Posterior)
+    assert isinstance(bad, NotApplicable)
+    assert "say so by resolution=" in str(bad)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "way_out"),
+    [
+        (-100.0, "Give a higher threshold"),
+        (100.0, "Give a lower threshold"),
+        (-math.inf, "a finite score"),
+    ],
+)
+def test_a_threshold_beyond_the_scores_is_refused(
+    threshold: float, way_out: str
+) -> None:
+    with pytest.raises((NotApplicable, InvalidInput), match=way_out):
+        fit(evaluation_of(1), "gumbel_tail", threshold=threshold, **SMALL)
+
+
+def test_too_few_queries_are_not_sent_in_circles() -> None:
+    few = Evaluation.from_scores([-1.0, -2.0, -3.0])
+    with pytest.raises(NotApplicable, match="or use log_normal") as refusal:
+        fit(few, "gpd_tail", **SMALL)
+    assert "exceedances=" not in str(refusal.value)
 
 
 def test_only_the_behaviours_asked_for_are_fitted() -> None:

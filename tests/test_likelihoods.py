@@ -206,12 +206,12 @@ def test_the_threshold_leaves_the_scores_asked_for_above_it() -> None:
 
 
 def test_ties_at_the_threshold_are_all_taken_or_all_left() -> None:
-    scores = [0, 0, 0, -1, -1, -2, -3]
-    one = exceedance_data(evaluation_of(scores), exceedances=1)
-    assert one["threshold"] == -1
-    assert one["exceeding"] == 3
-    np.testing.assert_array_equal(one["multiplicity"][0, :2], [3, 0])
-    np.testing.assert_array_equal(one["body_count"][0], [2, 1, 1])
+    scores = [1, 0, 0, -1, -1, -2, -3]
+    two = exceedance_data(evaluation_of(scores), exceedances=2)
+    assert two["threshold"] == -1
+    assert two["exceeding"] == 3
+    np.testing.assert_array_equal(two["multiplicity"][0, :3], [1, 2, 0])
+    np.testing.assert_array_equal(two["body_count"][0], [2, 1, 1])
     four = exceedance_data(evaluation_of(scores), exceedances=4)
     assert four["threshold"] == -2
     assert four["exceeding"] == 5
@@ -288,8 +288,11 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ([-1, -2], {"exceedances": 1, "threshold": 0.0}, InvalidInput, "others to None"),
     ([-1, -2], {"exceedances": 0}, InvalidInput, "whole number from 1 on"),
     ([-1, -2], {"fraction": 1.0}, InvalidInput, r"fraction is in \(0, 1\), got 1"),
-    ([-1, -2], {"exceedances": 2}, NotApplicable, "at least 3.*exceedances=2"),
-    ([-1, -1, -1], {"exceedances": 1}, NotApplicable, "or give threshold= yourself"),
+    ([-1, -2], {"exceedances": 2}, NotApplicable, "at least 3.*or use log_normal"),
+    (range(-12, 0), {"exceedances": 12}, NotApplicable, "at least 13.*exceedances=6"),
+    ([-1, -1, -1], {"exceedances": 1}, NotApplicable, "with more digits"),
+    ([-1, -1, -2, -2], {"exceedances": 1}, NotApplicable, "all tied.*more digits"),
+    ([-np.inf, -np.inf], {"exceedances": 1}, NotApplicable, "recorded as exactly 0"),
     ([-1, -2], {"threshold": 0.0}, NotApplicable, "largest is -1. Give a lower"),
     (
         [np.inf, np.inf, -1, -2],
@@ -309,9 +312,8 @@ def test_what_has_no_tail_is_refused_with_a_way_out(
 
 
 def test_the_ways_out_are_ways_out() -> None:
-    exceedance_data(evaluation_of([-1, -2]), exceedances=1)
-    exceedance_data(evaluation_of([-1, -1, -1]), threshold=-2.0)
-    exceedance_data(evaluation_of([np.inf, np.inf, -1, -2]), exceedances=3)
+    exceedance_data(evaluation_of(range(-12, 0)), exceedances=6)
+    exceedance_data(evaluation_of([np.inf, np.inf, -1, -2, -3]), exceedances=4)
 
 
 def test_scores_that_are_all_equal_have_no_spread() -> None:

@@ -417,6 +417,23 @@ def test_the_variance_of_luck_is_that_of_the_extreme_value_law(shape: float) -> 
     assert ignorance == pytest.approx(0, abs=1e-20)
 
 
+def test_the_variance_is_of_the_score_limited_to_1000(
+    rng: np.random.Generator,
+) -> None:
+    """Of the score itself it is infinite, where a shape is 1/2 or more."""
+    population, queries = tail(100_000, 0.05, 0.4, 0.8), 10**4
+    luck, ignorance = outcomes.worst_score_variance(tail(3, 0.05, 0.4, 0.8), queries)
+    score = outcomes.worst_score(population, queries, rng)
+    assert 0.01 < (score > 1000).mean() < 0.5
+    square = (np.minimum(score, 1000) - np.minimum(score, 1000).mean()) ** 2
+    assert stats.ttest_1samp(square, luck).pvalue > 1e-6
+    assert stats.ttest_1samp(square, 1.1 * luck).pvalue < 1e-6
+    assert ignorance == pytest.approx(0, abs=1e-9)
+    # Where every score is beyond the limit, nothing is left that varies.
+    far = outcomes.worst_score_variance(tail(3, 0.05, 0.4, 3.0), 10**12)
+    assert far == pytest.approx((0, 0), abs=1e-6)
+
+
 # A tail that ends at a risk of 0.5, so that larger risks have no share.
 ENDS = 0.366512920581664356
 BOUNDED = tail(50, 0.1, 0.3, -0.3 / (1 + ENDS))

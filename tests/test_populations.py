@@ -416,3 +416,15 @@ def test_a_population_asked_twice_answers_the_same() -> None:
     np.testing.assert_array_equal(first.log_survival(score), second.log_survival(score))
     weights = np.diff(np.exp(first.log_survival(score)), axis=0)
     assert (weights[:, 0] != weights[:, 1]).any()
+
+
+def test_a_body_may_come_in_any_order(rng: np.random.Generator) -> None:
+    one = np.ones(1)
+    score, count = rng.normal(-3.0, 1.0, 30), rng.integers(1, 4, 30).astype(float)
+    tail = {"threshold": 0.0, "rate": 0.1 * one, "scale": one, "shape": 0 * one}
+    shuffled = BodyAndTail(**tail, body_score=score, body_count=count, resample=False)
+    levels = np.log(np.linspace(0.05, 0.999, 50))[:, None]
+    quantiles = shuffled.quantile(levels).ravel()
+    assert (np.diff(quantiles) <= 0).all()
+    share = 0.1 + 0.9 * count[score > -3.0].sum() / count.sum()
+    assert np.exp(shuffled.log_survival(-3.0))[0] == pytest.approx(share)

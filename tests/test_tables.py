@@ -14,8 +14,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.evaluation import EXACT_LIMIT, Evaluation
+from bayes_rare.evaluation import Evaluation
 from bayes_rare.readers.tables import read_table
 
 

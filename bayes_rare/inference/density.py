@@ -15,9 +15,10 @@ import pymc as pm
 import pytensor.graph
 from jaxtyping import Float
 
+from bayes_rare.errors import NoSuchModel
 from bayes_rare.inference import devices
 
-__all__ = ["Density", "density_of"]
+__all__ = ["Density", "density_of", "same_density"]
 
 type Array = Float[np.ndarray, "..."]
 
@@ -66,8 +67,19 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
     observed
         Names of the observed variables whose log likelihood is wanted cell by cell; by
         default all.
+
+    Raises
+    ------
+    NoSuchModel
+        If an unobserved variable is discrete.
     """
     graph: Any = model
+    if graph.discrete_value_vars:
+        names = ", ".join(variable.name for variable in graph.discrete_value_vars)
+        raise NoSuchModel(
+            f"the model has discrete unknowns ({names}), and NUTS samples continuous "
+            "ones. Sum them out of the density, or sample the model by PyMC itself."
+        )
     shown: list[Any] = [*graph.free_RVs, *graph.deterministics]
     cells: list[Any] = [
         rv for rv in graph.observed_RVs if observed is None or rv.name in observed
@@ -75,7 +87,7 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
     log_density: list[Any] = [graph.logp()]
     constrained: list[Any] = list(graph.replace_rvs_by_values(shown))
     pointwise: list[Any] = list(graph.logp(cells, sum=False)) if cells else []
-    names: tuple[str, ...] = tuple(
+    data: tuple[str, ...] = tuple(
         variable.name
         for variable in graph.data_vars
         if any(
@@ -86,7 +98,7 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
     start = graph.initial_point()
     return Density(
         values=tuple(value.name for value in graph.value_vars),
-        data=names,
+        data=data,
         dims={
             variable.name: tuple(
                 str(dim) for dim in graph.named_vars_to_dims.get(variable.name, ())
@@ -97,14 +109,42 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
             value.name: np.asarray(start[value.name], dtype=np.float64)
             for value in graph.value_vars
         },
-        log_density=_single(_jaxified(graph, log_density, names)),
+        log_density=_single(_jaxified(graph, log_density, data)),
         constrain=_named(
-            _jaxified(graph, constrained, names), [variable.name for variable in shown]
+            _jaxified(graph, constrained, data), [variable.name for variable in shown]
         ),
         pointwise=_named(
-            _jaxified(graph, pointwise, names), [variable.name for variable in cells]
+            _jaxified(graph, pointwise, data), [variable.name for variable in cells]
         ),
     )
+
+
+def same_density(one: pm.Model, other: pm.Model) -> bool:
+    """Whether two models have one density, as a function of values and `pm.Data`.
+
+    Numbers that stand in the graph itself, such as observations that are no `pm.Data`,
+    must be equal; what the data hold may differ.
+    """
+    graphs: list[Any] = [one, other]
+    inputs = [[*graph.value_vars, *graph.data_vars] for graph in graphs]
+    names = [[variable.name for variable in column] for column in inputs]
+    if names[0] != names[1]:
+        return False
+    outputs = [
+        _without_shared([graph.logp()], own)
+        for graph, own in zip(graphs, inputs, strict=True)
+    ]
+    return bool(pg.basic.equal_computations(*outputs, *inputs))
+
+
+def _without_shared(outputs: list[Any], kept: Sequence[Any]) -> list[Any]:
+    """The outputs with shared variables, other than those kept, as their values."""
+    frozen = {
+        variable: pg.basic.Constant(variable.type, variable.get_value())
+        for variable in pg.traversal.graph_inputs(outputs)
+        if hasattr(variable, "get_value") and variable not in kept
+    }
+    return pg.replace.graph_replace(outputs, frozen, strict=False)
 
 
 def _jaxified(

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import math
+import operator
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,15 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pymc
 from jaxtyping import Float
 
 from bayes_rare import catalog
-from bayes_rare.errors import InvalidInput, NotApplicable
+from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import devices
-from bayes_rare.inference.density import Density, density_of
+from bayes_rare.inference.density import Density, density_of, same_density
 from bayes_rare.inference.nuts import Chain, Job, Sampler
-from bayes_rare.posterior import DIVERGENCE_LIMIT, ESS_LIMIT, Posterior, Verdict, judge
+from bayes_rare.posterior import (
+    DIVERGENCE_LIMIT,
+    ESS_LIMIT,
+    Posterior,
+    Verdict,
+    extreme_scores,
+    judge,
+)
 
 __all__ = ["fit", "fit_many"]
 
@@ -46,6 +55,7 @@ class _Run:
     """A fit on its way: its data, and the chains it has so far."""
 
     evaluation: Evaluation
+    density: Density
     data: Mapping[str, Array]
     identity: str
     attempt: int = 0
@@ -141,6 +151,7 @@ def fit(
     >>> posterior.verdict.converged
     True
     """
+    _check_evaluations([evaluation])
     if behaviours is not None:
         evaluation = evaluation.select(behaviours)
     [result] = fit_many(
@@ -185,7 +196,14 @@ def fit_many(
     -------
     A posterior or a refusal for each evaluation, in their order.
     """
+    _check_evaluations(evaluations)
     _check_sizes(chains, warmup, draws)
+    seed = operator.index(seed)
+    chains, warmup, draws = int(chains), int(warmup), int(draws)
+    if way not in (None, "map", "vmap"):
+        raise InvalidInput(f"way is 'map' or 'vmap', got {way!r}. Leave it out.")
+    if not target_ess >= 0:
+        raise InvalidInput(f"target_ess is at least 0, got {target_ess}.")
     chosen = _chosen(model, evaluations)
     settings = chosen.settings(**priors)
     started = time.monotonic()
@@ -196,13 +214,13 @@ def fit_many(
     tally = _Tally(progress, len(runs) * chains)
     for group in _by_shape(runs):
         sampler = _sampler(
-            _density(chosen, settings, group[0].evaluation),
+            group[0].density,
             warmup,
             draws,
             log_likelihood,
             way or devices.way_of_device(),
         )
-        _sample(sampler, group, chains, target_ess, tally)
+        _sample(chosen, sampler, group, chains, target_ess, tally)
     seconds = (time.monotonic() - started) / max(len(runs), 1)
     sizes = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
     return [
@@ -213,12 +231,21 @@ def fit_many(
     ]
 
 
+def _check_evaluations(given: Sequence[Any]) -> None:
+    for one in given:
+        if not isinstance(one, Evaluation):
+            raise InvalidInput(
+                f"a model is fitted to an Evaluation, got {type(one).__name__}. Read a "
+                "table by bayes_rare.read_table(...)."
+            )
+
+
 def _check_sizes(chains: int, warmup: int, draws: int) -> None:
     least = {"chains": (chains, 1), "warmup": (warmup, 20), "draws": (draws, 4)}
     for name, (value, minimum) in least.items():
         if value < minimum or value != int(value):
             raise InvalidInput(
-                f"{name} is a whole number from {minimum} on, got {value}."
+                f"{name} is a whole number from {minimum} on, got {value!r}."
             )
 
 
@@ -245,7 +272,11 @@ def _prepared(
     try:
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
-        data = _observed(model, settings, evaluation)
+        if model.observe is None:
+            density, data = _density_and_data(model, settings, evaluation)
+        else:
+            data = _observed(model.observe, settings, evaluation)
+            density = _density(model, settings, evaluation)
         _check_exceedances(model, evaluation, data)
     except NotApplicable as refusal:
         return refusal
@@ -255,7 +286,7 @@ def _prepared(
         "evaluation": evaluation.digest,
         "seed": seed,
     }
-    return _Run(evaluation, data, json.dumps(identity, sort_keys=True))
+    return _Run(evaluation, density, data, json.dumps(identity, sort_keys=True))
 
 
 def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) -> None:
@@ -280,7 +311,7 @@ def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) ->
 def _check_exceedances(
     model: catalog.Model, evaluation: Evaluation, data: Mapping[str, Array]
 ) -> None:
-    least = model.scope.get("MIN_EXCEEDANCES", 0)
+    least = model.min_exceedances
     if not least or "exceeding" not in data:
         return
     for behaviour, exceeding in zip(
@@ -296,60 +327,119 @@ def _check_exceedances(
 
 
 def _observed(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+    observe: Callable[..., dict[str, Array]],
+    settings: Mapping[str, Any],
+    evaluation: Evaluation,
 ) -> dict[str, Array]:
-    """The data of the density: from ``observe``, or out of a PyMC model."""
-    if model.observe is None:
-        built = model.build(evaluation, **settings)
-        return {
-            variable.name: np.asarray(variable.get_value(), dtype=np.float64)
-            if variable.dtype.startswith("float")
-            else np.asarray(variable.get_value())
-            for variable in built.data_vars
-        }
-    wanted = inspect.signature(model.observe).parameters
-    return model.observe(
+    """The data of the density, by the model's ``observe``."""
+    wanted = inspect.signature(observe).parameters
+    return observe(
         evaluation, **{name: settings[name] for name in settings if name in wanted}
     )
 
 
+def _data_of(built: Any) -> dict[str, Array]:
+    """The data of a PyMC model: float64, but for indices."""
+    return {
+        variable.name: np.asarray(variable.get_value(), dtype=np.float64)
+        if variable.dtype.startswith("float")
+        else np.asarray(variable.get_value())
+        for variable in built.data_vars
+    }
+
+
 def _by_shape(runs: Sequence[_Run]) -> list[list[_Run]]:
-    """The runs grouped by the shapes of their data: one compiled program a group."""
+    """The runs grouped by density and shapes of its data: one program a group."""
     groups: dict[Any, list[_Run]] = {}
     for run in runs:
-        shape = (
-            len(run.evaluation.behaviours),
-            *(
-                (name, run.data[name].shape)
-                for name in sorted(run.data)
-                if not name.startswith("body_")
-            ),
-        )
-        groups.setdefault(shape, []).append(run)
+        shapes = tuple(run.data[name].shape for name in run.density.data)
+        groups.setdefault((id(run.density), shapes), []).append(run)
     return list(groups.values())
 
 
-_DENSITIES: OrderedDict[Any, Density] = OrderedDict()
+@dataclass(eq=False)
+class _Compiled:
+    """A density, the PyMC model that it was made from, and for whom it was checked."""
+
+    built: Any
+    density: Density
+    digest: str
+    checked: bool = False
+
+
+_DENSITIES: OrderedDict[Any, list[_Compiled]] = OrderedDict()
 _DENSITIES_KEPT = 32
 
 
-def _density(
+def _kept(
     model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> Density:
-    """The JAX functions of a model, kept for other data of as many behaviours."""
+) -> list[_Compiled]:
+    """Densities of a model with these settings, for this number of behaviours."""
     key = (
         model.digest,
         json.dumps(_plain(settings), sort_keys=True),
         len(evaluation.behaviours),
     )
-    if key not in _DENSITIES:
-        _DENSITIES[key] = density_of(
-            model.build(evaluation, **settings), model.scope.get("POINTWISE")
-        )
-        while len(_DENSITIES) > _DENSITIES_KEPT:
-            _DENSITIES.popitem(last=False)
+    kept = _DENSITIES.setdefault(key, [])
     _DENSITIES.move_to_end(key)
-    return _DENSITIES[key]
+    while len(_DENSITIES) > _DENSITIES_KEPT:
+        _DENSITIES.popitem(last=False)
+    return kept
+
+
+def _built(
+    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+) -> pymc.Model:
+    built = model.build(evaluation, **settings)
+    if not isinstance(built, pymc.Model):
+        raise NoSuchModel(
+            f"{model.path}: build returned {type(built).__name__}, not a pymc.Model. "
+            "End it with `return model`."
+        )
+    return built
+
+
+def _density(
+    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+) -> Density:
+    """The JAX functions of a model that observes, made from the first data set.
+
+    When a second comes, the model is built for it too, to see that nothing of the first
+    stands in the density itself.
+    """
+    kept = _kept(model, settings, evaluation)
+    if not kept:
+        built = _built(model, settings, evaluation)
+        density = density_of(built, model.pointwise)
+        kept.append(_Compiled(built, density, evaluation.digest))
+    first = kept[0]
+    if not first.checked and first.digest != evaluation.digest:
+        if not same_density(first.built, _built(model, settings, evaluation)):
+            raise NoSuchModel(
+                f"{model.path} builds numbers of its data set into the density, and "
+                "defines observe(), which promises that all of them are pm.Data. Wrap "
+                "what differs between data sets in pm.Data and return it from "
+                "observe(), or remove observe()."
+            )
+        first.checked = True
+    return first.density
+
+
+def _density_and_data(
+    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+) -> tuple[Density, dict[str, Array]]:
+    """The JAX functions and data of a model that is built for each data set.
+
+    Data sets share a program where their models differ in `pm.Data` alone.
+    """
+    built = _built(model, settings, evaluation)
+    kept = _kept(model, settings, evaluation)
+    for compiled in kept:
+        if same_density(compiled.built, built):
+            return compiled.density, _data_of(built)
+    density = density_of(built, model.pointwise)
+    kept.append(_Compiled(built, density, evaluation.digest))
+    return density, _data_of(built)
 
 
 @lru_cache(maxsize=_DENSITIES_KEPT)
@@ -361,6 +451,7 @@ def _sampler(
 
 
 def _sample(
+    model: catalog.Model,
     sampler: Sampler,
     runs: Sequence[_Run],
     chains: int,
@@ -386,24 +477,24 @@ def _sample(
         ]
         results = sampler.run(jobs, tally.within_round())
         for index, run in enumerate(waiting):
-            _take(run, results[index * chains : (index + 1) * chains], sampler)
+            _take(model, run, results[index * chains : (index + 1) * chains])
             _decide(run, target_ess, sampler.draws)
         waiting = [run for run in waiting if not run.done]
         tally.total += chains * len(waiting)
 
 
-def _take(run: _Run, results: Sequence[Chain], sampler: Sampler) -> None:
+def _take(model: catalog.Model, run: _Run, results: Sequence[Chain]) -> None:
     """Add draws to a run and judge it."""
     run.chains = (
         [old.followed_by(new) for old, new in zip(run.chains, results, strict=True)]
         if run.chains
         else list(results)
     )
-    draws, statistics = (
-        _stacked(run.chains, "draws"),
-        _stacked(run.chains, "statistics"),
-    )
-    run.verdict = judge(draws, statistics, sampler.density.dims)
+    draws = _stacked(run.chains, "draws")
+    statistics = _stacked(run.chains, "statistics")
+    dims = run.density.dims
+    tails = extreme_scores(model, draws, run.data, dims, run.evaluation.behaviours)
+    run.verdict = judge({**draws, **tails}, statistics, dims)
 
 
 def _decide(run: _Run, target_ess: float, draws: int) -> None:
@@ -433,7 +524,6 @@ def _posterior(
 ) -> Posterior:
     """The finished run as a value."""
     assert run.verdict is not None
-    density = _density(model, settings, run.evaluation)
     pointwise = _cells_seen(model, _stacked(run.chains, "pointwise"), run.data)
     shipped = model.path.parent == catalog.FOLDER.resolve()
     provenance = {
@@ -458,7 +548,7 @@ def _posterior(
         draws=_stacked(run.chains, "draws"),
         statistics=_stacked(run.chains, "statistics"),
         data=run.data,
-        dims={**density.dims, **{name: (f"{name}_cell",) for name in pointwise}},
+        dims={**run.density.dims, **{name: (f"{name}_cell",) for name in pointwise}},
         verdict=run.verdict,
         provenance=provenance,
         pointwise=pointwise,
@@ -469,7 +559,7 @@ def _cells_seen(
     model: catalog.Model, pointwise: Mapping[str, Array], data: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Log likelihoods by (chain, draw, cell), without the cells that only pad."""
-    weights: Mapping[str, str] = model.scope.get("POINTWISE", {})
+    weights = model.pointwise or {}
     cells: dict[str, Array] = {}
     for name, values in pointwise.items():
         flat = values.reshape(*values.shape[:2], -1)

@@ -14,25 +14,27 @@ import narwhals as nw
 import numpy as np
 from narwhals.exceptions import DuplicateError
 
-from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.evaluation import (
+from bayes_rare.cells import (
     BIN_WIDTH,
     DEVIATION_UNIT,
     EXACT_LIMIT,
-    RESOLUTION,
-    SHOWN,
     SQUARE_UNIT,
     Columns,
-    Evaluation,
     cells_of_bins,
     cells_of_scores,
+    joined_cells,
+    stacked_cells,
+)
+from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation import (
+    RESOLUTION,
+    SHOWN,
+    Evaluation,
     checked_resolution,
     coded,
-    joined_cells,
     no_tallies,
     rank,
     riskiest_first,
-    stacked_cells,
 )
 from bayes_rare.scores import score_from_log_risk
 

@@ -40,9 +40,7 @@ Options and priors
 
 DEMANDS = {
     "ACCEPTS": "Accepts outcomes of the kind",
-    "NEEDS_FAMILIES": "Needs families",
     "MIN_EXCEEDANCES": "Needs at least this many scores above the threshold",
-    "REFERENCE_ONLY": "A reference for tests, too slow for daily use",
 }
 
 
@@ -59,8 +57,6 @@ def constants(module: ast.Module) -> dict[str, Any]:
 
 def in_words(value: object) -> str:
     """Return a demand as a reader would say it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, set | frozenset | tuple | list):
         return ", ".join(f"``{kind}``" for kind in sorted(value))
     return f"{value}"
