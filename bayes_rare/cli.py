@@ -294,8 +294,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
             exit_on_error=False,
             result_action="return_none",
         )
-        if sys.stdout is not None:  # as where the reader closed it beforehand
-            sys.stdout.flush()
+        sys.stdout.flush()
     except CycloptsError:
         return _USAGE  # it has said what is wrong
     except NotConverged as error:

@@ -1,6 +1,7 @@
 """Model files of a user's own: whatever way they bring their data in."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def population(draws, data):
 WITH_DATA = PLAIN.replace("observed=scores", 'observed=pm.Data("scores", scores)')
 # It promises that all data are pm.Data, and they are not.
 DISHONEST = PLAIN + "\n\ndef observe(evaluation):\n    return {}\n"
-SIZES = {"chains": 2, "warmup": 200, "draws": 200, "target_ess": 0.0}
+SIZES: dict[str, Any] = {"chains": 2, "warmup": 200, "draws": 200, "target_ess": 0.0}
 QUERIES = 50
 
 

@@ -421,8 +421,15 @@ def test_a_population_asked_twice_answers_the_same() -> None:
 def test_a_body_may_come_in_any_order(rng: np.random.Generator) -> None:
     one = np.ones(1)
     score, count = rng.normal(-3.0, 1.0, 30), rng.integers(1, 4, 30).astype(float)
-    tail = {"threshold": 0.0, "rate": 0.1 * one, "scale": one, "shape": 0 * one}
-    shuffled = BodyAndTail(**tail, body_score=score, body_count=count, resample=False)
+    shuffled = BodyAndTail(
+        threshold=0.0,
+        rate=0.1 * one,
+        scale=one,
+        shape=0 * one,
+        body_score=score,
+        body_count=count,
+        resample=False,
+    )
     levels = np.log(np.linspace(0.05, 0.999, 50))[:, None]
     quantiles = shuffled.quantile(levels).ravel()
     assert (np.diff(quantiles) <= 0).all()
