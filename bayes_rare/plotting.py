@@ -41,6 +41,8 @@ _DECADES = (-300, -100, -50, -20, -12, -9, -6, -5, -4, -3, -2, -1)
 _NINES = (0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9)
 _COLUMNS, _WIDTH, _HEIGHT = 3, 3.9, 3.1
 _MARGIN = 0.06
+# Letters that fit above a panel.
+_TITLE = 40
 
 
 def scaling(
@@ -214,7 +216,9 @@ def _riskiest(
 def _label_axes(panel: "Axes", behaviour: str) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    panel.set_title(behaviour, fontsize="medium")
+    # A name is no formula, whatever dollar signs it has, and no longer than its panel.
+    title = behaviour if len(behaviour) <= _TITLE else f"{behaviour[: _TITLE - 1]}…"
+    panel.set_title(title, fontsize="medium", parse_math=False)
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(numticks=6))
     panel.xaxis.set_minor_locator(NullLocator())

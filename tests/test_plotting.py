@@ -39,11 +39,23 @@ def test_every_part_is_drawn(evaluation: Evaluation) -> None:
     points = {str(line.get_label()): line for line in first.get_lines()}
     held_out = points["held out (3,000 queries)"]
     # The riskiest of m queries stands at m, at its score.
-    assert held_out.get_xdata()[0] == 3_000
-    assert held_out.get_ydata()[0] == pytest.approx(truth.worst("one"))
-    assert points["evaluation (300 queries)"].get_ydata()[0] == pytest.approx(
-        evaluation.worst("one")
+    assert np.asarray(held_out.get_xdata())[0] == 3_000
+    assert np.asarray(held_out.get_ydata())[0] == pytest.approx(truth.worst("one"))
+    seen = points["evaluation (300 queries)"]
+    assert np.asarray(seen.get_ydata())[0] == pytest.approx(evaluation.worst("one"))
+
+
+def test_any_name_heads_its_panel() -> None:
+    rng = np.random.default_rng(2)
+    names = ("costs $5 and $x_{1", "a very long name " * 9)
+    evaluation = Evaluation.from_scores(
+        {name: rng.gumbel(-2.5, 0.3, 100) for name in names}
     )
+    figure = gumbel_ols(evaluation, DEPLOYMENT).plot()
+    figure.canvas.draw()
+    titles = {panel.get_title() for panel in figure.axes}
+    assert names[0] in titles
+    assert max(map(len, titles)) <= 40
 
 
 def test_risks_label_the_axis_of_scores(evaluation: Evaluation) -> None:
