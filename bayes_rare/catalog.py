@@ -9,7 +9,7 @@ the building of a PyMC model for each data set; ``simulate`` runs the story forw
 import hashlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from importlib.resources import files
@@ -21,7 +21,15 @@ import numpy as np
 
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
 
-__all__ = ["FOLDER", "Model", "load", "names", "summaries"]
+__all__ = [
+    "FOLDER",
+    "Model",
+    "from_plain",
+    "load",
+    "names",
+    "plain",
+    "summaries",
+]
 
 _PACKAGE = Path(str(files("bayes_rare")))
 _INSTALLED, _CHECKOUT = _PACKAGE / "models", _PACKAGE.parent / "models"
@@ -190,6 +198,22 @@ def _checked(model: str, name: str, value: Any, default: Any) -> Any:
             f"{name} of {model} is {kind}, got {value}. Its default is {default}."
         )
     return float(value)
+
+
+def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON has them: infinity by name."""
+    return {
+        name: str(value) if value in (math.inf, -math.inf) else value
+        for name, value in settings.items()
+    }
+
+
+def from_plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they were before `plain`."""
+    return {
+        name: float(value) if value in ("inf", "-inf") else value
+        for name, value in settings.items()
+    }
 
 
 def names() -> list[str]:

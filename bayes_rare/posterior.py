@@ -241,9 +241,7 @@ class Posterior:
     @property
     def settings(self) -> dict[str, Any]:
         """Priors and thresholds that the model was built with."""
-        return {
-            name: _number(value) for name, value in self.provenance["priors"].items()
-        }
+        return catalog.from_plain(self.provenance["priors"])
 
     @cached_property
     def tree(self) -> "xarray.DataTree":
@@ -504,11 +502,6 @@ def _model_of(provenance: Mapping[str, Any], path: Path) -> catalog.Model:
             "that version back."
         )
     return model
-
-
-def _number(value: Any) -> Any:
-    """A setting as it was before JSON, which has no infinity."""
-    return float(value) if value in ("inf", "-inf") else value
 
 
 def _without_objects(tree: "xarray.DataTree") -> "xarray.DataTree":

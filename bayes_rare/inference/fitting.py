@@ -1,29 +1,25 @@
 """From evaluations to posteriors: one way for a single fit and for a batch."""
 
 import hashlib
-import inspect
 import json
-import math
 import operator
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pymc
 from jaxtyping import Float
 
 from bayes_rare import catalog
-from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import devices
-from bayes_rare.inference.density import Density, density_of, same_density
+from bayes_rare.inference import devices, programs
+from bayes_rare.inference.density import Density
 from bayes_rare.inference.nuts import Chain, Job, Sampler
 from bayes_rare.posterior import (
     DIVERGENCE_LIMIT,
@@ -213,7 +209,7 @@ def fit_many(
     runs = [result for result in results if isinstance(result, _Run)]
     tally = _Tally(progress, len(runs) * chains)
     for group in _by_shape(runs):
-        sampler = _sampler(
+        sampler = programs.sampler(
             group[0].density,
             warmup,
             draws,
@@ -272,17 +268,13 @@ def _prepared(
     try:
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
-        if model.observe is None:
-            density, data = _density_and_data(model, settings, evaluation)
-        else:
-            data = _observed(model.observe, settings, evaluation)
-            density = _density(model, settings, evaluation)
+        density, data = programs.density_and_data(model, settings, evaluation)
         _check_exceedances(model, evaluation, data)
     except NotApplicable as refusal:
         return refusal
     identity = {
         "model": model.digest,
-        "priors": _plain(settings),
+        "priors": catalog.plain(settings),
         "evaluation": evaluation.digest,
         "seed": seed,
     }
@@ -326,28 +318,6 @@ def _check_exceedances(
             )
 
 
-def _observed(
-    observe: Callable[..., dict[str, Array]],
-    settings: Mapping[str, Any],
-    evaluation: Evaluation,
-) -> dict[str, Array]:
-    """The data of the density, by the model's ``observe``."""
-    wanted = inspect.signature(observe).parameters
-    return observe(
-        evaluation, **{name: settings[name] for name in settings if name in wanted}
-    )
-
-
-def _data_of(built: Any) -> dict[str, Array]:
-    """The data of a PyMC model: float64, but for indices."""
-    return {
-        variable.name: np.asarray(variable.get_value(), dtype=np.float64)
-        if variable.dtype.startswith("float")
-        else np.asarray(variable.get_value())
-        for variable in built.data_vars
-    }
-
-
 def _by_shape(runs: Sequence[_Run]) -> list[list[_Run]]:
     """The runs grouped by density and shapes of its data: one program a group."""
     groups: dict[Any, list[_Run]] = {}
@@ -355,99 +325,6 @@ def _by_shape(runs: Sequence[_Run]) -> list[list[_Run]]:
         shapes = tuple(run.data[name].shape for name in run.density.data)
         groups.setdefault((id(run.density), shapes), []).append(run)
     return list(groups.values())
-
-
-@dataclass(eq=False)
-class _Compiled:
-    """A density, the PyMC model that it was made from, and for whom it was checked."""
-
-    built: Any
-    density: Density
-    digest: str
-    checked: bool = False
-
-
-_DENSITIES: OrderedDict[Any, list[_Compiled]] = OrderedDict()
-_DENSITIES_KEPT = 32
-
-
-def _kept(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> list[_Compiled]:
-    """Densities of a model with these settings, for this number of behaviours."""
-    key = (
-        model.digest,
-        json.dumps(_plain(settings), sort_keys=True),
-        len(evaluation.behaviours),
-    )
-    kept = _DENSITIES.setdefault(key, [])
-    _DENSITIES.move_to_end(key)
-    while len(_DENSITIES) > _DENSITIES_KEPT:
-        _DENSITIES.popitem(last=False)
-    return kept
-
-
-def _built(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> pymc.Model:
-    built = model.build(evaluation, **settings)
-    if not isinstance(built, pymc.Model):
-        raise NoSuchModel(
-            f"{model.path}: build returned {type(built).__name__}, not a pymc.Model. "
-            "End it with `return model`."
-        )
-    return built
-
-
-def _density(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> Density:
-    """The JAX functions of a model that observes, made from the first data set.
-
-    When a second comes, the model is built for it too, to see that nothing of the first
-    stands in the density itself.
-    """
-    kept = _kept(model, settings, evaluation)
-    if not kept:
-        built = _built(model, settings, evaluation)
-        density = density_of(built, model.pointwise)
-        kept.append(_Compiled(built, density, evaluation.digest))
-    first = kept[0]
-    if not first.checked and first.digest != evaluation.digest:
-        if not same_density(first.built, _built(model, settings, evaluation)):
-            raise NoSuchModel(
-                f"{model.path} builds numbers of its data set into the density, and "
-                "defines observe(), which promises that all of them are pm.Data. Wrap "
-                "what differs between data sets in pm.Data and return it from "
-                "observe(), or remove observe()."
-            )
-        first.checked = True
-    return first.density
-
-
-def _density_and_data(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> tuple[Density, dict[str, Array]]:
-    """The JAX functions and data of a model that is built for each data set.
-
-    Data sets share a program where their models differ in `pm.Data` alone.
-    """
-    built = _built(model, settings, evaluation)
-    kept = _kept(model, settings, evaluation)
-    for compiled in kept:
-        if same_density(compiled.built, built):
-            return compiled.density, _data_of(built)
-    density = density_of(built, model.pointwise)
-    kept.append(_Compiled(built, density, evaluation.digest))
-    return density, _data_of(built)
-
-
-@lru_cache(maxsize=_DENSITIES_KEPT)
-def _sampler(
-    density: Density, warmup: int, draws: int, pointwise: bool, way: str
-) -> Sampler:
-    """A sampler, kept with the programs that it has compiled."""
-    return Sampler(density, warmup, draws, pointwise, way)
 
 
 def _sample(
@@ -532,7 +409,7 @@ def _posterior(
             "digest": model.digest,
             "path": "" if shipped else str(model.path),
         },
-        "priors": _plain(settings),
+        "priors": catalog.plain(settings),
         "data": run.evaluation.digest,
         **sizes,
         "draws_kept": run.chains[0].length,
@@ -572,11 +449,3 @@ def _cells_seen(
 def _versions() -> tuple[tuple[str, str], ...]:
     """Versions of the packages that draws depend on; read once, as it takes long."""
     return tuple((package, version(package)) for package in _PACKAGES)
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them: infinity by name."""
-    return {
-        name: str(value) if isinstance(value, float) and math.isinf(value) else value
-        for name, value in settings.items()
-    }
