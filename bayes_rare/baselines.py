@@ -174,17 +174,16 @@ def _line(
     slope = (deviation @ log_survival) / (deviation @ deviation)
     threshold = float(largest[-1])
     log_rate = float(log_survival.mean() + slope * (threshold - largest.mean()))
-    body = scores.below(threshold)
+    body_score, body_count = scores.below(threshold).with_zeros_at_bound()
     if log_rate > 0:  # no share is above 1: the line begins where it reaches it
         threshold, log_rate = threshold - float(log_rate / slope), 0.0
-    zeros = [float(body.censored_below)] if body.censored_below else []
     return BodyAndTail(
         threshold=threshold,
         rate=np.array([np.exp(log_rate)]),
         scale=np.array([-1 / slope]),
         shape=np.zeros(1),
-        body_score=np.append(body.score, [scores.lowest] * len(zeros)),
-        body_count=np.append(body.count, zeros),
+        body_score=body_score,
+        body_count=body_count,
         resample=False,
     )
 

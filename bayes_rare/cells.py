@@ -155,6 +155,19 @@ class ScoreCells:
         self._refuse_ambiguous(threshold)
         return self._with(*self._where(self.score <= threshold), above=0)
 
+    def with_zeros_at_bound(self) -> tuple[Cells, Cells]:
+        """Scores and counts of all but the risks of 1; risks of 0 count at ``lowest``.
+
+        They are somewhere below that bound, so it overstates them, by a risk that is
+        next to nothing.
+        """
+        if not self.censored_below:
+            return self.score, self.count
+        return (
+            np.append(self.score, self.lowest),
+            np.append(self.count, float(self.censored_below)),
+        )
+
     def _where(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.score[chosen], self.count[chosen], self.squares[chosen]
 

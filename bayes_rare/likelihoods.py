@@ -193,9 +193,7 @@ def _tail(
         multiplicity = np.append(multiplicity, float(above.censored_above))
     censored = np.zeros(excess.size)
     censored[above.count.size :] = 1.0
-    # Risks recorded as 0 are somewhere below their bound: the bound stands for them.
-    body = below.coarsen(BODY_CELLS)
-    zeros = [float(below.censored_below)] if below.censored_below else []
+    body_score, body_count = below.coarsen(BODY_CELLS).with_zeros_at_bound()
     return {
         "threshold": np.array([threshold]),
         "others": np.array([float(others)]),
@@ -204,8 +202,8 @@ def _tail(
         "excess": excess,
         "multiplicity": multiplicity,
         "censored": censored,
-        "body_score": np.append(body.score, [scores.lowest] * len(zeros)),
-        "body_count": np.append(body.count, zeros),
+        "body_score": body_score,
+        "body_count": body_count,
     }
 
 
