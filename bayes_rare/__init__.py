@@ -12,55 +12,86 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_rare.baselines import gumbel_ols, log_normal_moments
+    from bayes_rare.backtesting import Backtest, backtest, load_backtest
+    from bayes_rare.baselines import (
+        evaluation_maximum,
+        gpd_mle,
+        gumbel_ols,
+        gumbel_ols_pivot,
+        log_normal_moments,
+    )
+    from bayes_rare.comparison import Comparison, compare
     from bayes_rare.errors import BayesRareError
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Deployment, Forecast, forecast
     from bayes_rare.inference import fit, fit_many
+    from bayes_rare.pools import QueryPool
     from bayes_rare.posterior import Posterior, load_posterior
-    from bayes_rare.readers.sample import (
-        sample_evaluation,
-        sample_split,
-        sample_table,
-    )
+    from bayes_rare.readers.rows import read_pool
+    from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
     from bayes_rare.readers.tables import read_table
+    from bayes_rare.verification import Realised, score
 
 __version__ = version("bayes-rare")
 
 _HOMES = {
+    "Backtest": "backtesting",
     "BayesRareError": "errors",
+    "Comparison": "comparison",
     "Deployment": "forecasting",
     "Evaluation": "evaluation",
     "Forecast": "forecasting",
     "Posterior": "posterior",
+    "QueryPool": "pools",
+    "Realised": "verification",
+    "backtest": "backtesting",
+    "compare": "comparison",
+    "evaluation_maximum": "baselines",
     "fit": "inference",
     "fit_many": "inference",
     "forecast": "forecasting",
+    "gpd_mle": "baselines",
     "gumbel_ols": "baselines",
+    "gumbel_ols_pivot": "baselines",
+    "load_backtest": "backtesting",
     "load_posterior": "posterior",
     "log_normal_moments": "baselines",
+    "read_pool": "readers.rows",
     "read_table": "readers.tables",
     "sample_evaluation": "readers.sample",
     "sample_split": "readers.sample",
     "sample_table": "readers.sample",
+    "score": "verification",
 }
 
 __all__ = [
+    "Backtest",
     "BayesRareError",
+    "Comparison",
     "Deployment",
     "Evaluation",
     "Forecast",
     "Posterior",
+    "QueryPool",
+    "Realised",
+    "backtest",
+    "compare",
+    "evaluation_maximum",
     "fit",
     "fit_many",
     "forecast",
+    "gpd_mle",
     "gumbel_ols",
+    "gumbel_ols_pivot",
+    "load_backtest",
     "load_posterior",
     "log_normal_moments",
+    "read_pool",
     "read_table",
     "sample_evaluation",
     "sample_split",
     "sample_table",
+    "score",
 ]
 
 

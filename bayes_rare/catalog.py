@@ -28,6 +28,7 @@ __all__ = [
     "load",
     "names",
     "plain",
+    "setting",
     "summaries",
 ]
 
@@ -38,6 +39,8 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 """Where the shipped models lie: in the package in a wheel, at the root in a clone."""
 
 _REQUIRED = ("build", "population")
+# Words that stand for a value where a setting is written as text.
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,42 @@ def _checked(model: str, name: str, value: Any, default: Any) -> Any:
             f"{name} of {model} is {kind}, got {value}. Its default is {default}."
         )
     return float(value)
+
+
+def setting(name: str, text: str) -> Any:
+    """The value of a setting that was written as text: a number, a switch or none.
+
+    Parameters
+    ----------
+    name
+        Name of the setting, for the refusal.
+    text
+        A number, ``inf``, ``true``, ``false`` or ``none``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none of these.
+
+    Examples
+    --------
+    A count may be written as 1e2; a value with a point stays what it is:
+
+    >>> setting("exceedances", "1e2"), setting("shape_sd", "2.0")
+    (100, 2.0)
+    """
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise InvalidInput(
+            f"{name}={text}: a value is a number, inf, true, false or none."
+        )
+    whole = "." not in text and number.is_integer()
+    return int(number) if whole else number
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,12 +31,6 @@ from bayes_rare.errors import BayesRareError, InvalidInput, NotConverged
 __all__ = ["app", "main"]
 
 _DONE, _REFUSED, _USAGE, _UNCONVERGED, _INTERRUPTED = 0, 1, 2, 3, 130
-_WORDS = {
-    "true": True,
-    "false": False,
-    "none": None,
-    "null": None,
-}
 
 
 def _number(text: str) -> int | float:
@@ -280,6 +274,178 @@ def forecast(
     _warn_if_unconverged(loaded)
 
 
+@app.command
+def backtest(
+    evaluation: Annotated[Path, Parameter(metavar="EVALUATION")],
+    /,
+    *,
+    methods: Annotated[
+        list[str], Parameter(metavar="METHOD", consume_multiple=_SEVERAL)
+    ],
+    output: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
+    evaluation_sizes: Counts | None = None,
+    deployment_sizes: Counts | None = None,
+    repeats: Count | None = None,
+    behaviours: Annotated[
+        list[str] | None, Parameter(metavar="NAME", consume_multiple=_SEVERAL)
+    ] = None,
+    columns: Annotated[str | None, Parameter(metavar="NAME=COLUMN,...")] = None,
+    hold_out_families: Count = 0,
+    ignore_families: bool = False,
+    split: Annotated[str | None, Parameter(metavar="COLUMN")] = None,
+    pool: bool = False,
+    trials_per_query: Count | None = None,
+    risk_thresholds: Risks = None,
+    samples_per_query: Count = 1,
+    unseen_share: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
+    unseen_families: Count | None = None,
+    chains: Count = 4,
+    warmup: Count = 500,
+    draws: Count = 500,
+    seed: Count = 0,
+    workers: Count = 2,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+):
+    """Hold forecasting methods against queries that they have not seen.
+
+    A larger evaluation is split again and again into queries that methods see and
+    queries whose worst risk, number of risky ones and aggregate risk they must
+    forecast. While it runs, finished parts lie in BACKTEST.parquet.parts: killed, the
+    same command goes on from there, and ends with the same numbers.
+
+    Parameters
+    ----------
+    evaluation
+        The larger evaluation, a table as for `bayes-rare fit`.
+    methods
+        Baselines, models (see `bayes-rare models`), model files, or functions in files,
+        several after one flag: gumbel_ols gpd_tail:exceedances=20 ./mine.py
+        ./mine.py:forecast.
+    output
+        Parquet file to write the scores to; it appears whole or not at all, and
+        replaces what was there.
+    evaluation_sizes
+        Numbers of queries that methods see, several after one flag.
+    deployment_sizes
+        Numbers of queries that they forecast, each with each of the former.
+    repeats
+        Random splits of each behaviour; by default 10.
+    behaviours
+        Behaviours to take, several after one flag; by default all. They are fitted one
+        by one.
+    columns
+        Columns of the table that have other names: log_risk=log_p,family=template_id.
+    hold_out_families
+        Families, drawn anew for each split, that no evaluation has a query of, while
+        deployments come from all.
+    ignore_families
+        Do not tell methods the families.
+    split
+        Column that says "evaluation" or "deployment" of each row, in place of random
+        splits; sizes may then be left out.
+    pool
+        Fit all behaviours of a split together, on the same queries.
+    trials_per_query
+        Let methods see counts: successes among so many responses to each query, drawn
+        from its risk. What is forecast stays exact.
+    risk_thresholds
+        Further risks above which queries are counted, beside the one that ten queries
+        of the deployment exceed on average.
+    samples_per_query
+        Responses to each query of a deployment, from 1.
+    unseen_share
+        Share of the deployment that methods are told is from families not seen.
+    unseen_families
+        How many such families they are told there are.
+    chains
+        Markov chains of each fit, from 1.
+    warmup
+        Steps of each chain that adapt and are thrown away, from 20.
+    draws
+        Steps of each chain that are kept, from 4; up to four times as many where they
+        say too little.
+    seed
+        Seed of splits, counts, fits and luck, a whole number from 0.
+    workers
+        Processes at once, which share the cores.
+    as_json
+        Print the comparison as one JSON object on standard output, and nothing else.
+    """
+    _import("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
+    from bayes_rare import backtesting, printing
+
+    with printing.progress_bar("Backtest", time_left=True, plain=True) as progress:
+        made = backtesting.backtest(
+            evaluation,
+            methods,
+            [_whole("--evaluation-sizes", size) for size in evaluation_sizes or []],
+            [_whole("--deployment-sizes", size) for size in deployment_sizes or []],
+            repeats=_optional("--repeats", repeats),
+            behaviours=behaviours,
+            columns=_columns(columns),
+            hold_out_families=_whole("--hold-out-families", hold_out_families),
+            ignore_families=ignore_families,
+            split=split,
+            pool=pool,
+            trials_per_query=_optional("--trials-per-query", trials_per_query),
+            risk_thresholds=risk_thresholds or (),
+            samples_per_query=_whole("--samples-per-query", samples_per_query),
+            unseen_share=unseen_share,
+            unseen_families=_optional("--unseen-families", unseen_families),
+            chains=_whole("--chains", chains),
+            warmup=_whole("--warmup", warmup),
+            draws=_whole("--draws", draws),
+            seed=_whole("--seed", seed),
+            workers=_whole("--workers", workers),
+            output=output,
+            progress=progress,
+        )
+    _print_comparison(made, as_json)
+    if not as_json:
+        printing.console().print(f"\nWrote {output}", soft_wrap=True)
+
+
+@app.command
+def compare(
+    backtest: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
+    /,
+    *,
+    pictures: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+):
+    """Compare the methods of a backtest.
+
+    Parameters
+    ----------
+    backtest
+        A file that `bayes-rare backtest` wrote.
+    pictures
+        Folder to write coverage.png, pit.png and skill.png to; made if it is missing.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    _import("pandas", "pyarrow", "scipy.stats")
+    from bayes_rare import comparison, files, printing
+    from bayes_rare.backtesting import load_backtest
+
+    made = load_backtest(backtest)
+    places = {
+        name: pictures / f"{name}.png"
+        for name in ("coverage", "pit", "skill")
+        if pictures is not None
+    }
+    for place in places.values():
+        files.refuse_unwritable(place, backtest)
+    _print_comparison(made, as_json)
+    if places:
+        comparison.plot_coverage(made.table, path=places["coverage"])
+        comparison.plot_pit(made.table, path=places["pit"])
+        comparison.compare(made.table).plot_skill(path=places["skill"])
+    if not as_json:
+        for place in places.values():
+            printing.console().print(f"Wrote {place}", soft_wrap=True)
+
+
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -351,6 +517,21 @@ def _warn_if_unconverged(posterior: Any) -> None:
         )
 
 
+def _print_comparison(made: Any, as_json: bool) -> None:
+    """A backtest's comparison: text, or JSON with what to know on standard error."""
+    from bayes_rare import comparison, printing
+
+    compared = comparison.compare(made.table)
+    if as_json:
+        _print_json(compared.json())
+        for note in compared.notes:
+            print(f"bayes-rare: note: {note}", file=sys.stderr)
+        return
+    out = printing.console()
+    for part in printing.comparison_report(compared):
+        out.print(part)
+
+
 def _print_json(content: dict[str, Any]) -> None:
     import json
 
@@ -364,6 +545,10 @@ def _whole(name: str, value: int | float) -> int:
     return int(value)
 
 
+def _optional(name: str, value: int | float | None) -> int | None:
+    return None if value is None else _whole(name, value)
+
+
 def _columns(text: str | None) -> dict[str, str] | None:
     """Names of columns from ``a=b,c=d``."""
     if text is None:
@@ -374,7 +559,9 @@ def _columns(text: str | None) -> dict[str, str] | None:
 def _priors(texts: Sequence[str]) -> dict[str, Any]:
     """Settings of a model from ``name=value``."""
     pairs = [_pair("--prior", text, "shape_sd=0.2") for text in texts]
-    return {name: _value(name, text) for name, text in pairs}
+    from bayes_rare import catalog
+
+    return {name: catalog.setting(name, text) for name, text in pairs}
 
 
 def _pair(flag: str, text: str, example: str) -> tuple[str, str]:
@@ -382,20 +569,3 @@ def _pair(flag: str, text: str, example: str) -> tuple[str, str]:
     if not (equals and name.strip() and value.strip()):
         raise InvalidInput(f"{flag} takes pairs such as {example}, got {text!r}.")
     return name.strip(), value.strip()
-
-
-def _value(name: str, text: str) -> Any:
-    """A number, true, false or none."""
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if number != number:
-        raise InvalidInput(
-            f"--prior {name}={text}: a value is a number, inf, true, false or none."
-        )
-    # A count may be written as 1e2; a value with a point stays what it is.
-    whole = "." not in text and number.is_integer()
-    return int(number) if whole else number

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from bayes_rare import files, forecasting, inference, printing
-from bayes_rare.baselines import BASELINES
+from bayes_rare.baselines import BASELINES, PUBLISHED
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
 from bayes_rare.readers.sample import sample_split
@@ -75,7 +75,7 @@ def run(output: Path) -> Forecast:
     out.print(f"Model {posterior.model.name}. {printing.verdict(posterior)}\n")
     deployment = Deployment([held_out, *_FURTHER])
     forecast = forecasting.forecast(posterior, deployment)
-    others = [method(seen, deployment) for method in BASELINES.values()]
+    others = [BASELINES[name](seen, deployment) for name in PUBLISHED]
     summary = forecast.summary(_INTERVAL)
     _print_held_out(out, forecast, others, unseen, held_out)
     _print_further(out, forecast)

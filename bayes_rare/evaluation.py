@@ -164,11 +164,7 @@ class Evaluation:
                 [np.empty(0), *(np.ravel(values) for values in scores.values())]
             )
         score = _checked_scores(scores)
-        if behaviour is None or isinstance(behaviour, str):
-            behaviours = ("behaviour" if behaviour is None else behaviour,)
-            group = np.zeros(len(score), np.int32)
-        else:
-            behaviours, group = coded(_one_each(behaviour, len(score), "behaviour"))
+        behaviours, group = _behaviour_codes(behaviour, len(score))
         names, code = ("",), np.zeros(len(score), np.int32)
         if family is not None:
             names, code = coded(_one_each(family, len(score), "family"))
@@ -189,6 +185,75 @@ class Evaluation:
                 }
             ),
             resolution=checked_resolution(resolution),
+        )
+
+    @classmethod
+    def from_counts(
+        cls,
+        successes: ArrayLike,
+        trials: ArrayLike,
+        *,
+        behaviour: str | Labels | None = None,
+        family: Labels | None = None,
+        query_id: Labels | None = None,
+        query_text: Labels | None = None,
+    ) -> "Evaluation":
+        """The summary of counts of successes, where there is no table.
+
+        Parameters
+        ----------
+        successes
+            Responses that showed the behaviour, one number a query.
+        trials
+            Responses that were sampled and judged, at least 1; one number a query.
+        behaviour
+            Name of the behaviour, or one name a query.
+        family, query_id, query_text
+            One label a query.
+
+        Raises
+        ------
+        InvalidData
+            If there are no counts, one is no whole number in its range, or labels and
+            counts differ in number.
+
+        Examples
+        --------
+        Equal counts are kept once:
+
+        >>> evaluation = Evaluation.from_counts([0, 3, 0], [10, 10, 10])
+        >>> evaluation.counts[["successes", "trials", "count"]].values.tolist()
+        [[0, 10, 2], [3, 10, 1]]
+        """
+        hits, tried = _checked_counts(successes, trials)
+        behaviours, group = _behaviour_codes(behaviour, len(hits))
+        names, code = ("",), np.zeros(len(hits), np.int32)
+        if family is not None:
+            names, code = coded(_one_each(family, len(hits), "family"))
+        keys = np.stack((group, code, hits, tried))
+        cells, count = np.unique(keys, axis=1, return_counts=True)
+        columns = dict(zip(COLUMNS["tallied"], (*cells, count), strict=True))
+        return cls(
+            behaviours=behaviours,
+            labels=names,
+            exact={
+                name: np.empty(0, dtype) for name, dtype in COLUMNS["exact"].items()
+            },
+            tallied={
+                name: columns[name].astype(dtype)
+                for name, dtype in COLUMNS["tallied"].items()
+            },
+            shown=riskiest_first(
+                {
+                    "behaviour": group,
+                    "family": code,
+                    "query_id": _texts(query_id, len(hits), "query_id"),
+                    "query_text": _texts(query_text, len(hits), "query_text"),
+                    "score": np.full(len(hits), np.nan),
+                    "successes": hits,
+                    "trials": tried,
+                }
+            ),
         )
 
     @property
@@ -523,7 +588,12 @@ COLUMNS: dict[str, dict[str, type]] = {
 
 def no_tallies() -> Columns:
     """The tallies of an evaluation without counts."""
-    return {name: np.empty(0, dtype) for name, dtype in COLUMNS["tallied"].items()}
+    return _nothing("tallied")
+
+
+def _nothing(part: str) -> Columns:
+    """The columns of a part that is empty."""
+    return {name: np.empty(0, dtype) for name, dtype in COLUMNS[part].items()}
 
 
 def coded(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
@@ -600,6 +670,37 @@ def _checked_scores(scores: ArrayLike) -> Float[np.ndarray, " row"]:
             "of 1, and leave out what was not measured."
         )
     return score
+
+
+def _checked_counts(
+    successes: ArrayLike, trials: ArrayLike
+) -> tuple[Int[np.ndarray, " row"], Int[np.ndarray, " row"]]:
+    hits, tried = np.asarray(successes), np.asarray(trials)
+    if hits.ndim != 1 or hits.shape != tried.shape or not len(hits):
+        raise InvalidData(
+            f"successes have shape {hits.shape} and trials {tried.shape}. Give one "
+            "dimension and one number of each a query, at least one."
+        )
+    whole = (hits == np.floor(hits)) & (tried == np.floor(tried))
+    wrong = ~(whole & (hits >= 0) & (tried >= 1) & (hits <= tried))
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise InvalidData(
+            f"query {first} (counted from 0) has {hits[first]} successes of "
+            f"{tried[first]} trials. Give whole numbers with 0 <= successes <= trials "
+            "and trials >= 1."
+        )
+    return hits.astype(np.int64), tried.astype(np.int64)
+
+
+def _behaviour_codes(
+    behaviour: str | Labels | None, size: int
+) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
+    """Names of the behaviours, sorted, and the code of each row."""
+    if behaviour is None or isinstance(behaviour, str):
+        name = "behaviour" if behaviour is None else behaviour
+        return (name,), np.zeros(size, np.int32)
+    return coded(_one_each(behaviour, size, "behaviour"))
 
 
 def _one_each(labels: Any, size: int, what: str) -> list[str]:

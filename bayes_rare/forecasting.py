@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-__all__ = ["TARGETS", "Deployment", "Forecast", "forecast", "point_forecast"]
+__all__ = [
+    "TARGETS",
+    "Deployment",
+    "Forecast",
+    "forecast",
+    "outcome",
+    "point_forecast",
+    "population_forecast",
+]
 
 type Draws = Float[np.ndarray, " draw"]
 
@@ -71,7 +79,7 @@ _COLUMNS = (
 _DRAWS = 4000
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Deployment:
     """Queries that will be served, and how often each is sampled.
 
@@ -82,6 +90,13 @@ class Deployment:
         1e9 is. Held in order, each once.
     samples_per_query
         Responses sampled for each query, at least 1.
+    unseen_share
+        Share of queries that come from families which the evaluation has not met, in
+        [0, 1]. A method that knows no families takes them to be like the others, and
+        its forecast says so.
+    unseen_families
+        How many such families there are; needed where the share is positive, as it
+        matters whether a million queries come of one new family or of a thousand.
 
     Raises
     ------
@@ -96,16 +111,64 @@ class Deployment:
 
     queries: tuple[int, ...]
     samples_per_query: int
+    unseen_share: float
+    unseen_families: int | None
 
-    def __init__(self, queries: Any, samples_per_query: int | float = 1) -> None:
+    def __init__(
+        self,
+        queries: Any,
+        samples_per_query: int | float = 1,
+        unseen_share: float = 0.0,
+        unseen_families: int | float | None = None,
+    ) -> None:
         given = np.ravel(np.asarray(queries, dtype=object)).tolist()
         if not given:
             raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
         sizes = {_whole("queries", size) for size in given}
         samples = _whole("samples_per_query", samples_per_query)
+        if not 0 <= unseen_share <= 1:
+            raise InvalidInput(
+                f"unseen_share is a share of queries, in [0, 1], got {unseen_share}. "
+                "For 5 % give 0.05."
+            )
+        if (unseen_share > 0) != (unseen_families is not None):
+            raise InvalidInput(
+                f"unseen_share={unseen_share:g} and unseen_families={unseen_families} "
+                "do not go together: a share of queries comes from some number of new "
+                "families. Give both, as in unseen_share=0.05, unseen_families=40, or "
+                "neither."
+            )
+        if unseen_families is not None:
+            unseen_families = _whole("unseen_families", unseen_families)
         # A frozen value sets its own fields so.
         object.__setattr__(self, "queries", tuple(sorted(sizes)))
         object.__setattr__(self, "samples_per_query", samples)
+        object.__setattr__(self, "unseen_share", float(unseen_share))
+        object.__setattr__(self, "unseen_families", unseen_families)
+
+    def __repr__(self) -> str:
+        unseen = (
+            f", unseen_share={self.unseen_share:g}, "
+            f"unseen_families={self.unseen_families}"
+            if self.unseen_share
+            else ""
+        )
+        return (
+            f"Deployment(queries={self.queries}, "
+            f"samples_per_query={self.samples_per_query}{unseen})"
+        )
+
+    def of_size(self, queries: int) -> "Deployment":
+        """The same deployment at one size.
+
+        Parameters
+        ----------
+        queries
+            How many queries.
+        """
+        return Deployment(
+            queries, self.samples_per_query, self.unseen_share, self.unseen_families
+        )
 
 
 def _whole(name: str, value: Any) -> int:
@@ -437,8 +500,7 @@ def forecast(
     >>> bool(worst.loc[10**7, "median"] > worst.loc[10**6, "median"])
     True
     """
-    if seed < 0:
-        raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")
+    _refuse_negative(seed)
     thinned = _thinned(posterior)
     populations = {name: thinned.population(name) for name in posterior.behaviours}
     draws = _dataset(populations, deployment, risk_thresholds, level, targets, seed)
@@ -452,6 +514,7 @@ def forecast(
         notes=(
             *notes.on_convergence(posterior),
             *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
+            *notes.on_unseen_families(deployment.unseen_share),
             *notes.on_tail(posterior),
             *notes.on_caps(draws),
         ),
@@ -474,6 +537,7 @@ def point_forecast(
     *,
     risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
     level: float = 0.05,
+    targets: Sequence[str] = TARGETS,
 ) -> Forecast:
     """A single guess for each target, from populations of a single draw.
 
@@ -491,8 +555,61 @@ def point_forecast(
         Fitted population by behaviour, of one draw each.
     deployment, risk_thresholds, level
         As in `forecast`.
+    targets
+        Which of `TARGETS` to forecast; none where only the populations are wanted.
     """
-    draws = _dataset(populations, deployment, risk_thresholds, level, TARGETS, None)
+    draws = _dataset(populations, deployment, risk_thresholds, level, targets, None)
+    return _without_posterior(method, evaluation, populations, deployment, draws, True)
+
+
+def population_forecast(
+    method: str,
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+    *,
+    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
+    level: float = 0.05,
+    targets: Sequence[str] = TARGETS,
+    seed: int = 0,
+) -> Forecast:
+    """What a deployment may show, from populations that no posterior is behind.
+
+    As `forecast`, for a method that says how uncertain it is by several draws of the
+    population, equally likely: one outcome of each target for each of them.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    evaluation
+        What the method saw.
+    populations
+        Fitted populations by behaviour, each of the same number of draws.
+    deployment, risk_thresholds, level, seed
+        As in `forecast`.
+    targets
+        Which of `TARGETS` to forecast; none where only the populations are wanted.
+
+    Raises
+    ------
+    InvalidInput
+        If a threshold, the level, a target or the seed is none.
+    """
+    _refuse_negative(seed)
+    draws = _dataset(populations, deployment, risk_thresholds, level, targets, seed)
+    return _without_posterior(method, evaluation, populations, deployment, draws, False)
+
+
+def _without_posterior(
+    method: str,
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+    draws: "xarray.Dataset",
+    is_point: bool,
+) -> Forecast:
+    """A forecast by a method that does not sample, and so has nothing to converge."""
     return Forecast(
         method=method,
         deployment=deployment,
@@ -502,13 +619,19 @@ def point_forecast(
         converged=True,
         notes=(
             *notes.on_evaluation(evaluation, deployment.queries[-1]),
+            *notes.on_unseen_families(deployment.unseen_share),
             *notes.on_caps(draws),
         ),
-        is_point=True,
+        is_point=is_point,
     )
 
 
-def _checked_risks(risks: Sequence[float]) -> list[float]:
+def _refuse_negative(seed: int) -> None:
+    if seed < 0:
+        raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")
+
+
+def checked_risks(risks: Sequence[float]) -> list[float]:
     values = sorted({float(risk) for risk in risks})
     if not values:
         raise InvalidInput(
@@ -551,7 +674,7 @@ def _dataset(
             raise InvalidInput(
                 f"no target {target!r}. There are: {', '.join(TARGETS)}."
             )
-    risks = _checked_risks(risk_thresholds) if _BY_THRESHOLD & set(targets) else []
+    risks = checked_risks(risk_thresholds) if _BY_THRESHOLD & set(targets) else []
     labels: dict[str, Any] = {
         "behaviour": np.array(list(populations), dtype=object),
         "queries": np.array(deployment.queries),
@@ -573,7 +696,7 @@ def _dataset(
         ]
         values = np.array(
             [
-                _outcome(
+                outcome(
                     target,
                     population,
                     size,
@@ -605,7 +728,7 @@ def _named(target: str, dims: Sequence[str], values: Any) -> dict[str, Any]:
     return {target: (dims, values)}
 
 
-def _outcome(
+def outcome(
     target: str,
     population: Population,
     size: Any,
@@ -614,7 +737,26 @@ def _outcome(
     level: float,
     rng: np.random.Generator | None,
 ) -> Draws:
-    """One outcome for each draw of the population; its expectation without ``rng``."""
+    """One outcome for each draw of the population; a point method's guess without rng.
+
+    Parameters
+    ----------
+    target
+        One of `TARGETS`; of ``worst_query_risk`` the score and of ``aggregate_risk``
+        the log hazard is given.
+    population
+        Distribution of scores, draw by draw.
+    size
+        Queries served; not looked at where the target does not depend on it.
+    risk
+        Risk above which queries count as risky, where the target counts any.
+    samples
+        Responses sampled per query.
+    level
+        Chance of a risky query that a safe deployment may have.
+    rng
+        Source of luck.
+    """
     match target:
         case "worst_query_risk" if rng is not None:
             return outcomes.worst_score(population, size, rng)

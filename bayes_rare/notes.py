@@ -10,7 +10,13 @@ from bayes_rare.scores import risk_from_score
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["on_caps", "on_convergence", "on_evaluation", "on_tail"]
+__all__ = [
+    "on_caps",
+    "on_convergence",
+    "on_evaluation",
+    "on_tail",
+    "on_unseen_families",
+]
 
 # What 95 % confidence leaves: the chance (1 - share) ** m that none of m queries is of
 # a kind with that share.
@@ -62,6 +68,23 @@ def on_evaluation(evaluation: Evaluation, queries: int) -> list[str]:
                 *_saturated(evaluation, behaviour),
             )
         ),
+    ]
+
+
+def on_unseen_families(share: int | float) -> list[str]:
+    """What a method that knows no families makes of a share of queries from new ones.
+
+    Parameters
+    ----------
+    share
+        Share of the deployment's queries that come from families not met.
+    """
+    if not share:
+        return []
+    return [
+        f"{100 * share:.3g} % of the queries were said to come from families that the "
+        "evaluation has not met. This method knows no families and takes them to be "
+        "like the others: where they are riskier, every risk here is too low."
     ]
 
 

@@ -234,8 +234,7 @@ def aggregate_log_hazard(
     others = queries - drawn
     if others:
         left = -np.expm1(log_level[-1])
-        mean = population.mean(_hazard, log_level[-1]) / left
-        square = population.mean(lambda s: _hazard(s) ** 2, log_level[-1]) / left
+        mean, square = population.mean(_hazard_and_square, log_level[-1]) / left
         hazard = hazard + _gamma(others * mean, others * (square - mean**2), rng)
     with np.errstate(divide="ignore"):
         return np.log(samples_per_query) + np.log(hazard)
@@ -244,6 +243,11 @@ def aggregate_log_hazard(
 def _hazard(score: Array) -> Array:
     """``-log(1 - p)`` of a score, bounded so that a sum of squares stays finite."""
     return np.minimum(-log_safe_from_score(score), _CERTAIN)
+
+
+def _hazard_and_square(score: Array) -> Array:
+    hazard = _hazard(score)
+    return np.stack([hazard, hazard**2])
 
 
 def _gamma(mean: Draws, variance: Draws, rng: np.random.Generator) -> Draws:

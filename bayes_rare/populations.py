@@ -28,6 +28,7 @@ from bayes_rare.scores import Numbers, log_safe_from_score
 
 __all__ = [
     "BodyAndTail",
+    "Empirical",
     "Normal",
     "Population",
     "gpd_log_survival",
@@ -50,6 +51,8 @@ _CUTS = np.concatenate([-np.log(np.arange(60.0, 0.0, -4.0)), np.arange(0.0, 6.0)
 _DEPTH = 60.0
 # Standard deviations on either side that a mean over a normal population spans.
 _REACH = 12.0
+# Relative error of a level that was made from the logarithm of a number up to 1e12.
+_ROUNDING = 1e-14
 
 
 def gpd_log_survival(excess: Numbers, scale: Numbers, shape: Numbers) -> Array:
@@ -188,7 +191,7 @@ class Population(ABC):
     @abstractmethod
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
-    ) -> Draws:
+    ) -> Array:
         """Mean over queries of a function of the score, the riskiest left out.
 
         ``integral of function(quantile(v)) dv`` over levels v from ``exp(log_level)``
@@ -197,9 +200,15 @@ class Population(ABC):
         Parameters
         ----------
         function
-            Takes scores of shape ``(node, draw)``, gives values of the same shape.
+            Takes scores of shape ``(node, draw)``, or ``(node, 1)`` where they are the
+            same for all draws; gives values of the same shape, or of several functions
+            at once, stacked along leading axes.
         log_level
             Log of the fraction of queries left out at the risky end, draw by draw.
+
+        Returns
+        -------
+        Means by draw, with the leading axes of the function.
         """
 
     def mean_failure(self, samples: int | float = 1) -> Draws:
@@ -249,14 +258,14 @@ class Normal(Population):
     @override
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
-    ) -> Draws:
+    ) -> Array:
         with np.errstate(invalid="ignore"):
             highest = np.clip(-ndtri_exp(_array(log_level)), -_REACH, _REACH)
         cuts = (_CUTS[:, None] - self.location) / self.scale
         deviate, weight = _panels(-_REACH, highest, cuts)
         density = np.exp(-0.5 * deviate**2) / math.sqrt(2 * math.pi)
         values = function(self.location + self.scale * deviate)
-        return np.einsum("nd,nd,nd->d", weight, density, values)
+        return np.einsum("nd,nd,...nd->...d", weight, density, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,19 +395,92 @@ class BodyAndTail(Population):
     @override
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
-    ) -> Draws:
+    ) -> Array:
         log_rate = np.log(self.rate)
         deepest = np.clip(log_rate - _array(log_level), 0.0, _DEPTH)
         excess = np.maximum(_CUTS[:, None] - self.threshold, 0.0)
         cuts = -gpd_log_survival(excess, self.scale, self.shape)
         depth, weight = _panels(0.0, deepest, cuts)
         values = function(self.threshold + gpd_quantile(depth, self.scale, self.shape))
-        tail = np.einsum("nd,nd,nd->d", weight, np.exp(-depth), values)
+        tail = np.einsum("nd,nd,...nd->...d", weight, np.exp(-depth), values)
         level = np.maximum(self._body_level, np.exp(_array(log_level)))
-        body = np.broadcast_to(
-            function(self.body_score[:, None]), (self.body_score.size, self.draws)
-        )
-        return self.rate * tail + np.einsum("cd,cd->d", np.diff(level, axis=0), body)
+        body = function(self.body_score[:, None])  # the same for all draws
+        below = np.einsum("cd,...c->...d", np.diff(level, axis=0), body[..., 0])
+        return self.rate * tail + below
+
+
+@dataclass(frozen=True, eq=False)
+class Empirical(Population):
+    """The scores that were seen, each as often as it was, and no others.
+
+    ``S(s) = sum of count where score > s / sum of count``, of a single draw: the
+    empirical distribution, which has nothing above the largest score.
+
+    Parameters
+    ----------
+    score
+        Scores, in any order; at least one.
+    count
+        How often each was seen; positive.
+
+    Notes
+    -----
+    A level that is the edge of two scores but for rounding goes to the larger. So the
+    quantile at the level 1/m of m scores is the largest of them, whatever the last bit
+    of ``log(m)``: the definition gives the second, and on the side of safety is the
+    other.
+
+    Examples
+    --------
+    However many queries, the worst of them was seen:
+
+    >>> seen = Empirical(np.array([0.5, -1.0, 2.0]), np.array([1.0, 7.0, 2.0]))
+    >>> seen.quantile(-np.log([[10.0], [1e12]])).ravel()
+    array([2., 2.])
+    """
+
+    score: Float[np.ndarray, " cell"]
+    count: Float[np.ndarray, " cell"]
+
+    def __post_init__(self) -> None:
+        order = np.argsort(-self.score, kind="stable")
+        object.__setattr__(self, "score", self.score[order])
+        object.__setattr__(self, "count", self.count[order])
+
+    @property
+    @override
+    def draws(self) -> int:
+        return 1
+
+    @cached_property
+    def _level(self) -> Float[np.ndarray, " edge"]:
+        """Level at the upper edge of each score, and 1 at the end."""
+        above = np.concatenate([[0.0], np.cumsum(self.count)])
+        return above / above[-1]
+
+    @override
+    def log_survival(self, score: Numbers) -> Array:
+        above = np.searchsorted(-self.score, -_single(score), side="left")
+        with np.errstate(divide="ignore"):  # above the largest there is nothing
+            return np.log(self._level[above])
+
+    @override
+    def quantile(self, log_survival: Numbers) -> Array:
+        level = np.exp(_single(log_survival)) * (1 - _ROUNDING)
+        return self.score[np.searchsorted(self._level[1:], level, side="left")]
+
+    @override
+    def mean(
+        self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
+    ) -> Array:
+        level = np.maximum(self._level[:, None], np.exp(_array(log_level)))
+        values = function(self.score[:, None])[..., 0]
+        return np.einsum("cd,...c->...d", np.diff(level, axis=0), values)
+
+
+def _single(numbers: Numbers) -> Array:
+    """Numbers with an axis of one draw where they have none."""
+    return np.atleast_1d(_array(numbers))
 
 
 def _panels(

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from itertools import batched
@@ -14,14 +15,17 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas
 
+    from bayes_rare.comparison import Comparison
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Forecast
     from bayes_rare.posterior import Posterior
 
 __all__ = [
     "bullets",
+    "comparison_report",
     "console",
     "count",
+    "duration",
     "evaluation_table",
     "forecast_report",
     "percent",
@@ -38,6 +42,9 @@ type Row = dict[str, Any]
 
 # A bar that comes and goes at once would only flicker.
 _PATIENCE_SECONDS = 2.0
+_HOUR = 3600.0
+# Lines in a log: often enough to see that it goes on.
+_PLAIN_SECONDS = 20.0
 # Deployment sizes side by side, so that a table fits into 80 columns.
 _ABREAST = 3
 # Above this, two digits would round a risk to 1.
@@ -88,6 +95,19 @@ def percent(share: int | float) -> str:
     ('90 %', '99.5 %')
     """
     return f"{100 * share:.6g} %"
+
+
+def duration(seconds: int | float) -> str:
+    """A time in the unit that tells it best.
+
+    Examples
+    --------
+    >>> duration(0.0123), duration(80), duration(1234), duration(10_000)
+    ('0.012 s', '80 s', '21 min', '2.8 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.{2 if seconds < 10 else 3}g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def span(row: Row, written: Callable[[float], str]) -> str:
@@ -294,6 +314,58 @@ def _whatever_the_size(
             )
 
 
+def comparison_report(comparison: "Comparison") -> Generator[Any]:
+    """What a backtest found, the best method first, as parts for a console to print.
+
+    Parameters
+    ----------
+    comparison
+        The methods compared.
+    """
+    for cell, rows, _ in comparison.cells():
+        [forecasts] = set(rows["forecasts"])
+        yield f"{cell}: {forecasts:,} forecast{'s'[: forecasts != 1]} a method"
+        yield _comparison_table(rows)
+        yield ""
+    yield bullets(comparison.verdicts())
+    if comparison.notes:
+        yield ""
+        yield bullets(comparison.notes)
+
+
+def _comparison_table(frame: "pandas.DataFrame") -> Table:
+    """A cell's methods; `-` where a point forecast has no interval."""
+    made = table(
+        "method",
+        "CRPS",
+        "error,\ndecades",
+        "within\none order",
+        "under-\nestimated",
+        "90 %\ncovers",
+        "time",
+    )
+    made.columns[0].overflow = "fold"
+    for row in records(frame):
+        made.add_row(
+            row["method"],
+            _or_dash(row["mean_crps"], lambda crps: f"{crps:.3g}"),
+            _or_dash(row["mean_abs_log10_error"], lambda error: f"{error:.2f}"),
+            _or_dash(row["within_one_order"], _whole_percent),
+            _or_dash(row["underestimated"], _whole_percent),
+            _or_dash(row["coverage_90"], _whole_percent),
+            _or_dash(row["seconds_per_forecast"], duration),
+        )
+    return made
+
+
+def _whole_percent(share: int | float) -> str:
+    return percent(round(share, 2))
+
+
+def _or_dash(value: int | float | None, written: Callable[[float], str]) -> str:
+    return "-" if value is None else written(value)
+
+
 def _at_least(value: int | float) -> str:
     """A number of queries that is given up to a limit."""
     from bayes_rare.outcomes import FOREVER
@@ -302,28 +374,49 @@ def _at_least(value: int | float) -> str:
 
 
 @contextmanager
-def progress_bar(description: str) -> Generator[Callable[[int, int], None]]:
+def progress_bar(
+    description: str, *, time_left: bool = False, plain: bool = False
+) -> Generator[Callable[[int, int], None]]:
     """A bar on standard error, where a person looks on and it takes a while.
 
-    Gives the function to call with how much is done, and how much there is.
+    Gives the function to call with how much is done, and how much there is. What is
+    done at the first call counts as done before: it tells nothing of the pace.
 
     Parameters
     ----------
     description
         What is being done.
+    time_left
+        Whether to show the time that is left beside the time that it took.
+    plain
+        Whether to write a line now and then where nobody looks on, for a log.
     """
     target = console(stderr=True)
     if not target.is_terminal:
-        yield lambda _done, _total: None
+        yield _Lines(description, target).tell if plain else lambda _done, _total: None
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    bar = Progress(
+    columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
+    ]
+    if time_left:
+        columns += [TimeRemainingColumn(), TextColumn("left")]
+    bar = Progress(
+        *columns,
         console=target,
         transient=True,
+        # A part may take longer than the half minute that rich looks back.
+        speed_estimate_period=_HOUR if time_left else 30.0,
     )
     task = bar.add_task(description, total=None)
     timer = threading.Timer(_PATIENCE_SECONDS, bar.start)
@@ -335,3 +428,28 @@ def progress_bar(description: str) -> Generator[Callable[[int, int], None]]:
         timer.cancel()
         timer.join()
         bar.stop()
+
+
+class _Lines:
+    """How far it is, in a line now and then."""
+
+    def __init__(self, description: str, target: Console) -> None:
+        self.description = description
+        self.target = target
+        self.written = time.monotonic()
+        self.start: tuple[float, int] | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self.start is None:
+            self.start = now, done
+        if now - self.written < _PLAIN_SECONDS:
+            return
+        self.written = now
+        began, before = self.start
+        left = ""
+        if done > before:
+            seconds = (now - began) / (done - before) * (total - done)
+            left = f", about {duration(round(seconds))} left"
+        line = f"{self.description}: {done:,} of {total:,} parts{left}"
+        self.target.print(line, soft_wrap=True)

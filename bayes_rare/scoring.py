@@ -190,7 +190,7 @@ def randomised_pit(below: Array, at_or_below: Array, rng: np.random.Generator) -
     >>> randomised_pit(level, level, np.random.default_rng(0))
     array([0.2, 0.7])
     """
-    return below + rng.random(np.shape(below)) * (at_or_below - below)
+    return np.asarray(below + rng.random(np.shape(below)) * (at_or_below - below))
 
 
 def covers(pit: Array, probability: float) -> np.ndarray:
@@ -211,4 +211,4 @@ def covers(pit: Array, probability: float) -> np.ndarray:
     >>> covers(np.array([0.04, 0.5, 0.96]), 0.9)
     array([False,  True, False])
     """
-    return np.abs(pit - 0.5) <= probability / 2
+    return np.asarray(np.abs(pit - 0.5) <= probability / 2)

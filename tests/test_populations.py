@@ -15,6 +15,7 @@ from scipy.integrate import simpson
 
 from bayes_rare.populations import (
     BodyAndTail,
+    Empirical,
     Normal,
     Population,
     gpd_log_survival,
@@ -435,3 +436,74 @@ def test_a_body_may_come_in_any_order(rng: np.random.Generator) -> None:
     assert (np.diff(quantiles) <= 0).all()
     share = 0.1 + 0.9 * count[score > -3.0].sum() / count.sum()
     assert np.exp(shuffled.log_survival(-3.0))[0] == pytest.approx(share)
+
+
+# The empirical distribution, against sums over all that was seen.
+
+seen = st.lists(
+    st.tuples(st.sampled_from([-3.0, -1.5, 0.0, 0.25, 7.0]), st.integers(1, 9)),
+    min_size=1,
+    max_size=8,
+)
+
+
+def empirical(cells: list[tuple[float, int]]) -> tuple[Empirical, np.ndarray]:
+    score, count = np.array(cells, dtype=float).T
+    return Empirical(score, count), np.repeat(score, count.astype(int))
+
+
+@given(seen, st.sampled_from([-9.0, -3.0, -2.0, 0.0, 0.1, 7.0, 7.5, np.inf]))
+def test_empirical_survival_is_the_share_above(
+    cells: list[tuple[float, int]], score: float
+) -> None:
+    population, scores = empirical(cells)
+    share = np.exp(population.log_survival(score))
+    np.testing.assert_allclose(share, [(scores > score).mean()], rtol=1e-12)
+    assert population.log_survival([[score], [0.0]]).shape == (2, 1)
+
+
+@given(seen, st.floats(0, 1), st.integers(1, 40))
+def test_empirical_quantile_is_the_generalised_inverse(
+    cells: list[tuple[float, int]], level: float, queries: int
+) -> None:
+    population, scores = empirical(cells)
+    with np.errstate(divide="ignore"):
+        quantile = float(population.quantile(np.log(level))[0])
+    above = np.array([(scores > score).mean() for score in scores])
+    if (np.abs(above - level) > 1e-9).all():
+        assert quantile == scores[above <= level].min()
+    # At the edge of two scores, as near as a logarithm tells, it is the larger.
+    less = np.array([(scores > s).sum() * queries < scores.size for s in scores])
+    assert population.quantile(-math.log(queries))[0] == scores[less].min()
+
+
+@given(seen, st.floats(-6, 0), st.sampled_from([1, 30]))
+def test_empirical_means_are_sums(
+    cells: list[tuple[float, int]], log_level: float, samples: int
+) -> None:
+    population, scores = empirical(cells)
+    np.testing.assert_allclose(population.mean(np.tanh), [np.tanh(scores).mean()])
+    failure = -np.expm1(samples * np.log1p(-risk_from_score(scores)))
+    np.testing.assert_allclose(
+        population.mean_failure(samples), [failure.mean()], atol=1e-16
+    )
+    # The riskiest left out, down to a part of a query.
+    ordered = np.tanh(np.sort(scores)[::-1])
+    edges = np.linspace(0, 1, scores.size + 1)
+    left = np.diff(np.maximum(edges, np.exp(log_level)))
+    np.testing.assert_allclose(
+        population.mean(np.tanh, log_level), [ordered @ left], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        population.mean(np.ones_like, log_level), [-math.expm1(log_level)], atol=1e-12
+    )
+
+
+def test_an_empirical_population_is_complete() -> None:
+    population, _ = empirical([(0.0, 3), (-1.0, 2), (2.5, 5)])
+    assert population.draws == 1
+    assert population.log_survival(-np.inf) == 0
+    assert population.log_survival(2.5) == -np.inf
+    assert population.quantile(0.0) == -1
+    assert population.quantile(-np.inf) == 2.5
+    assert population.quantile(log_worst_level(math.log(0.5), 1e12)) == 2.5

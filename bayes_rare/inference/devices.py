@@ -21,7 +21,14 @@ _WORTH_KEEPING_SECONDS = 0.3
 
 
 def cores() -> int:
-    """Number of CPU cores that this process may use."""
+    """Number of CPU cores that this process may use.
+
+    ``BAYES_RARE_CORES`` in the environment limits them: several processes on one
+    machine share its cores so.
+    """
+    limit = os.environ.get("BAYES_RARE_CORES", "")
+    if limit.isdecimal() and int(limit) > 0:
+        return int(limit)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -38,7 +38,17 @@ from bayes_rare.evaluation import (
 )
 from bayes_rare.scores import score_from_log_risk
 
-__all__ = ["FILE", "LABELS", "NUMBERS", "ROW", "WRITTEN", "named_columns", "summarise"]
+__all__ = [
+    "FILE",
+    "LABELS",
+    "NUMBERS",
+    "ROW",
+    "WRITTEN",
+    "arrays",
+    "checked",
+    "named_columns",
+    "summarise",
+]
 
 LABELS = ("query_id", "behaviour", "family", "query_text")
 """Columns of the table that are read as text."""
@@ -149,8 +159,36 @@ def summarise(
     ({'behaviour': 2}, ('a', 'b'))
     """
     resolution = checked_resolution(resolution)
+    table, groups = checked(frame, columns or {}, behaviours)
+    return _summary(table, groups, resolution)
+
+
+def checked(
+    frame: Any, columns: Mapping[str, str], behaviours: Sequence[str] | None
+) -> tuple[nw.LazyFrame[Any], Columns]:
+    """The table with the columns of the contract, and its groups, if nothing is wrong.
+
+    Parameters
+    ----------
+    frame, columns, behaviours
+        As of `summarise`.
+
+    Returns
+    -------
+    The lazy table, whose columns of ours begin with an underscore (``_behaviour``,
+    ``_family``, ``_query_id``, ``_query_text``, ``_log_risk``, ``_successes``,
+    ``_trials``, and whether a row has them: ``_has_log_risk``, ...); and how many rows
+    there are of each behaviour, family and bin of scores or pair of counts.
+
+    Raises
+    ------
+    InvalidData
+        If the table says something impossible, or says it twice.
+    InvalidInput
+        If ``columns`` or ``behaviours`` name what is not there.
+    """
     table = _opened(frame)
-    names = named_columns(table.collect_schema().names(), columns or {})
+    names = named_columns(table.collect_schema().names(), columns)
     _refuse_text(table, names)
     table = _classified(table, names)
     if behaviours is not None:
@@ -163,7 +201,7 @@ def summarise(
     _refuse_mixed(groups)
     if "query_id" in names and "log_risk" in names:
         _refuse_repeated(table)
-    return _summary(table, groups, resolution)
+    return table, groups
 
 
 def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
@@ -390,7 +428,8 @@ def _selected(table: nw.LazyFrame[Any], behaviours: Sequence[str]) -> nw.LazyFra
     return table.filter(nw.col("_behaviour").is_in(list(behaviours)))
 
 
-def _arrays(frame: nw.LazyFrame[Any]) -> Columns:
+def arrays(frame: nw.LazyFrame[Any]) -> Columns:
+    """The columns of a lazy table, collected."""
     rows = frame.collect()
     return {name: rows[name].to_numpy() for name in rows.columns}
 
@@ -400,7 +439,7 @@ def _groups(table: nw.LazyFrame[Any], names: Mapping[str, str]) -> Columns:
     keys = ["_behaviour", "_family", "_cell"]
     if "trials" in names:
         keys += ["_successes", "_trials"]
-    groups = _arrays(
+    groups = arrays(
         table.group_by(keys).agg(
             nw.len().alias("count"),
             nw.col("_deviation").sum(),
@@ -616,7 +655,7 @@ def _at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
 def _fetched_scores(table: nw.LazyFrame[Any], cuts: Mapping[str, float]) -> Columns:
     if not cuts:
         return dict.fromkeys(("behaviour", "family", "log_risk", "count"), np.empty(0))
-    fetched = _arrays(
+    fetched = arrays(
         table.filter(nw.col("_finite") & _at_or_above("_cell", cuts))
         .group_by("_behaviour", "_family", "_log_risk")
         .agg(nw.len().alias("count"))
@@ -672,7 +711,7 @@ def _sorted_by_risk(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def _fetched_rows(rows: nw.LazyFrame[Any]) -> Columns:
-    fetched = _arrays(
+    fetched = arrays(
         rows.select(
             *(f"_{name}" for name in LABELS),
             *(f"_{name}" for name in ("log_risk", "successes", "trials")),

@@ -13,7 +13,7 @@ from bayes_rare.evaluation import RESOLUTION, Evaluation
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["ENDINGS", "MEMORY_LIMIT", "read_table"]
+__all__ = ["ENDINGS", "MEMORY_LIMIT", "opened", "read_table"]
 
 # Told rather than guessed: a guess could take rows for comments or skip them.
 TEXT = (
@@ -87,12 +87,30 @@ def read_table(
             frame, columns=columns, behaviours=behaviours, resolution=resolution
         )
 
+    return opened(source, columns or {}, summary)
+
+
+def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T]) -> T:
+    """What some work makes of the table in a source, as a frame.
+
+    Parameters
+    ----------
+    source, columns
+        As of `read_table`.
+    work
+        Takes a frame that narwhals takes; of files, one that is closed afterwards.
+
+    Raises
+    ------
+    InvalidData
+        If a file cannot be read.
+    """
     if not isinstance(source, str | Path | list | tuple):
-        return summary(source)
+        return work(source)
     files = _files(cast("str | Path | Sequence[str | Path]", source))
     with _connection() as connection:
-        relation = _guarded(lambda: _relation(connection, files, columns or {}), files)
-        return _guarded(lambda: summary(relation), files)
+        relation = _guarded(lambda: _relation(connection, files, columns), files)
+        return _guarded(lambda: work(relation), files)
 
 
 def _files(source: str | Path | Sequence[str | Path]) -> list[str]:

@@ -1,18 +1,25 @@
-"""Pictures, from tables: each function takes frames and gives a matplotlib figure."""
+"""The scaling picture of a forecast: the risk of the riskiest query by queries."""
 
 import math
 from collections.abc import Mapping
-from functools import cache
-from io import BytesIO
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from bayes_rare.evaluation import Evaluation, ScoreCells
-from bayes_rare.files import replacing
+from bayes_rare.plotting.figures import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    head,
+    legend_below,
+    panel_grid,
+)
 from bayes_rare.scores import risk_from_score, score_from_log_risk
 
 if TYPE_CHECKING:
@@ -20,19 +27,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["save", "scaling"]
+__all__ = ["scaling"]
 
-# Okabe & Ito (2008): eight colours that stay apart for colour-blind readers.
-_BLUE, _ORANGE, _GREEN, _PURPLE, _AMBER, _GREY = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#555555",
-)
 # Four colours and three styles, each in turn: twelve lines that differ.
-_LINE_COLOURS = (_ORANGE, _GREEN, _PURPLE, _AMBER)
+_LINE_COLOURS = (ORANGE, GREEN, PURPLE, AMBER)
 _LINE_STYLES = ("--", ":", "-.")
 # Seen queries that are drawn one by one; the others would hide each other.
 _POINTS = 200
@@ -41,8 +39,6 @@ _DECADES = (-300, -100, -50, -20, -12, -9, -6, -5, -4, -3, -2, -1)
 _NINES = (0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9)
 _COLUMNS, _WIDTH, _HEIGHT = 3, 3.9, 3.1
 _MARGIN = 0.06
-# Letters that fit above a panel.
-_TITLE = 40
 
 
 def scaling(
@@ -76,14 +72,10 @@ def scaling(
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
     """
-    figure_type = _figure_that_shows_itself()
     behaviours = list(dict.fromkeys(quantiles["behaviour"]))
-    columns = min(_COLUMNS, len(behaviours))
-    rows = math.ceil(len(behaviours) / columns)
-    figure = figure_type(
-        figsize=(_WIDTH * columns + 0.4, _HEIGHT * rows + 1.0), layout="constrained"
+    figure, panels = panel_grid(
+        len(behaviours), columns=_COLUMNS, width=_WIDTH, height=_HEIGHT, sharex=True
     )
-    panels: Any = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for panel, behaviour in zip(panels.flat, behaviours, strict=False):
         _draw_bands(panel, _of(quantiles, behaviour))
         for (name, frame), colour, style in zip(
@@ -101,19 +93,13 @@ def scaling(
                 label=name,
             )
         if truth is not None and behaviour in truth.behaviours:
-            _draw_queries(panel, truth, behaviour, "held out", _GREY, hollow=True)
+            _draw_queries(panel, truth, behaviour, "held out", GREY, hollow=True)
         _draw_queries(panel, evaluation, behaviour, "evaluation", "black", hollow=False)
         _label_axes(panel, behaviour)
-    for panel in panels.flat[len(behaviours) :]:
-        panel.set_visible(False)
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside lower center",
-        ncols=min(len(labels), 2 * columns + 1),
-        frameon=False,
-        fontsize="small",
+    legend_below(
+        figure,
+        *panels.flat[0].get_legend_handles_labels(),
+        columns=2 * panels.shape[1] + 1,
     )
     for panel in panels[-1]:
         panel.set_xlabel("queries served", fontsize="small")
@@ -123,39 +109,9 @@ def scaling(
     return figure
 
 
-def save(figure: "Figure", path: str | Path) -> Path:
-    """Write a figure; the file appears whole or not at all.
-
-    Parameters
-    ----------
-    figure
-        What to write.
-    path
-        Where; the ending says in which format.
-    """
-    path = Path(path)
-    with replacing(path) as written:
-        figure.savefig(written, dpi=150)
-    return path
-
-
 def _of(frame: Any, behaviour: str) -> Any:
     """The rows of one behaviour."""
     return frame[frame["behaviour"] == behaviour]
-
-
-@cache
-def _figure_that_shows_itself() -> "type[Figure]":
-    """Figures that a notebook shows whether or not pyplot has been imported."""
-    from matplotlib.figure import Figure
-
-    class ShownFigure(Figure):
-        def _repr_png_(self) -> bytes:
-            picture = BytesIO()
-            self.savefig(picture, format="png")
-            return picture.getvalue()
-
-    return ShownFigure
 
 
 def _draw_bands(panel: "Axes", frame: Any) -> None:
@@ -170,13 +126,13 @@ def _draw_bands(panel: "Axes", frame: Any) -> None:
                 table.index,
                 table[low],
                 table[matches[0]],
-                color=_BLUE,
+                color=BLUE,
                 alpha=0.18 + 0.14 * rank,
                 linewidth=0,
                 label=f"{high - low:.0%} interval",
             )
     if 0.5 in levels:
-        panel.plot(table.index, table[0.5], color=_BLUE, linewidth=2, label="median")
+        panel.plot(table.index, table[0.5], color=BLUE, linewidth=2, label="median")
 
 
 def _draw_queries(
@@ -216,9 +172,7 @@ def _riskiest(
 def _label_axes(panel: "Axes", behaviour: str) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    # A name is no formula, whatever dollar signs it has, and no longer than its panel.
-    title = behaviour if len(behaviour) <= _TITLE else f"{behaviour[: _TITLE - 1]}…"
-    panel.set_title(title, fontsize="medium", parse_math=False)
+    head(panel, behaviour)
     panel.set_xscale("log")
     panel.xaxis.set_major_locator(LogLocator(numticks=6))
     panel.xaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,184 @@
+"""What a backtest does, beside its data and methods."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bayes_rare.errors import InvalidInput
+from bayes_rare.forecasting import Deployment
+from bayes_rare.pools import PARTS, QueryPool, Splitting
+
+__all__ = ["Options", "checked_count", "checked_sizes", "with_sizes"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a backtest does, beside its data and methods.
+
+    Parameters
+    ----------
+    evaluation_sizes, deployment_sizes
+        Queries that methods see, and that they forecast; each size with each.
+    repeats
+        Splits of each behaviour.
+    hold_out_families
+        Families, drawn anew for each split, that evaluations have no query of, while
+        deployments come from all families.
+    ignore_families
+        Whether methods are not told the families.
+    split
+        Column of the table that says which queries are for the evaluation and which
+        for the deployment.
+    pool
+        Whether behaviours are fitted together; else one by one.
+    trials_per_query
+        Where given, evaluations are counts of successes among so many responses to
+        each query, drawn from its risk; the truth stays exact.
+    risk_thresholds
+        Further risks above which queries are counted, beside the one that ten queries
+        of the deployment exceed on average.
+    samples_per_query
+        Responses to each query of a deployment.
+    unseen_share, unseen_families
+        What methods are told of families that they have not seen; see `Deployment`.
+    chains, warmup, draws
+        Sampling of each model.
+    seed
+        Seeds splits, counts, fits and luck.
+    """
+
+    evaluation_sizes: tuple[int, ...]
+    deployment_sizes: tuple[int, ...]
+    repeats: int
+    hold_out_families: int
+    ignore_families: bool
+    split: str | None
+    pool: bool
+    trials_per_query: int | None
+    risk_thresholds: tuple[float, ...]
+    samples_per_query: int
+    unseen_share: float
+    unseen_families: int | None
+    chains: int
+    warmup: int
+    draws: int
+    seed: int
+
+    @property
+    def deployment(self) -> Deployment:
+        """What methods are asked to forecast."""
+        return Deployment(
+            self.deployment_sizes,
+            self.samples_per_query,
+            self.unseen_share,
+            self.unseen_families,
+        )
+
+    @property
+    def splitting(self) -> Splitting:
+        """How sets are drawn."""
+        return Splitting(
+            self.evaluation_sizes,
+            self.deployment_sizes,
+            self.hold_out_families,
+            self.split is not None,
+            self.seed,
+        )
+
+
+def checked_count(name: str, value: Any, least: int) -> int:
+    """A whole number that is large enough.
+
+    Parameters
+    ----------
+    name
+        What it is, for the refusal.
+    value
+        What was given.
+    least
+        The smallest allowed.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not.
+    """
+    if isinstance(value, bool) or value != int(value) or value < least:
+        raise InvalidInput(f"{name} is a whole number from {least} on, got {value!r}.")
+    return int(value)
+
+
+def checked_sizes(name: str, given: Iterable[Any] | Any) -> tuple[int, ...]:
+    """Sizes in order, each once.
+
+    Parameters
+    ----------
+    name
+        What they are, for the refusal.
+    given
+        One or several.
+
+    Raises
+    ------
+    InvalidInput
+        If one is no whole number from 1 on.
+    """
+    values: list[Any] = np.ravel(np.asarray(given, dtype=object)).tolist()
+    return tuple(sorted({checked_count(name, value, 1) for value in values}))
+
+
+def with_sizes(options: Options, queries: QueryPool, *, whole: bool) -> Options:
+    """The options with the sizes of a split that the table itself makes.
+
+    Parameters
+    ----------
+    options
+        What was asked for.
+    queries
+        The table.
+    whole
+        Whether no number of repeats was asked for: if no sizes were either, one split
+        is all there is.
+
+    Raises
+    ------
+    InvalidInput
+        If sizes are missing that the table does not tell.
+    """
+    given = (options.evaluation_sizes, options.deployment_sizes)
+    if options.split is None:
+        if not all(given):
+            raise InvalidInput(
+                "a backtest needs sizes: how many queries methods see, and how many "
+                "they forecast. Give evaluation_sizes=[300], deployment_sizes=[30_000] "
+                "(--evaluation-sizes 300 --deployment-sizes 30000)."
+            )
+        return options
+    if options.hold_out_families:
+        raise InvalidInput(
+            f"hold_out_families={options.hold_out_families} and split="
+            f"{options.split!r} both say what the evaluation may not see. Give one."
+        )
+    found: list[tuple[int, ...]] = []
+    for code, sizes in enumerate(given):
+        there = {
+            int((queries.rows["part"][rows] == code).sum())
+            for rows in queries.members.values()
+        }
+        if not sizes and (len(there) > 1 or there == {0}):
+            what = PARTS[code]
+            raise InvalidInput(
+                f"column {options.split!r} marks {min(there)} to {max(there)} queries "
+                f"of a behaviour as {what!r}: not the same number of each. Give "
+                f"{what}_sizes=[{max(min(there), 1)}]."
+            )
+        found.append(sizes or tuple(there))
+    everything = whole and not any(given)
+    return replace(
+        options,
+        evaluation_sizes=found[0],
+        deployment_sizes=found[1],
+        repeats=1 if everything else options.repeats,
+    )

@@ -1,0 +1,272 @@
+"""A backtest, run in this process, in several, or on a cluster."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_rare import baselines
+from bayes_rare.backtesting.options import (
+    Options,
+    checked_count,
+    checked_sizes,
+    with_sizes,
+)
+from bayes_rare.backtesting.planning import Case, Part, Plan
+from bayes_rare.backtesting.storing import Store, parts_folder
+from bayes_rare.backtesting.tables import COLUMNS, Backtest
+from bayes_rare.files import refuse_unwritable
+from bayes_rare.forecasting import Deployment, checked_risks
+from bayes_rare.methods import Answer, Sampling, observed_shares
+from bayes_rare.methods import methods as named_methods
+from bayes_rare.pools import QueryPool
+from bayes_rare.readers.rows import read_pool
+from bayes_rare.verification import score
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["backtest"]
+
+type Progress = Callable[[int, int], None]
+
+_PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy", "scipy", "scoringrules")
+# Cores that a worker process may use; `bayes_rare.inference.devices` reads it.
+_CORES = "BAYES_RARE_CORES"
+
+
+def backtest(
+    source: Any,
+    methods: Any,
+    evaluation_sizes: Iterable[int | float] | int | float = (),
+    deployment_sizes: Iterable[int | float] | int | float = (),
+    *,
+    repeats: int | None = None,
+    behaviours: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    hold_out_families: int = 0,
+    ignore_families: bool = False,
+    split: str | None = None,
+    pool: bool = False,
+    trials_per_query: int | None = None,
+    risk_thresholds: Sequence[float] = (),
+    samples_per_query: int = 1,
+    unseen_share: float = 0.0,
+    unseen_families: int | None = None,
+    chains: int = 4,
+    warmup: int = 500,
+    draws: int = 500,
+    seed: int = 0,
+    workers: int | None = None,
+    output: str | Path | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> Backtest:
+    """Hold forecasting methods against queries that they have not seen.
+
+    For each behaviour and repeat, queries of a larger evaluation are put in random
+    order; methods see the first m of them and forecast what the last n show. All
+    methods see the same splits. Scored are the risk of the riskiest query, how many
+    queries exceed a threshold, and the aggregate risk; the threshold is the risk that
+    a share 10/n of the *larger evaluation* exceeds, which no outcome of a split
+    decides.
+
+    Parameters
+    ----------
+    source
+        Table of the larger evaluation: a file, several, or a frame, as of
+        `bayes_rare.read_table`; or a `QueryPool` already read.
+    methods
+        What to compare: names of baselines and models, paths of model files,
+        functions, or a mapping from names to these; see `bayes_rare.methods.method`.
+    evaluation_sizes, deployment_sizes
+        Numbers of queries m and n, each with each. With ``split`` they may be left
+        out: then all queries that the column marks are taken.
+    repeats
+        Splits of each behaviour; 10, or 1 if all marked queries are taken.
+    behaviours, columns
+        As of `bayes_rare.read_table`.
+    hold_out_families, ignore_families, split, pool, trials_per_query
+        See `Options`.
+    risk_thresholds, samples_per_query, unseen_share, unseen_families
+        See `Options`.
+    chains, warmup, draws, seed
+        See `Options`.
+    workers
+        Processes at once; by default what joblib is configured to, one if nothing is.
+        Under ``joblib.parallel_config("dask")`` and the like, a cluster's.
+    output
+        Parquet file to write. While it is not done, finished parts lie in a folder
+        beside it, ``OUTPUT.parts``; the same call goes on from there.
+    progress
+        Called with how many parts are done, and how many there are.
+
+    Raises
+    ------
+    InvalidInput
+        If an option is outside its range or the table has too few queries.
+    InvalidData
+        If the table says something impossible, or the folder of parts is of another
+        backtest.
+    NoSuchModel
+        If a method is neither shipped nor a file that defines one.
+
+    Examples
+    --------
+    >>> import bayes_rare as br
+    >>> made = br.backtest(
+    ...     br.sample_table(), ["evaluation_maximum"], 100, 1000, repeats=1
+    ... )
+    >>> worst = made.table.query("target == 'worst_query_risk'")
+    >>> bool(((worst["median"] < worst["truth"]) == worst["underestimated"]).all())
+    True
+    """
+    options = Options(
+        evaluation_sizes=checked_sizes("evaluation_sizes", evaluation_sizes),
+        deployment_sizes=checked_sizes("deployment_sizes", deployment_sizes),
+        repeats=checked_count("repeats", 10 if repeats is None else repeats, 1),
+        hold_out_families=checked_count("hold_out_families", hold_out_families, 0),
+        ignore_families=bool(ignore_families),
+        split=split,
+        pool=bool(pool),
+        trials_per_query=None
+        if trials_per_query is None
+        else checked_count("trials_per_query", trials_per_query, 1),
+        risk_thresholds=tuple(checked_risks(risk_thresholds))
+        if len(risk_thresholds)
+        else (),
+        samples_per_query=samples_per_query,
+        unseen_share=unseen_share,
+        unseen_families=unseen_families,
+        chains=checked_count("chains", chains, 1),
+        warmup=checked_count("warmup", warmup, 20),
+        draws=checked_count("draws", draws, 4),
+        seed=checked_count("seed", seed, 0),
+    )
+    sampling = Sampling(options.chains, options.warmup, options.draws, options.seed)
+    chosen = named_methods(methods, sampling)
+    if workers is not None:
+        workers = checked_count("workers", workers, 1)
+    target = None if output is None else Path(output)
+    if target is not None:
+        sources = [Path(source)] if isinstance(source, str | Path) else []
+        refuse_unwritable(target, *sources)
+    queries = (
+        source
+        if isinstance(source, QueryPool)
+        else read_pool(source, columns=columns, behaviours=behaviours, split=split)
+    )
+    options = with_sizes(options, queries, whole=repeats is None)
+    queries.refuse_too_small(options.splitting)
+    deployment = options.deployment
+    origin = {
+        "data": queries.digest,
+        "options": json.loads(json.dumps(asdict(options))),
+        "methods": [method.identity for method in chosen],
+        "versions": {package: version(package) for package in _PACKAGES},
+    }
+    plan = Plan(queries, options, chosen, deployment)
+    store = Store(None if target is None else parts_folder(target), origin)
+    _run(plan, store, workers, progress)
+    made = Backtest(store.joined(plan.size), origin)
+    if target is not None:
+        made.save(target)
+        store.clear()
+    return made
+
+
+def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> None:
+    """Do the parts that are not done, and keep each as it comes."""
+    import joblib
+
+    done = store.done()
+    left, total = plan.size - len(done), plan.size
+    progress(total - left, total)
+    if not left:
+        return
+    cores = None
+    if workers is not None and workers > 1:
+        cores = max(joblib.cpu_count() // workers, 1)
+    asked: dict[str, Any] = {} if workers is None else {"n_jobs": workers}
+    parallel: Any = joblib.Parallel(return_as="generator_unordered", **asked)
+    deployment, seed = plan.deployment, plan.options.seed
+    results = parallel(
+        joblib.delayed(_finished)(part, cases, deployment, seed, cores)
+        for part, cases in plan.parts(done)
+    )
+    for number, table in results:
+        store.keep(number, table)
+        left -= 1
+        progress(total - left, total)
+
+
+def _finished(
+    part: Part,
+    cases: list[Case],
+    deployment: Deployment,
+    seed: int,
+    cores: int | None,
+) -> tuple[int, "pandas.DataFrame"]:
+    """The number of a part, and its table; run by a worker."""
+    import pandas as pd
+
+    if cores is not None:  # a process of this run's own, one among several
+        _share_the_machine(cores)
+    evaluations = [case.evaluation for case in cases]
+    answers = part.method.answers(evaluations, deployment)
+    rows = [
+        row
+        for case, answer in zip(cases, answers, strict=True)
+        for row in _rows(part, case, answer, deployment, seed)
+    ]
+    return part.number, pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _share_the_machine(cores: int) -> None:
+    """Keep a worker to its cores, and alive while its compiled programs add up.
+
+    Workers would all take all cores. And joblib takes memory that grows by 300 MB for
+    a leak and replaces the worker, which then compiles everything again: programs are
+    larger than that, and are kept on purpose.
+    """
+    os.environ.setdefault(_CORES, str(cores))
+    executor = sys.modules.get("joblib.externals.loky.process_executor")
+    if executor is not None:
+        executor._USE_PSUTIL = False  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _rows(
+    part: Part, case: Case, answer: Answer, deployment: Deployment, seed: int
+) -> Generator[dict[str, Any]]:
+    """Rows of one split: the method's, or those of the evaluation maximum."""
+    substitute = None
+    for size, realised in case.realised.items():
+        made = answer.forecasts.get(size)
+        status, reason = "forecast", ""
+        if made is None:
+            status, reason = "refused", answer.refusal
+        elif not made.converged:
+            status, reason = "unconverged", made.notes[0]
+        if made is None or status != "forecast":
+            substitute = substitute or baselines.evaluation_maximum(
+                observed_shares(case.evaluation), deployment, targets=()
+            )
+            made = substitute
+        for behaviour, seen in realised.items():
+            for row in score(made, seen, seed=(seed, case.repeat)):
+                yield {
+                    "method": part.method.name,
+                    "behaviour": behaviour,
+                    "repeat": case.repeat,
+                    "evaluation_size": part.size,
+                    "deployment_size": size,
+                    "samples_per_query": deployment.samples_per_query,
+                    "status": status,
+                    "reason": reason,
+                    "is_point": made.is_point,
+                    "seconds": answer.seconds,
+                    **row,
+                }

@@ -1,0 +1,157 @@
+"""Finished parts of a backtest: kept as they come, and joined at the end."""
+
+import json
+import shutil
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.files import replacing
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["Store", "parts_folder"]
+
+
+def parts_folder(output: Path) -> Path:
+    """Where the parts of a backtest lie while it is not done.
+
+    Parameters
+    ----------
+    output
+        The file that it will be.
+    """
+    return output.with_name(f"{output.name}.parts")
+
+
+@dataclass(eq=False)
+class Store:
+    """Finished parts: in a folder, or in memory where there is none.
+
+    Parameters
+    ----------
+    folder
+        Where; made if it is missing. One that holds parts of another backtest is
+        refused.
+    origin
+        What the parts depend on.
+    held
+        Parts in memory, by number.
+    """
+
+    folder: Path | None
+    origin: Mapping[str, Any]
+    held: dict[int, "pandas.DataFrame"] = field(default_factory=dict[int, Any])
+
+    def __post_init__(self) -> None:
+        if self.folder is None:
+            return
+        label = self.folder / "backtest.json"
+        if label.is_file():
+            self._refuse_another(label)
+            return
+        if self.folder.exists() and any(self.folder.glob("*.parquet")):
+            raise InvalidData(
+                f"{self.folder} holds parts of a backtest, and not what it is of. "
+                "Delete it, or give another output."
+            )
+        with replacing(label) as written:
+            written.write_text(json.dumps(self.origin, indent=1), encoding="utf-8")
+
+    def _refuse_another(self, label: Path) -> None:
+        """Refuse to go on with parts that were made of something else."""
+        try:
+            before = json.loads(label.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InvalidData(
+                f"{label} cannot be read ({error}). Delete {label.parent}, and begin "
+                "again."
+            ) from error
+        differences = list(_differences(before, dict(self.origin)))
+        if differences:
+            raise InvalidData(
+                f"{label.parent} holds the finished parts of another backtest: "
+                f"{'; '.join(differences[:5])}. Run it as it was, give another output, "
+                f"or delete {label.parent} to begin again."
+            )
+
+    def done(self) -> set[int]:
+        """Numbers of the finished parts."""
+        if self.folder is None:
+            return set(self.held)
+        return {
+            int(path.stem)
+            for path in self.folder.glob("*.parquet")
+            if path.stem.isdecimal()
+        }
+
+    def keep(self, number: int, table: "pandas.DataFrame") -> None:
+        """Keep a finished part.
+
+        Parameters
+        ----------
+        number
+            Its place in the table.
+        table
+            Its rows.
+        """
+        if self.folder is None:
+            self.held[number] = table
+            return
+        with replacing(self._place(number)) as written:
+            table.to_parquet(written, index=False)
+
+    def joined(self, parts: int) -> "pandas.DataFrame":
+        """All parts as one table, in the order of their numbers.
+
+        Parameters
+        ----------
+        parts
+            How many there are.
+        """
+        import pandas as pd
+
+        tables = [
+            self.held[number]
+            if self.folder is None
+            else pd.read_parquet(self._place(number))
+            for number in range(parts)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    def clear(self) -> None:
+        """Remove the folder, whose content is elsewhere now."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+
+    def _place(self, number: int) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{number:06d}.parquet"
+
+
+def _differences(before: Any, now: Any, name: str = "") -> Generator[str]:
+    """What differs between two origins, in words."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        old, new = cast("dict[str, Any]", before), cast("dict[str, Any]", now)
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
+    elif name == "methods" and _names(before) != _names(now):
+        yield f"methods were {_names(before)} and are {_names(now)}"
+    elif name == "methods":
+        for one, other in zip(cast("Any", before), cast("Any", now), strict=True):
+            yield from _differences(one, other, f"method {one['name']}")
+    elif before != now:
+        yield f"{name} was {_short(before)} and is {_short(now)}"
+
+
+def _names(methods: Any) -> str:
+    return " ".join(one["name"] for one in methods)
+
+
+def _short(value: Any) -> Any:
+    """A value, or the beginning of a digest."""
+    text = str(value)
+    return f"{text[:12]}..." if isinstance(value, str) and len(text) > 40 else value

@@ -1,0 +1,120 @@
+"""What a backtest finds, as a table and a file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.files import replacing
+from bayes_rare.verification import INTERVALS
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["COLUMNS", "Backtest", "load_backtest"]
+
+COLUMNS = (
+    "method",
+    "behaviour",
+    "repeat",
+    "evaluation_size",
+    "deployment_size",
+    "samples_per_query",
+    "target",
+    "risk_threshold",
+    "status",
+    "reason",
+    "is_point",
+    "truth",
+    "median",
+    "lower_90",
+    "upper_90",
+    "abs_log10_error",
+    "abs_error",
+    "within_one_order",
+    "underestimated",
+    "crps",
+    "log_score",
+    *(f"interval_score_{round(100 * p)}" for p in INTERVALS),
+    "pit",
+    *(f"covered_{round(100 * p)}" for p in INTERVALS),
+    "seconds",
+)
+"""Columns of a backtest's table."""
+
+_KEY = b"bayes_rare"
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """Scores of forecasts against what they had not seen.
+
+    Parameters
+    ----------
+    table
+        A row for each method, behaviour, split, sizes, target and risk threshold; its
+        columns are `COLUMNS`. Where a method refused or did not converge, ``status``
+        says so and the numbers are those of ``evaluation_maximum`` in its place.
+    origin
+        Data, options, methods and versions that it depends on.
+    """
+
+    table: "pandas.DataFrame" = field(repr=False)
+    origin: Mapping[str, Any]
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a Parquet file, whole or not at all.
+
+        Parameters
+        ----------
+        path
+            Where.
+        """
+        path = Path(path)
+        table_type = import_module("pyarrow").Table
+        table = table_type.from_pandas(self.table, preserve_index=False)
+        origin = json.dumps(self.origin).encode()
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), _KEY: origin}
+        )
+        with replacing(path) as written:
+            import_module("pyarrow.parquet").write_table(table, written)
+        return path
+
+
+def load_backtest(path: str | Path) -> Backtest:
+    """Read a backtest that `Backtest.save` or the command wrote.
+
+    Parameters
+    ----------
+    path
+        The Parquet file.
+
+    Raises
+    ------
+    InvalidData
+        If the file is not there, or holds no backtest.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InvalidData(
+            f"there is no file {path}. Make one with `bayes-rare backtest`."
+        )
+    try:
+        table = import_module("pyarrow.parquet").read_table(path)
+    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise InvalidData(
+            f"{path} is not a Parquet file that can be read ({error!s}). Give a file "
+            "that `bayes-rare backtest` wrote."
+        ) from error
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing or _KEY not in (table.schema.metadata or {}):
+        raise InvalidData(
+            f"{path} holds no backtest of this package"
+            f"{f': it has no column {missing[0]!r}' if missing else ''}. Give a file "
+            "that `bayes-rare backtest` wrote."
+        )
+    return Backtest(table.to_pandas(), json.loads(table.schema.metadata[_KEY]))

@@ -1,0 +1,55 @@
+"""What the methods refuse alike."""
+
+from bayes_rare.errors import NotApplicable
+from bayes_rare.evaluation import Evaluation, ScoreCells
+
+__all__ = ["exact_scores", "refuse_certain"]
+
+
+def exact_scores(evaluation: Evaluation, behaviour: str, method: str) -> ScoreCells:
+    """Scores of a behaviour whose risks are exact.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    behaviour
+        Name of the behaviour.
+    method
+        Name of the method that asks.
+
+    Raises
+    ------
+    NotApplicable
+        If the outcomes are counts.
+    """
+    if evaluation.kind(behaviour) != "exact":
+        raise NotApplicable(
+            f"behaviour {behaviour!r} has counts, and {method} takes exact risks: it "
+            "has no way to tell the noise of counts from the tail. Give log_risk."
+        )
+    return evaluation.scores(behaviour)
+
+
+def refuse_certain(behaviour: str, scores: ScoreCells, why: str) -> None:
+    """Refuse scores with risks of 1 among them, for a method that must know the top.
+
+    Parameters
+    ----------
+    behaviour
+        Name of the behaviour.
+    scores
+        Its scores.
+    why
+        What the method cannot do with them.
+
+    Raises
+    ------
+    NotApplicable
+        If a risk was recorded as exactly 1.
+    """
+    if scores.censored_above:
+        raise NotApplicable(
+            f"behaviour {behaviour!r} has {scores.censored_above} risks recorded as "
+            f"exactly 1: {why}. Use gpd_tail, which takes them as censored."
+        )

@@ -1,0 +1,482 @@
+"""Forecasting methods: anything with a name that maps evaluations to forecasts.
+
+Every model file is one, and so is every baseline, and any function of yours that takes
+an evaluation and a deployment and returns a forecast.
+"""
+
+import hashlib
+import inspect
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from runpy import run_path
+from typing import Any, cast, override
+
+import numpy as np
+
+from bayes_rare import catalog
+from bayes_rare.baselines import BASELINES
+from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import Deployment, Forecast, forecast
+from bayes_rare.posterior import Posterior
+from bayes_rare.scores import score_from_risk
+
+__all__ = [
+    "Answer",
+    "FileFunction",
+    "FunctionMethod",
+    "Method",
+    "ModelMethod",
+    "Sampling",
+    "method",
+    "methods",
+    "names",
+    "observed_shares",
+]
+
+type Function = Callable[[Evaluation, Deployment], Forecast]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model's posterior is sampled.
+
+    Parameters
+    ----------
+    chains, warmup, draws, seed
+        As of `bayes_rare.fit`.
+    """
+
+    chains: int = 4
+    warmup: int = 500
+    draws: int = 500
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a method made of one evaluation.
+
+    Parameters
+    ----------
+    forecasts
+        By deployment size; empty if the method refused.
+    refusal
+        Why it refused; empty if it did not.
+    seconds
+        What it took, in a batch its share of the batch.
+    """
+
+    forecasts: Mapping[int, Forecast]
+    refusal: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A named way to forecast.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What forecasts depend on, as JSON has it: two runs agree if these do."""
+
+    @abstractmethod
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        """Forecasts from each evaluation, at each size of the deployment.
+
+        Parameters
+        ----------
+        evaluations
+            What was measured, of as many splits.
+        deployment
+            What is forecast for.
+        """
+
+
+@dataclass(frozen=True)
+class ModelMethod(Method):
+    """A model file: its posteriors are fitted as one batch.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    model
+        The model.
+    settings
+        Priors and thresholds that differ from its defaults.
+    sampling
+        How its posterior is sampled.
+    """
+
+    model: catalog.Model
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "digest": self.model.digest,
+            "settings": catalog.plain(self.settings),
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import fit_many
+
+        start = time.perf_counter()
+        fits = fit_many(evaluations, self.model, **vars(self.sampling), **self.settings)
+        share = (time.perf_counter() - start) / max(len(fits), 1)
+        return [self._answer(fit, deployment, share) for fit in fits]
+
+    def _answer(
+        self, fit: Posterior | NotApplicable, deployment: Deployment, seconds: float
+    ) -> Answer:
+        if isinstance(fit, NotApplicable):
+            return Answer({}, str(fit), seconds)
+        # Without targets: its populations are all that a backtest looks at.
+        made = forecast(fit, deployment, targets=())
+        return Answer(dict.fromkeys(deployment.queries, made), "", seconds)
+
+
+@dataclass(frozen=True)
+class FunctionMethod(Method):
+    """A function from an evaluation and a deployment to a forecast.
+
+    It is called for each size of a deployment. A `NotApplicable` that it raises is its
+    refusal.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    function
+        The function.
+    plug_in
+        Whether it is given observed shares as if they were the risks, where the
+        evaluation has counts: what methods for exact risks do.
+    settings
+        Keyword arguments that differ from its defaults.
+    """
+
+    function: Function
+    plug_in: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "digest": _digest(self.function),
+            "settings": catalog.plain(self.settings),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        return [self._answer(evaluation, deployment) for evaluation in evaluations]
+
+    def _answer(self, evaluation: Evaluation, deployment: Deployment) -> Answer:
+        seen = observed_shares(evaluation) if self.plug_in else evaluation
+        start = time.perf_counter()
+        try:
+            made = {size: self._called(seen, one) for size, one in _by_size(deployment)}
+        except NotApplicable as refusal:
+            return Answer({}, str(refusal), time.perf_counter() - start)
+        return Answer(made, "", (time.perf_counter() - start) / len(made))
+
+    def _called(self, evaluation: Evaluation, deployment: Deployment) -> Forecast:
+        try:
+            made: Any = self.function(evaluation, deployment, **self.settings)
+        except BayesRareError:
+            raise
+        except Exception as error:
+            raise InvalidInput(
+                f"method {self.name} failed with {type(error).__name__}: {error}. Mend "
+                "it; to decline an evaluation, let it raise "
+                "bayes_rare.errors.NotApplicable."
+            ) from error
+        if not isinstance(made, Forecast):
+            raise InvalidInput(
+                f"method {self.name} returned {type(made).__name__}, not a Forecast. "
+                "Make one by bayes_rare.forecasting.population_forecast(...) or "
+                "point_forecast(...)."
+            )
+        return made
+
+
+@dataclass(frozen=True)
+class FileFunction:
+    """A function of a Python file, read by path; another process reads it again.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        The function's name in it.
+    """
+
+    path: Path
+    name: str
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    @cached_property
+    def _function(self) -> Function:
+        try:
+            scope = run_path(str(self.path))
+        except (Exception, SystemExit) as error:
+            raise NoSuchModel(
+                f"{self.path} cannot be read: {type(error).__name__}: {error}. Run it "
+                "with Python to see where."
+            ) from error
+        if not callable(scope.get(self.name)):
+            raise NoSuchModel(
+                f"{self.path} defines no function {self.name}(evaluation, deployment)."
+            )
+        return scope[self.name]
+
+    def __call__(
+        self, evaluation: Evaluation, deployment: Deployment, **settings: Any
+    ) -> Forecast:
+        """What the function makes of an evaluation and a deployment."""
+        return self._function(evaluation, deployment, **settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FileFunction, (self.path, self.name)
+
+
+def names() -> list[str]:
+    """Names of all shipped methods: the baselines, then the models."""
+    return [*BASELINES, *catalog.names()]
+
+
+def method(
+    named: "str | Path | Method | Function | catalog.Model",
+    sampling: Sampling | None = None,
+    *,
+    name: str | None = None,
+) -> Method:
+    """The method of a name, a file or a function.
+
+    Parameters
+    ----------
+    named
+        Name of a baseline or a shipped model; path of a model file; a path and the name
+        of a function in that file, ``mine.py:forecast``; a function. Settings follow a
+        name or the path of a model after a colon: ``gpd_tail:exceedances=20``.
+    sampling
+        How a model's posterior is sampled.
+    name
+        What tables call it; by default what it is called.
+
+    Raises
+    ------
+    NoSuchModel
+        If there is no such method or file.
+    InvalidInput
+        If it has no such setting, or is nameless.
+
+    Examples
+    --------
+    >>> method("gumbel_ols").name, method("gpd_tail:exceedances=20").name
+    ('gumbel_ols', 'gpd_tail:exceedances=20')
+    """
+    if isinstance(named, Method):
+        return named
+    sampling = sampling or Sampling()
+    if isinstance(named, catalog.Model):
+        return ModelMethod(name or named.name, named, {}, sampling)
+    if not isinstance(named, str | Path):
+        called = name or getattr(named, "__name__", None)
+        if not callable(named) or not called or called == "<lambda>":
+            raise InvalidInput(
+                f"{named!r} is no method with a name. Give a shipped one "
+                f"({', '.join(names())}), the path of a file, or a named function: "
+                "{'mine': function}."
+            )
+        return FunctionMethod(called, named)
+    return _of_text(str(named), sampling, name)
+
+
+def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
+    """Several methods, no two of one name.
+
+    Parameters
+    ----------
+    named
+        A sequence of what `method` takes, or a mapping from names to such.
+    sampling
+        How the posterior of models is sampled.
+
+    Raises
+    ------
+    InvalidInput
+        If there are none, or two of one name.
+    """
+    if isinstance(named, str | Path | Method) or callable(named):
+        named = [named]
+    if isinstance(named, Mapping):
+        pairs = cast("Mapping[str, Any]", named).items()
+        found = [method(one, sampling, name=str(name)) for name, one in pairs]
+    else:
+        found = [method(one, sampling) for one in named]
+    if not found:
+        raise InvalidInput(f"no method is named. There are: {', '.join(names())}.")
+    seen: set[str] = set()
+    for one in found:
+        if one.name in seen:
+            raise InvalidInput(
+                f"two methods are called {one.name!r}. Give them names: "
+                "methods={'first': ..., 'second': ...}."
+            )
+        seen.add(one.name)
+    return tuple(found)
+
+
+def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
+    """The method that a text names, with what follows the colon."""
+    head, _, rest = text.partition(":")
+    if os.name == "nt" and len(head) == 1:  # a drive
+        drive, (head, _, rest) = head, rest.partition(":")
+        head = f"{drive}:{head}"
+    called = Path(head).stem if head.endswith(".py") else head
+    name = name or (f"{called}:{rest}" if rest else called)
+    if rest and "=" not in rest:
+        return FunctionMethod(name, _function_of_file(head, rest))
+    settings = _settings(text, rest, words=head in BASELINES)
+    if head in BASELINES:
+        function = BASELINES[head]
+        _refuse_unknown(head, function, settings)
+        # Without targets: a backtest looks at the populations alone.
+        unasked = partial(function, targets=())
+        return FunctionMethod(name, unasked, plug_in=True, settings=settings)
+    try:
+        model = catalog.load(head)
+    except NoSuchModel as error:
+        if head.endswith(".py"):
+            raise
+        raise NoSuchModel(
+            f"no method {head!r}. Shipped: {', '.join(names())}. For a model file of "
+            "yours give its path, ending in .py; for a function, mine.py:function."
+        ) from error
+    model.settings(**settings)  # refuses what it does not know
+    return ModelMethod(name, model, settings, sampling)
+
+
+def _function_of_file(path: str, function: str) -> FileFunction:
+    found = FileFunction(Path(path).resolve(), function)
+    if not found.path.is_file():
+        raise NoSuchModel(f"there is no file {path}. Give a path that exists.")
+    return found
+
+
+def _settings(text: str, rest: str, *, words: bool) -> dict[str, Any]:
+    """Settings from ``a=1,b=true``; where words are allowed, from ``a=digamma`` too."""
+    settings: dict[str, Any] = {}
+    for pair in rest.split(",") if rest else []:
+        key, equals, value = pair.partition("=")
+        if not (key.strip() and equals and value.strip()):
+            raise InvalidInput(
+                f"{text!r}: settings follow a name as name=value, separated by commas: "
+                "gpd_tail:exceedances=20,pool=false."
+            )
+        key, value = key.strip(), value.strip()
+        try:
+            settings[key] = catalog.setting(key, value)
+        except InvalidInput:
+            if not words:
+                raise
+            settings[key] = value
+    return settings
+
+
+def _refuse_unknown(
+    name: str, function: Callable[..., Any], settings: Mapping[str, Any]
+) -> None:
+    known = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+        and parameter.name not in {"risk_thresholds", "targets"}
+    ]
+    for setting in settings:
+        if setting not in known:
+            raise InvalidInput(
+                f"{name} has no setting {setting!r}. It has: {', '.join(known)}."
+            )
+
+
+def _digest(function: Any) -> str:
+    """SHA-256 of a function's source, as far as it can be had."""
+    if isinstance(function, FileFunction):
+        return f"{function.digest}:{function.name}"
+    if isinstance(function, partial):
+        return _digest(function.func)
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = f"{getattr(function, '__module__', '')}.{function!r}"
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _by_size(deployment: Deployment) -> list[tuple[int, Deployment]]:
+    return [(size, deployment.of_size(size)) for size in deployment.queries]
+
+
+def observed_shares(evaluation: Evaluation) -> Evaluation:
+    """The evaluation with ``successes / trials`` in place of counts, as if exact.
+
+    Parameters
+    ----------
+    evaluation
+        Counts, or exact risks, which stay what they are.
+    """
+    if not len(evaluation.tallied["count"]):
+        return evaluation
+    exact, tallied = evaluation.exact, evaluation.tallied
+    share = tallied["successes"] / tallied["trials"]
+
+    def labels(names: tuple[str, ...], column: str) -> list[str]:
+        known = np.repeat(exact[column], exact["count"].astype(np.int64))
+        counted = np.repeat(tallied[column], tallied["count"])
+        return [names[code] for code in np.concatenate([known, counted])]
+
+    return Evaluation.from_scores(
+        np.concatenate(
+            [
+                np.repeat(exact["score"], exact["count"].astype(np.int64)),
+                np.repeat(score_from_risk(share), tallied["count"]),
+            ]
+        ),
+        behaviour=labels(evaluation.behaviours, "behaviour"),
+        family=labels(evaluation.labels, "family") if evaluation.families else None,
+        resolution=evaluation.resolution,
+    )

@@ -1,0 +1,151 @@
+"""A larger evaluation in a table, query by query, for a backtest to draw from."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from bayes_rare.cells import Columns
+from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation import RESOLUTION, checked_resolution, coded
+from bayes_rare.pools import PARTS, QueryPool
+from bayes_rare.readers.summaries import arrays, checked
+from bayes_rare.readers.tables import opened
+from bayes_rare.scores import score_from_log_risk, score_from_risk
+
+__all__ = ["read_pool"]
+
+
+def read_pool(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    behaviours: Sequence[str] | None = None,
+    split: str | None = None,
+    resolution: tuple[float, float] = RESOLUTION,
+) -> QueryPool:
+    """All queries of an evaluation table, each with its risk.
+
+    The table is that of `bayes_rare.readers.tables.read_table`. Where a query has
+    several rows of counts under one behaviour, they are added up.
+
+    Parameters
+    ----------
+    source, columns, behaviours, resolution
+        As of `bayes_rare.readers.tables.read_table`.
+    split
+        Column that says which queries are for the evaluation and which for the
+        deployment, by these two words; rows with neither are for none.
+
+    Raises
+    ------
+    InvalidData
+        If the table says something impossible, or the column says something else.
+    InvalidInput
+        If a column or behaviour is named that is not there.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"log_risk": [-2.0, -5.0], "query_id": ["b", "a"]})
+    >>> read_pool(table).rows["score"].round(3)
+    array([-1.609, -0.693])
+    """
+    resolution = checked_resolution(resolution)
+
+    def pool(frame: Any) -> QueryPool:
+        table, _ = checked(frame, columns or {}, behaviours)
+        return _pool(_fetched(table, split), split, resolution)
+
+    return opened(source, columns or {}, pool)
+
+
+def _fetched(table: nw.LazyFrame[Any], split: str | None) -> Columns:
+    there = table.collect_schema().names()
+    if split is not None and split not in there:
+        own = [name for name in there if not name.startswith("_") and "(" not in name]
+        raise InvalidInput(
+            f"the table has no column {split!r} to split it by. It has: "
+            f"{', '.join(own)}."
+        )
+    part = nw.lit("") if split is None else nw.col(split).cast(nw.String).fill_null("")
+    names = ("behaviour", "family", "query_id", "log_risk", "successes", "trials")
+    rows = arrays(
+        table.select(
+            *(nw.col(f"_{name}").alias(name) for name in names),
+            nw.col("_has_log_risk").alias("exact"),
+            part.alias("part"),
+        )
+    )
+    for name in ("behaviour", "family", "query_id", "part"):
+        rows[name] = rows[name].astype(object)
+    return rows
+
+
+def _pool(
+    rows: Columns, split: str | None, resolution: tuple[float, float]
+) -> QueryPool:
+    names, behaviour = coded(rows["behaviour"].tolist())
+    labels, family = coded(rows["family"].tolist())
+    exact = rows["exact"].astype(bool)
+    successes = np.where(exact, -1, rows["successes"]).astype(np.int64)
+    trials = np.where(exact, -1, rows["trials"]).astype(np.int64)
+    log_risk = np.where(exact, rows["log_risk"], 0.0)
+    part = _parts(rows["part"], split)
+    identity, query = coded(rows["query_id"].tolist())
+    # An order that the content alone decides: engines give rows in any.
+    order = np.lexsort((part, trials, successes, log_risk, family, query, behaviour))
+    query = query[order].astype(np.int64)
+    if identity[0] == "":  # rows without identity are queries of their own
+        nameless = query == 0
+        query[nameless] = len(identity) + np.arange(int(nameless.sum()))
+    columns: Columns = {
+        "behaviour": behaviour[order],
+        "family": family[order],
+        "query": query,
+        "log_risk": log_risk[order],
+        "successes": successes[order],
+        "trials": trials[order],
+        "part": part[order],
+    }
+    columns = _added_up(columns)
+    counted = columns["trials"] >= 0
+    share = columns["successes"] / np.where(counted, columns["trials"], 1)
+    log_risk = columns.pop("log_risk")
+    columns["score"] = np.where(
+        counted,
+        score_from_risk(np.where(counted, share, 0.5)),
+        score_from_log_risk(log_risk),
+    )
+    return QueryPool(names, labels, columns, resolution)
+
+
+def _parts(texts: np.ndarray, split: str | None) -> np.ndarray:
+    """Codes of the sets that rows are for; -1 for neither."""
+    if split is None:
+        return np.full(len(texts), -1)
+    words, code = coded(texts.tolist())
+    unknown = [word for word in words if word not in (*PARTS, "")]
+    if unknown:
+        raise InvalidData(
+            f"column {split!r} says {unknown[0]!r} of "
+            f"{int((texts == unknown[0]).sum())} rows; it says 'evaluation', "
+            "'deployment' or nothing. Rename its values."
+        )
+    parts = np.array([PARTS.index(word) if word else -1 for word in words])
+    return parts[code]
+
+
+def _added_up(columns: Columns) -> Columns:
+    """The columns with several rows of counts of one query as one."""
+    keys = (columns["behaviour"], columns["query"])
+    new = np.ones(len(columns["query"]), bool)
+    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    starts = np.flatnonzero(new)
+    return {
+        name: np.add.reduceat(values, starts)
+        if name in ("successes", "trials")
+        else values[starts]
+        for name, values in columns.items()
+    }

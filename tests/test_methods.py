@@ -1,0 +1,195 @@
+"""Methods by name, by file and by function; each crosses a process boundary."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bayes_rare import catalog, methods
+from bayes_rare.baselines import BASELINES
+from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import Deployment, Forecast
+from bayes_rare.methods import FunctionMethod, ModelMethod, Sampling, observed_shares
+
+QUICK = Sampling(chains=2, warmup=200, draws=200)
+DEPLOYMENT = Deployment([1_000, 10_000])
+
+MINE = """
+from bayes_rare.baselines import evaluation_maximum
+from bayes_rare.errors import NotApplicable
+
+
+def biggest(evaluation, deployment, *, least=0):
+    if sum(evaluation.sizes.values()) < least:
+        raise NotApplicable(f"give at least {least} queries")
+    return evaluation_maximum(evaluation, deployment)
+"""
+
+
+@pytest.fixture
+def evaluation(rng: np.random.Generator) -> Evaluation:
+    return Evaluation.from_scores(rng.gumbel(-2.5, 0.3, 200))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(MINE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_shipped_method_forecasts_each_size(
+    name: str, evaluation: Evaluation
+) -> None:
+    made = methods.method(name, QUICK)
+    [answer] = made.answers([evaluation], DEPLOYMENT)
+    assert answer.refusal == ""
+    assert set(answer.forecasts) == {1_000, 10_000}
+    assert answer.seconds > 0
+    for forecast in answer.forecasts.values():
+        assert forecast.behaviours == ("behaviour",)
+        # Its populations say all that is scored, and the worst grows with the size.
+        population = forecast.populations["behaviour"]
+        worst = population.quantile(np.log([[1e-3], [1e-4]]))
+        assert (worst[1] >= worst[0]).all()
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_method_crosses_a_process_boundary(name: str) -> None:
+    made = methods.method(name, QUICK)
+    assert pickle.loads(pickle.dumps(made)).identity == made.identity
+
+
+def test_names_are_the_baselines_and_the_models() -> None:
+    assert methods.names() == [*BASELINES, *catalog.names()]
+
+
+def test_settings_follow_a_name(evaluation: Evaluation) -> None:
+    made = methods.method("gpd_tail:exceedances=20,shape_sd=0.2,pool=false", QUICK)
+    assert isinstance(made, ModelMethod)
+    assert made.settings == {"exceedances": 20, "shape_sd": 0.2, "pool": False}
+    assert made.name == "gpd_tail:exceedances=20,shape_sd=0.2,pool=false"
+    line = methods.method("gumbel_ols:points=5,positions=digamma")
+    plain = methods.method("gumbel_ols")
+    guesses = [
+        one.answers([evaluation], DEPLOYMENT)[0]
+        .forecasts[1_000]
+        .populations["behaviour"]
+        .quantile(np.log([[1e-4]]))
+        .item()
+        for one in (line, plain)
+    ]
+    assert guesses[0] != guesses[1]
+    assert line.identity != plain.identity
+
+
+def test_a_function_of_a_file_is_a_method(mine: Path, evaluation: Evaluation) -> None:
+    made = methods.method(f"{mine}:biggest")
+    assert made.name == "mine:biggest"
+    again = pickle.loads(pickle.dumps(made))
+    assert again.identity == made.identity
+    [answer] = again.answers([evaluation], DEPLOYMENT)
+    assert answer.forecasts[1_000].method == "evaluation_maximum"
+    before = made.identity
+    mine.write_text(f"{MINE}\n# changed\n", encoding="utf-8")
+    assert methods.method(f"{mine}:biggest").identity != before
+
+
+def test_what_a_function_declines_is_its_refusal(evaluation: Evaluation) -> None:
+    def picky(*_: Any) -> Forecast:
+        raise NotApplicable("too hot")
+
+    [answer] = methods.method(picky).answers([evaluation], DEPLOYMENT)
+    assert (answer.forecasts, answer.refusal) == ({}, "too hot")
+
+
+def test_a_function_that_fails_is_named(evaluation: Evaluation) -> None:
+    def broken(*_: Any) -> Any:
+        return 1 / 0
+
+    def wrong(*_: Any) -> Any:
+        return 3
+
+    with pytest.raises(InvalidInput, match="broken failed with ZeroDivisionError"):
+        methods.method(broken).answers([evaluation], DEPLOYMENT)
+    with pytest.raises(InvalidInput, match="wrong returned int, not a Forecast"):
+        methods.method(wrong).answers([evaluation], DEPLOYMENT)
+
+
+def test_a_model_that_does_not_serve_refuses() -> None:
+    few = Evaluation.from_scores([0.0, 1.0, 2.0])
+    [answer] = methods.method("gpd_tail", QUICK).answers([few], DEPLOYMENT)
+    assert answer.forecasts == {}
+    assert "behaviour" in answer.refusal
+
+
+@pytest.mark.parametrize(
+    ("named", "error", "message"),
+    [
+        ("gumbel_olds", NoSuchModel, "no method 'gumbel_olds'. Shipped: .*gumbel_ols"),
+        ("gpd_tail:exeedances=20", InvalidInput, "no prior 'exeedances'"),
+        ("gpd_tail:exceedances=many", InvalidInput, "exceedances=many: a value is"),
+        ("gpd_tail:exceedances=20,", InvalidInput, "settings follow a name as"),
+        ("gumbel_ols:point=5", InvalidInput, "no setting 'point'.*points"),
+        ("./nowhere.py", NoSuchModel, "no model './nowhere.py'"),
+        ("./nowhere.py:forecast", NoSuchModel, "there is no file ./nowhere.py"),
+        (lambda *_: None, InvalidInput, "no method with a name"),
+    ],
+)
+def test_what_is_no_method_is_refused(
+    named: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        methods.method(named)
+
+
+def test_a_missing_function_is_named(mine: Path, evaluation: Evaluation) -> None:
+    with pytest.raises(NoSuchModel, match="defines no function smallest"):
+        methods.method(f"{mine}:smallest").answers([evaluation], DEPLOYMENT)
+
+
+def test_no_two_methods_have_one_name() -> None:
+    with pytest.raises(InvalidInput, match="two methods are called 'gumbel_ols'"):
+        methods.methods(["gumbel_ols", "gumbel_ols"])
+    with pytest.raises(InvalidInput, match="no method is named"):
+        methods.methods([])
+    pair = methods.methods({"first": "gumbel_ols", "second": "gumbel_ols:points=5"})
+    assert [one.name for one in pair] == ["first", "second"]
+    assert [one.name for one in methods.methods("gumbel_ols")] == ["gumbel_ols"]
+
+
+def test_observed_shares_stand_in_for_risks() -> None:
+    counted = Evaluation.from_counts(
+        [0, 3, 10, 3], [10, 10, 10, 10], family=["x", "y", "x", "y"]
+    )
+    plain = observed_shares(counted)
+    cells = plain.scores("behaviour")
+    np.testing.assert_allclose(np.exp(-np.exp(-cells.score)), [0.3])
+    assert (cells.count.tolist(), cells.censored_above, cells.censored_below) == (
+        [2.0],
+        1,
+        1,
+    )
+    assert plain.families == ("x", "y")
+    assert observed_shares(plain) is plain
+
+
+def test_baselines_see_shares_and_functions_see_counts() -> None:
+    rng = np.random.default_rng(0)
+    counted = Evaluation.from_counts(rng.binomial(1_000, 0.2, 300), np.full(300, 1_000))
+    kinds: list[str] = []
+
+    def mine(evaluation: Evaluation, _: Deployment) -> Forecast:
+        kinds.append(evaluation.kind("behaviour"))
+        raise NotApplicable("no")
+
+    FunctionMethod("mine", mine).answers([counted], DEPLOYMENT)
+    assert kinds == ["counts"]  # it declined at the first size
+    [answer] = methods.method("gumbel_ols").answers([counted], DEPLOYMENT)
+    assert answer.refusal == ""
+    [answer] = methods.method("gpd_tail", QUICK).answers([counted], DEPLOYMENT)
+    assert "has counts" in answer.refusal
