@@ -422,6 +422,7 @@ def test_help_version_and_models_import_nothing_heavy() -> None:
         "import sys\n"
         "from bayes_rare.cli import main\n"
         "for words in (['--help'], ['fit', '--help'], ['forecast', '--help'],\n"
+        "              ['backtest', '--help'], ['compare', '--help'],\n"
         "              ['demo', '--help'], ['models'], ['--version'], []):\n"
         "    assert main(words) == 0\n"
         f"print(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)\n"
