@@ -438,9 +438,9 @@ def compare(
         files.refuse_unwritable(place, backtest)
     _print_comparison(made, as_json)
     if places:
-        comparison.plot_coverage(made.table, path=places["coverage"])
-        comparison.plot_pit(made.table, path=places["pit"])
-        comparison.compare(made.table).plot_skill(path=places["skill"])
+        comparison.plot_coverage(made, path=places["coverage"])
+        comparison.plot_pit(made, path=places["pit"])
+        comparison.compare(made).plot_skill(path=places["skill"])
     if not as_json:
         for place in places.values():
             printing.console().print(f"Wrote {place}", soft_wrap=True)
@@ -521,7 +521,7 @@ def _print_comparison(made: Any, as_json: bool) -> None:
     """A backtest's comparison: text, or JSON with what to know on standard error."""
     from bayes_rare import comparison, printing
 
-    compared = comparison.compare(made.table)
+    compared = comparison.compare(made)
     if as_json:
         _print_json(compared.json())
         for note in compared.notes:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayes_rare.backtesting import Backtest
 from bayes_rare.errors import InvalidData, InvalidInput
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class Comparison:
 
 
 def compare(
-    table: "pandas.DataFrame",
+    table: "Backtest | pandas.DataFrame",
     *,
     interval: int | float = 0.95,
     resamples: int = 10_000,
@@ -250,7 +251,7 @@ def compare(
     Parameters
     ----------
     table
-        The table of a backtest: a row for each method, behaviour, repeat, target,
+        A backtest, or its table: a row for each method, behaviour, repeat, target,
         threshold and sizes, and all methods on the same ones.
     interval
         Probability of the intervals, in (0, 1).
@@ -293,7 +294,7 @@ def compare(
 
 
 def coverage_interval(
-    table: "pandas.DataFrame",
+    table: "Backtest | pandas.DataFrame",
     *,
     interval: int | float = 0.95,
     resamples: int = 10_000,
@@ -373,7 +374,7 @@ def coverage_interval(
 
 
 def plot_coverage(
-    table: "pandas.DataFrame",
+    table: "Backtest | pandas.DataFrame",
     *,
     target: str = "worst_query_risk",
     path: str | Path | None = None,
@@ -386,7 +387,7 @@ def plot_coverage(
     Parameters
     ----------
     table
-        The table of a backtest.
+        A backtest, or its table.
     target
         What is forecast.
     path
@@ -406,7 +407,7 @@ def plot_coverage(
 
 
 def plot_pit(
-    table: "pandas.DataFrame",
+    table: "Backtest | pandas.DataFrame",
     *,
     target: str = "worst_query_risk",
     path: str | Path | None = None,
@@ -416,7 +417,7 @@ def plot_pit(
     Parameters
     ----------
     table
-        The table of a backtest.
+        A backtest, or its table.
     target
         What is forecast.
     path
@@ -615,8 +616,11 @@ def _refuse_unpaired(
         )
 
 
-def _checked(table: "pandas.DataFrame", needed: Sequence[str]) -> "pandas.DataFrame":
+def _checked(
+    table: "Backtest | pandas.DataFrame", needed: Sequence[str]
+) -> "pandas.DataFrame":
     """The table of a backtest, with plain texts for names."""
+    table = table.table if isinstance(table, Backtest) else table
     missing = [name for name in needed if name not in table.columns]
     if missing:
         raise InvalidData(

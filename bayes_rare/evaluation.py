@@ -230,15 +230,15 @@ class Evaluation:
         names, code = ("",), np.zeros(len(hits), np.int32)
         if family is not None:
             names, code = coded(_one_each(family, len(hits), "family"))
-        keys = np.stack((group, code, hits, tried))
-        cells, count = np.unique(keys, axis=1, return_counts=True)
-        columns = dict(zip(COLUMNS["tallied"], (*cells, count), strict=True))
+        # In the order of a table's summary: by trials before successes.
+        rows = np.stack((group, code, tried, hits))
+        cells, count = np.unique(rows, axis=1, return_counts=True)
+        keys = ["behaviour", "family", "trials", "successes", "count"]
+        columns = dict(zip(keys, (*cells, count), strict=True))
         return cls(
             behaviours=behaviours,
             labels=names,
-            exact={
-                name: np.empty(0, dtype) for name, dtype in COLUMNS["exact"].items()
-            },
+            exact=_nothing("exact"),
             tallied={
                 name: columns[name].astype(dtype)
                 for name, dtype in COLUMNS["tallied"].items()

@@ -39,12 +39,13 @@ __all__ = [
 type Array = Float[np.ndarray, "..."]
 type Draws = Float[np.ndarray, " draw"]
 
-# Means over a population are Gauss-Legendre sums over panels. The chance that a query
+# Means over a population are Gauss-Legendre sums over panels: at most 5 units of depth
+# wide in a tail, 2 standard deviations in a normal population. The chance that a query
 # sampled r times fails turns from 0 to 1 where -log(risk) is near log(r), within a few
 # units of it; a wide population crosses that in a hundredth of its width. So panels are
 # cut at scores too, up to 60 by fours on the scale of -log(risk), and by ones above:
 # the relative error is then below 1e-6 for r up to 1e9 and scales up to 8.
-_PANELS, _NODES = 12, 12
+_NODES = 12
 _CUTS = np.concatenate([-np.log(np.arange(60.0, 0.0, -4.0)), np.arange(0.0, 6.0)])
 # The deepest level that a mean descends to, exp(-60) of the tail: a query so rare is
 # met once in 1e26, and a failure chance is at most 1.
@@ -262,7 +263,7 @@ class Normal(Population):
         with np.errstate(invalid="ignore"):
             highest = np.clip(-ndtri_exp(_array(log_level)), -_REACH, _REACH)
         cuts = (_CUTS[:, None] - self.location) / self.scale
-        deviate, weight = _panels(-_REACH, highest, cuts)
+        deviate, weight = _panels(-_REACH, highest, _REACH / 6, cuts)
         density = np.exp(-0.5 * deviate**2) / math.sqrt(2 * math.pi)
         values = function(self.location + self.scale * deviate)
         return np.einsum("nd,nd,...nd->...d", weight, density, values)
@@ -400,7 +401,7 @@ class BodyAndTail(Population):
         deepest = np.clip(log_rate - _array(log_level), 0.0, _DEPTH)
         excess = np.maximum(_CUTS[:, None] - self.threshold, 0.0)
         cuts = -gpd_log_survival(excess, self.scale, self.shape)
-        depth, weight = _panels(0.0, deepest, cuts)
+        depth, weight = _panels(0.0, deepest, _DEPTH / 12, cuts)
         values = function(self.threshold + gpd_quantile(depth, self.scale, self.shape))
         tail = np.einsum("nd,nd,...nd->...d", weight, np.exp(-depth), values)
         level = np.maximum(self._body_level, np.exp(_array(log_level)))
@@ -484,14 +485,23 @@ def _single(numbers: Numbers) -> Array:
 
 
 def _panels(
-    lowest: float, highest: Numbers, cuts: Float[np.ndarray, "cut draw"]
+    lowest: float,
+    highest: Numbers,
+    width: float,
+    cuts: Float[np.ndarray, "cut draw"],
 ) -> tuple[Float[np.ndarray, "node draw"], Float[np.ndarray, "node draw"]]:
-    """Nodes and weights of Gauss-Legendre quadrature in equal panels, cut further."""
+    """Nodes and weights of Gauss-Legendre quadrature in equal panels, cut further.
+
+    Panels are at most so wide; those that are empty under every draw are left out.
+    """
     draws = cuts.shape[1]
-    width = np.broadcast_to(_array(highest) - lowest, (draws,))
-    even = lowest + np.linspace(0, 1, _PANELS + 1)[:, None] * width
+    span = np.broadcast_to(_array(highest) - lowest, (draws,))
+    panels = max(math.ceil(span.max(initial=0.0) / width), 1)
+    even = lowest + np.linspace(0, 1, panels + 1)[:, None] * span
     edges = np.sort(np.concatenate([even, np.clip(cuts, lowest, even[-1])]), axis=0)
+    half = np.diff(edges, axis=0) / 2
+    filled = (half > 0).any(axis=1)
+    half, start = half[filled, None], edges[:-1][filled, None]
     node, weight = np.polynomial.legendre.leggauss(_NODES)
-    half = np.diff(edges, axis=0)[:, None] / 2
-    nodes = edges[:-1, None] + half * (node[:, None] + 1)
+    nodes = start + half * (node[:, None] + 1)
     return nodes.reshape(-1, draws), (half * weight[:, None]).reshape(-1, draws)

@@ -354,3 +354,48 @@ def test_it_travels_in_a_netcdf_file(which: str, tmp_path: Path) -> None:
 def test_a_data_set_without_an_evaluation_is_refused() -> None:
     with pytest.raises(InvalidData, match=r"Evaluation.to_dataset wrote"):
         Evaluation.from_dataset(xr.Dataset())
+
+
+# Counts, where there is no table.
+
+
+def test_counts_are_those_of_the_same_table() -> None:
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "behaviour": rng.choice(["a", "b"], 200),
+            "family": rng.choice(["x", "y", "z"], 200),
+            "query_id": [f"q{number}" for number in range(200)],
+            "trials": rng.integers(1, 20, 200),
+        }
+    )
+    table["successes"] = rng.binomial(table["trials"], 0.3)
+    made = Evaluation.from_counts(
+        table["successes"],
+        table["trials"],
+        behaviour=table["behaviour"].tolist(),
+        family=table["family"].tolist(),
+        query_id=table["query_id"].tolist(),
+    )
+    assert made.digest == summarise(table).digest
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "message"),
+    [
+        ([3], [2], "query 0 .* has 3 successes of 2 trials"),
+        ([0, 1], [1, 0], "query 1 .* has 1 successes of 0 trials"),
+        ([0.5], [1], "has 0.5 successes"),
+        ([-1], [1], "has -1 successes"),
+        ([1, 2], [3], "one number of each a query"),
+        ([], [], "at least one"),
+        ([float("nan")], [1], "has nan successes"),
+    ],
+)
+def test_impossible_counts_are_refused(
+    successes: list[float], trials: list[float], message: str
+) -> None:
+    with pytest.raises(InvalidData, match=message):
+        Evaluation.from_counts(successes, trials)

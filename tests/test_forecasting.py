@@ -718,3 +718,42 @@ def test_a_dozen_lines_can_be_told_apart(made: Forecast) -> None:
     drawn = [x for x in figure.axes[0].get_lines() if x.get_label() in names]
     looks = {(x.get_color(), x.get_linestyle()) for x in drawn}
     assert len(drawn) == len(looks) == 12
+
+
+# Families that the evaluation has not met.
+
+
+def test_a_share_from_unseen_families_is_kept_at_each_size() -> None:
+    deployment = Deployment([10, 100], 2, unseen_share=0.2, unseen_families=40)
+    assert repr(deployment.of_size(100)) == (
+        "Deployment(queries=(100,), samples_per_query=2, unseen_share=0.2, "
+        "unseen_families=40)"
+    )
+    assert deployment != Deployment([10, 100], 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"unseen_share": 1.5}, r"in \[0, 1\], got 1.5"),
+        ({"unseen_share": float("nan")}, r"in \[0, 1\], got nan"),
+        ({"unseen_share": 0.2}, "Give both, as in unseen_share=0.05"),
+        ({"unseen_families": 40}, "Give both, as in unseen_share=0.05"),
+        ({"unseen_share": 0.2, "unseen_families": 0.5}, "unseen_families is a whole"),
+    ],
+)
+def test_half_a_statement_of_unseen_families_is_refused(
+    given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Deployment(10, **given)
+
+
+def test_a_method_that_knows_no_families_says_so() -> None:
+    from bayes_rare.baselines import gumbel_ols
+
+    evaluation = Evaluation.from_scores(np.random.default_rng(0).gumbel(-2, 0.3, 100))
+    told = gumbel_ols(evaluation, Deployment(1_000, 1, 0.2, 40))
+    assert any("20 % of the queries" in note for note in told.notes)
+    untold = gumbel_ols(evaluation, Deployment(1_000))
+    assert not any("families" in note for note in untold.notes)

@@ -10,7 +10,12 @@ from scipy import stats
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
-from bayes_rare.populations import BodyAndTail, Normal, Population
+from bayes_rare.populations import (
+    BodyAndTail,
+    Normal,
+    Population,
+    log_worst_level,
+)
 from bayes_rare.scores import risk_from_score
 from bayes_rare.scoring import CLAMP
 from bayes_rare.verification import INTERVALS, SCORED, Realised, score
@@ -230,3 +235,46 @@ def test_an_overconfident_forecast_has_not(seed: int) -> None:
     _, draw = LAWS["normal"]
     for target, values in pits(normal(-2.0, 0.42, 20), draw, seed).items():
         assert stats.kstest(values, "uniform").pvalue < 1e-6, target
+
+
+BELIEFS = {"too high": (-1.8, 0.5), "too sure": (-2.0, 0.42), "too vague": (-2.0, 0.6)}
+
+
+@pytest.mark.parametrize("belief", BELIEFS)
+def test_the_true_forecast_wins_in_expectation(belief: str, seed: int) -> None:
+    """Each score of each target; worst scores and counts on their own scales."""
+    _, draw = LAWS["normal"]
+    rng = np.random.default_rng([seed, 1])
+    gains: dict[tuple[str, str], list[float]] = {}
+    forecasts = [
+        forecast_of(normal(*law, 30)) for law in ((-2.0, 0.5), BELIEFS[belief])
+    ]
+    for number in range(250):
+        seen = Realised.of(NAME, draw(rng), [(-0.9, None)])
+        rows = [score(made, seen, seed=[seed, number]) for made in forecasts]
+        for true, other in zip(*rows, strict=True):
+            for name in ("crps", "log_score", "interval_score_50", "interval_score_90"):
+                key = (true["target"], name)
+                gains.setdefault(key, []).append(other[name] - true[name])
+    for (target, name), gain in gains.items():
+        if (target, name) == ("aggregate_risk", "log_score"):
+            assert np.isnan(gain).all()  # its distribution is drawn, and has no density
+            continue
+        won = stats.ttest_1samp(gain, 0.0, alternative="greater").pvalue
+        lost = stats.ttest_1samp(gain, 0.0, alternative="less").pvalue
+        assert lost > 1e-6, (target, name)
+        if target != "aggregate_risk" or belief == "too high":
+            assert won < 1e-2, (target, name)
+
+
+def test_an_improper_score_would_lose(seed: int) -> None:
+    """The error of one draw, taken for a score, is bettered by hiding one's doubt."""
+    _, draw = LAWS["normal"]
+    law, rng = normal(-2.0, 0.5, 1), np.random.default_rng([seed, 2])
+    median = law.quantile(log_worst_level(np.log(0.5), SIZE))
+    gain: list[float] = []
+    for _ in range(500):
+        truth = draw(rng).max()
+        honest = law.quantile(log_worst_level(np.log(rng.random()), SIZE))
+        gain.append(float(np.abs(median - truth)[0] - np.abs(honest - truth)[0]))
+    assert stats.ttest_1samp(gain, 0.0, alternative="less").pvalue < 1e-6

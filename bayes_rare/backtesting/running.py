@@ -169,7 +169,8 @@ def backtest(
         "versions": {package: version(package) for package in _PACKAGES},
     }
     plan = Plan(queries, options, chosen, deployment)
-    store = Store(None if target is None else parts_folder(target), origin)
+    folder = None if target is None else parts_folder(target)
+    store = Store.opened(folder, origin)
     _run(plan, store, workers, progress)
     made = Backtest(store.joined(plan.size), origin)
     if target is not None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Store", "parts_folder"]
 
+# What the parts of a folder are of.
+_LABEL = "backtest.json"
+
 
 def parts_folder(output: Path) -> Path:
     """Where the parts of a backtest lie while it is not done.
@@ -34,8 +37,7 @@ class Store:
     Parameters
     ----------
     folder
-        Where; made if it is missing. One that holds parts of another backtest is
-        refused.
+        Where they lie.
     origin
         What the parts depend on.
     held
@@ -46,20 +48,37 @@ class Store:
     origin: Mapping[str, Any]
     held: dict[int, "pandas.DataFrame"] = field(default_factory=dict[int, Any])
 
-    def __post_init__(self) -> None:
-        if self.folder is None:
-            return
-        label = self.folder / "backtest.json"
+    @classmethod
+    def opened(cls, folder: Path | None, origin: Mapping[str, Any]) -> "Store":
+        """The parts that there are, ready for more.
+
+        Parameters
+        ----------
+        folder
+            Where they lie; made if it is missing.
+        origin
+            What they depend on.
+
+        Raises
+        ------
+        InvalidData
+            If the folder holds parts of another backtest.
+        """
+        store = cls(folder, origin)
+        if folder is None:
+            return store
+        label = folder / _LABEL
         if label.is_file():
-            self._refuse_another(label)
-            return
-        if self.folder.exists() and any(self.folder.glob("*.parquet")):
+            store._refuse_another(label)
+        elif folder.exists() and any(folder.glob("*.parquet")):
             raise InvalidData(
-                f"{self.folder} holds parts of a backtest, and not what it is of. "
-                "Delete it, or give another output."
+                f"{folder} holds parts of a backtest, and not what it is of. Delete "
+                "it, or give another output."
             )
-        with replacing(label) as written:
-            written.write_text(json.dumps(self.origin, indent=1), encoding="utf-8")
+        else:
+            with replacing(label) as written:
+                written.write_text(json.dumps(origin, indent=1), encoding="utf-8")
+        return store
 
     def _refuse_another(self, label: Path) -> None:
         """Refuse to go on with parts that were made of something else."""
@@ -124,8 +143,12 @@ class Store:
 
     def clear(self) -> None:
         """Remove the folder, whose content is elsewhere now."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder)
+        if self.folder is None:
+            return
+        # The label goes last: killed in between, the same run can go on.
+        for path in self.folder.glob("*.parquet"):
+            path.unlink()
+        shutil.rmtree(self.folder)
 
     def _place(self, number: int) -> Path:
         assert self.folder is not None
@@ -141,7 +164,7 @@ def _differences(before: Any, now: Any, name: str = "") -> Generator[str]:
     elif name == "methods" and _names(before) != _names(now):
         yield f"methods were {_names(before)} and are {_names(now)}"
     elif name == "methods":
-        for one, other in zip(cast("Any", before), cast("Any", now), strict=True):
+        for one, other in zip(cast("Any", before), now, strict=True):
             yield from _differences(one, other, f"method {one['name']}")
     elif before != now:
         yield f"{name} was {_short(before)} and is {_short(now)}"
