@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -501,7 +501,7 @@ def forecast(
     True
     """
     _refuse_negative(seed)
-    thinned = _thinned(posterior)
+    thinned = posterior.thinned(_DRAWS)
     populations = {name: thinned.population(name) for name in posterior.behaviours}
     draws = _dataset(populations, deployment, risk_thresholds, level, targets, seed)
     return Forecast(
@@ -519,14 +519,6 @@ def forecast(
             *notes.on_caps(draws),
         ),
     )
-
-
-def _thinned(posterior: Posterior) -> Posterior:
-    """The posterior with every k-th draw of each chain, so that few enough are left."""
-    chains, draws = next(iter(posterior.draws.values())).shape[:2]
-    step = math.ceil(draws / max(_DRAWS // chains, 1))
-    kept = {name: values[:, ::step] for name, values in posterior.draws.items()}
-    return posterior if step == 1 else replace(posterior, draws=kept)
 
 
 def point_forecast(

@@ -39,6 +39,10 @@ __all__ = [
     "observed_shares",
 ]
 
+# Scoring costs as much as the draws that it averages over, and more than these hardly
+# move an average: a fit is taken for converged at 400 effective ones.
+_DRAWS = 1000
+
 type Function = Callable[[Evaluation, Deployment], Forecast]
 
 
@@ -156,7 +160,7 @@ class ModelMethod(Method):
         if isinstance(fit, NotApplicable):
             return Answer({}, str(fit), seconds)
         # Without targets: its populations are all that a backtest looks at.
-        made = forecast(fit, deployment, targets=())
+        made = forecast(fit.thinned(_DRAWS), deployment, targets=())
         return Answer(dict.fromkeys(deployment.queries, made), "", seconds)
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -301,6 +301,23 @@ class Posterior:
         """
         index = self._index(behaviour)
         return population_of(self.model, self.draws, self.data, self.dims, index)
+
+    def thinned(self, most: int) -> "Posterior":
+        """The posterior with every k-th draw of each chain: few enough are left.
+
+        Neighbours in a chain say nearly the same.
+
+        Parameters
+        ----------
+        most
+            How many draws may be left, of all chains together.
+        """
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        step = math.ceil(draws / max(most // chains, 1))
+        if step == 1:
+            return self
+        kept = {name: values[:, ::step] for name, values in self.draws.items()}
+        return replace(self, draws=kept)
 
     def _index(self, behaviour: str | None) -> int:
         if behaviour is None and len(self.behaviours) == 1:
