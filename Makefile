@@ -12,20 +12,23 @@ FOUND   = $(shell $(UV) python find --no-python-downloads $$(cat .python-version
 # adds to an environment and removes nothing.
 RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-groups
 
+# Two processes, each file of tests in one of them: fixtures are shared within a file.
+TESTS   = --group test pytest -n 2 --dist loadfile
+
 .PHONY: demo test check docs linkcheck format slow
 
 demo: $(NEED)
 	$(RUN) bayes-rare demo --output demo-output
 
 test: $(NEED)
-	$(RUN) --group test pytest
+	$(RUN) $(TESTS)
 
 check: $(NEED)
 	$(RUN) --group test --group lint ruff check
 	$(RUN) --group test --group lint ruff format --check
 	$(RUN) --group test --group lint pyright
 	$(RUN) --group test --group lint lint-imports --no-logo
-	$(RUN) --group test pytest
+	$(RUN) $(TESTS)
 
 slow: $(NEED)
 	$(RUN) --group test pytest -m slow
