@@ -436,11 +436,11 @@ def compare(
     }
     for place in places.values():
         files.refuse_unwritable(place, backtest)
-    _print_comparison(made, as_json)
+    compared = _print_comparison(made, as_json)
     if places:
         comparison.plot_coverage(made, path=places["coverage"])
         comparison.plot_pit(made, path=places["pit"])
-        comparison.compare(made).plot_skill(path=places["skill"])
+        compared.plot_skill(path=places["skill"])
     if not as_json:
         for place in places.values():
             printing.console().print(f"Wrote {place}", soft_wrap=True)
@@ -517,7 +517,7 @@ def _warn_if_unconverged(posterior: Any) -> None:
         )
 
 
-def _print_comparison(made: Any, as_json: bool) -> None:
+def _print_comparison(made: Any, as_json: bool) -> Any:
     """A backtest's comparison: text, or JSON with what to know on standard error."""
     from bayes_rare import comparison, printing
 
@@ -526,10 +526,11 @@ def _print_comparison(made: Any, as_json: bool) -> None:
         _print_json(compared.json())
         for note in compared.notes:
             print(f"bayes-rare: note: {note}", file=sys.stderr)
-        return
+        return compared
     out = printing.console()
     for part in printing.comparison_report(compared):
         out.print(part)
+    return compared
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ methods are compared by their differences, split by split [3]_.
 """
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -277,6 +277,7 @@ def compare(
     import pandas as pd
 
     bootstrap = _bootstrap(interval, resamples, seed)
+    origin: Mapping[str, Any] = table.origin if isinstance(table, Backtest) else {}
     table = _checked(table, [*_NEEDED, *_MEANS.values()])
     methods = list(dict.fromkeys(table["method"]))
     rows: list[dict[str, Any]] = []
@@ -288,7 +289,7 @@ def compare(
     return Comparison(
         rows=pd.DataFrame(rows, columns=_ROWS),
         pairs=pd.DataFrame(pairs, columns=_PAIRS),
-        notes=tuple(_notes(table)),
+        notes=(*_notes(table), *_notes_on_origin(origin)),
         interval=interval,
     )
 
@@ -789,7 +790,9 @@ def _notes(table: Any) -> Generator[str]:
         where = "" if (counts == 1).all() else " in some cells"
         yield (
             f"There is a single behaviour{where}: there the splits are resampled, and "
-            "intervals say nothing about other behaviours."
+            "intervals say nothing about other behaviours. Splits of one table "
+            "overlap, so intervals are too short even for this one, the more so the "
+            "larger the deployment is beside the table."
         )
     few = counts[(counts > 1) & (counts < _FEW_BEHAVIOURS)]
     if len(few):
@@ -802,6 +805,22 @@ def _notes(table: Any) -> Generator[str]:
             "Coverage is over the forecasts that have an interval. Those of one "
             "behaviour err together, so coverage is less sure than their number "
             "suggests: see plot_coverage."
+        )
+
+
+def _notes_on_origin(origin: Mapping[str, Any]) -> Generator[str]:
+    """What the way that a backtest was made means for its comparison."""
+    if origin.get("options", {}).get("pool"):
+        yield (
+            "The behaviours of a split were fitted together, on the same queries: they "
+            "are no independent clusters, and intervals are too short."
+        )
+    if origin.get("counted"):
+        yield (
+            f"The truth of {', '.join(map(repr, origin['counted']))} is a share of "
+            "trials, not a known risk: the largest of many shares overstates the "
+            "largest risk, most where trials are few, and a method that allows for "
+            "that is marked down for it."
         )
 
 

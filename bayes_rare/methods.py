@@ -6,7 +6,6 @@ an evaluation and a deployment and returns a forecast.
 
 import hashlib
 import inspect
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +72,8 @@ class Answer:
     refusal
         Why it refused; empty if it did not.
     seconds
-        What it took, in a batch its share of the batch.
+        What a forecast took: in a batch its share of the batch, and of one that serves
+        several sizes its share of that.
     """
 
     forecasts: Mapping[int, Forecast]
@@ -157,11 +157,14 @@ class ModelMethod(Method):
     def _answer(
         self, fit: Posterior | NotApplicable, deployment: Deployment, seconds: float
     ) -> Answer:
+        sizes = len(deployment.queries)
         if isinstance(fit, NotApplicable):
-            return Answer({}, str(fit), seconds)
+            return Answer({}, str(fit), seconds / sizes)
+        start = time.perf_counter()
         # Without targets: its populations are all that a backtest looks at.
         made = forecast(fit.thinned(_DRAWS), deployment, targets=())
-        return Answer(dict.fromkeys(deployment.queries, made), "", seconds)
+        seconds += time.perf_counter() - start
+        return Answer(dict.fromkeys(deployment.queries, made), "", seconds / sizes)
 
 
 @dataclass(frozen=True)
@@ -209,8 +212,11 @@ class FunctionMethod(Method):
         try:
             made = {size: self._called(seen, one) for size, one in _by_size(deployment)}
         except NotApplicable as refusal:
-            return Answer({}, str(refusal), time.perf_counter() - start)
-        return Answer(made, "", (time.perf_counter() - start) / len(made))
+            made, refused = {}, str(refusal)
+        else:
+            refused = ""
+        seconds = (time.perf_counter() - start) / len(deployment.queries)
+        return Answer(made, refused, seconds)
 
     def _called(self, evaluation: Evaluation, deployment: Deployment) -> Forecast:
         try:
@@ -367,13 +373,15 @@ def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
 
 def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     """The method that a text names, with what follows the colon."""
-    head, _, rest = text.partition(":")
-    if os.name == "nt" and len(head) == 1:  # a drive
-        drive, (head, _, rest) = head, rest.partition(":")
-        head = f"{drive}:{head}"
+    head, colon, rest = text.partition(".py:")
+    # A path may have colons of its own: only what follows .py is apart from it.
+    if colon:
+        head += ".py"
+    elif not text.endswith(".py"):
+        head, _, rest = text.partition(":")
     called = Path(head).stem if head.endswith(".py") else head
     name = name or (f"{called}:{rest}" if rest else called)
-    if rest and "=" not in rest:
+    if colon and "=" not in rest:
         return FunctionMethod(name, _function_of_file(head, rest))
     settings = _settings(text, rest, words=head in BASELINES)
     if head in BASELINES:
@@ -443,12 +451,22 @@ def _digest(function: Any) -> str:
     if isinstance(function, FileFunction):
         return f"{function.digest}:{function.name}"
     if isinstance(function, partial):
-        return _digest(function.func)
+        given = f"{function.args!r} {sorted(function.keywords.items())!r}"
+        return _digest_of(f"{_digest(cast('Any', function.func))} {given}")
+    function = inspect.unwrap(function)
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         source = f"{getattr(function, '__module__', '')}.{function!r}"
-    return hashlib.sha256(source.encode()).hexdigest()
+    # Numbers and texts that a function has captured are part of what it does.
+    cells: Any = getattr(function, "__closure__", None) or ()
+    held: list[Any] = [cell.cell_contents for cell in cells]
+    plain = [repr(value) for value in held if isinstance(value, str | int | float)]
+    return _digest_of(f"{source} {plain}")
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _by_size(deployment: Deployment) -> list[tuple[int, Deployment]]:

@@ -145,6 +145,33 @@ class QueryPool:
         rank = math.floor(fraction * scores.size)
         return float(scores[min(max(rank, 1), scores.size - 1)])
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Behaviours whose risks are known as counts of successes alone."""
+        trials = self.rows["trials"]
+        return tuple(n for n, rows in self.members.items() if trials[rows[0]] >= 0)
+
+    def refuse_too_few_trials(self, taken: int) -> None:
+        """Refuse to take more trials of a query than it has.
+
+        Parameters
+        ----------
+        taken
+            Trials to be taken of each query.
+
+        Raises
+        ------
+        InvalidInput
+            If a query has fewer.
+        """
+        trials = self.rows["trials"]
+        least = int(trials[trials >= 0].min(initial=taken))
+        if least < taken:
+            raise InvalidInput(
+                f"{taken} trials are to be taken of each query, and one has {least}. "
+                f"Give --trials-per-query {least} or fewer."
+            )
+
     def refuse_too_small(self, splitting: Splitting) -> None:
         """Refuse sizes that the pool does not have.
 
@@ -171,11 +198,15 @@ class QueryPool:
                         )
                 continue
             if seen + served > rows.size:
+                fewer = (
+                    f"at most {rows.size - seen} to deploy, or fewer to evaluate"
+                    if rows.size > seen
+                    else "fewer of both, or take a larger table"
+                )
                 raise InvalidInput(
                     f"behaviour {name!r} has {rows.size} queries: too few for "
                     f"disjoint sets of {seen} to evaluate and {served} to deploy. Ask "
-                    f"for at most {max(rows.size - seen, 1)} to deploy, or fewer to "
-                    "evaluate."
+                    f"for {fewer}."
                 )
             if held_out:
                 counts = np.sort(np.unique(family, return_counts=True)[1])[::-1]
@@ -233,10 +264,22 @@ class QueryPool:
                     ordered[part == 1],
                 )
                 continue
-            known = ~np.isin(self.rows["family"][ordered], held_out)
-            front = np.flatnonzero(known)[: splitting.evaluation_sizes[-1]]
-            fronts[behaviour] = ordered[front]
-            backs[behaviour] = np.delete(ordered, front)
+            # The deployment first: taken from what an evaluation of some families
+            # leaves, it would hold too many queries of the others.
+            seen, served = (
+                splitting.evaluation_sizes[-1],
+                splitting.deployment_sizes[-1],
+            )
+            rest, backs[behaviour] = ordered[:-served], ordered[-served:]
+            known = rest[~np.isin(self.rows["family"][rest], held_out)]
+            if known.size < seen:
+                raise InvalidInput(
+                    f"in repeat {repeat}, behaviour {behaviour!r} has {known.size} "
+                    f"queries of families not held out, beside the {served} to deploy, "
+                    f"and {seen} are to be evaluated. Ask for fewer of either, or hold "
+                    "out fewer families."
+                )
+            fronts[behaviour] = known[:seen]
         return Split(
             evaluation={
                 size: {name: rows[:size] for name, rows in fronts.items()}
@@ -275,7 +318,8 @@ class QueryPool:
         Raises
         ------
         InvalidInput
-            If a query has fewer trials than are to be taken from it.
+            If a query has fewer trials than are to be taken from it, or exact risks and
+            counts are in one evaluation.
         """
         sets = split.evaluation[size]
         rows = np.concatenate(list(sets.values()))
@@ -287,7 +331,13 @@ class QueryPool:
         )
         score = self.rows["score"][rows]
         trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
-        counted = trials[0] >= 0
+        counted = bool((trials >= 0).any())
+        if trials_per_query is None and counted and (trials < 0).any():
+            raise InvalidInput(
+                "behaviours with exact risks and behaviours with counts cannot be "
+                "fitted together. Leave --pool out, give --trials-per-query, or name "
+                "behaviours of one kind (--behaviours)."
+            )
         if trials_per_query is not None:
             successes = np.concatenate(
                 [
@@ -310,9 +360,5 @@ class QueryPool:
         trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
         if trials[0] < 0:
             return rng.binomial(taken, risk_from_score(self.rows["score"][rows]))
-        if trials.min() < taken:
-            raise InvalidInput(
-                f"{taken} trials are to be taken of each query, and one has "
-                f"{trials.min()}. Give --trials-per-query {trials.min()} or fewer."
-            )
+        self.refuse_too_few_trials(taken)
         return rng.hypergeometric(successes, trials - successes, taken)

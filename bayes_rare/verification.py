@@ -3,12 +3,12 @@
 Three targets are scored, each on a scale on which a tenfold error weighs the same
 wherever it happens:
 
-======================  ==========================================================
-``worst_query_risk``    score of the riskiest query, clamped to `CLAMP`: risks
-                        from 1e-12 to 0.999
-``behaviour_frequency`` how many queries exceed a threshold, as log10(1 + count)
-``aggregate_risk``      log10 of the hazard ``-log(1 - A)``, from 1e-12 to 1e12
-======================  ==========================================================
+=======================  =========================================================
+``worst_query_risk``     score of the riskiest query, clamped to `CLAMP`: risks
+                         from 1e-12 to 0.999
+``behaviour_frequency``  how many queries exceed a threshold, as log10(1 + count)
+``aggregate_risk``       log10 of the hazard ``-log(1 - A)``, from 1e-12 to 1e12
+=======================  =========================================================
 
 A forecast is scored by its populations: by the predictive distribution that they imply,
 averaged over their draws, or, of a point method, by its one guess.
@@ -132,7 +132,8 @@ class Realised:
             Score of each query, -inf and inf where the risk is 0 or 1.
         thresholds
             Scores above which queries count as risky, each with the risk that it was
-            asked for by, if it was.
+            asked for by, if it was; an infinite one stands for the end of the
+            resolution.
         resolution
             Smallest risk told from 0, and smallest 1 - risk told from 0.
 
@@ -150,8 +151,10 @@ class Realised:
         low, high = resolution
         lowest = float(score_from_log_risk(math.log(low)))
         highest = float(score_from_log_risk(math.log1p(-high)))
-        known = np.clip(scores, lowest, highest)
-        known = np.where(np.isfinite(scores), scores, known)
+        # Of a risk of 0 or 1 it is known that it lies beyond the resolution: it counts
+        # as there, in a sum and against a threshold.
+        known = np.where(np.isfinite(scores), scores, np.clip(scores, lowest, highest))
+        ends = lowest, float(np.nextafter(highest, -math.inf))
         hazard = -log_safe_from_score(known).sum()
         with np.errstate(divide="ignore"):  # risks may be too small to add up
             log_hazard = float(np.log(hazard))
@@ -161,8 +164,16 @@ class Realised:
             worst_score=float(scores.max()),
             log_hazard=log_hazard,
             risky=tuple(
-                Risky(float(threshold), int((scores > threshold).sum()), asked)
-                for threshold, asked in thresholds
+                Risky(threshold, int((known > threshold).sum()), asked)
+                for threshold, asked in (
+                    (
+                        float(np.clip(threshold, *ends))
+                        if math.isinf(threshold)
+                        else float(threshold),
+                        asked,
+                    )
+                    for threshold, asked in thresholds
+                )
             ),
             lowest=lowest,
             highest=highest,
@@ -389,8 +400,9 @@ def _log_density(population: Population, size: int, truth: float) -> float:
         mass, width = 1 - _below(population, size, float(np.nextafter(high, 0))), 1.0
     else:
         edge = math.floor(truth / _CELL) * _CELL
-        ends = [_below(population, size, x) for x in (edge, edge + _CELL)]
-        mass, width = ends[1] - ends[0], _CELL
+        left, right = max(edge, low), min(edge + _CELL, high)
+        width = right - left
+        mass = _below(population, size, right) - _below(population, size, left)
     with np.errstate(divide="ignore"):
         return float(np.log(np.maximum(mass, 0.0) / width))
 

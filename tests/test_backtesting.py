@@ -200,8 +200,112 @@ def test_a_damaged_folder_of_parts_is_refused(tmp_path: Path) -> None:
         backtest(br.sample_table(), **plan, output=output)
     (parts / "backtest.json").unlink()
     (parts / "000000.parquet").touch()
-    with pytest.raises(InvalidData, match="not what it is of"):
+    with pytest.raises(InvalidData, match="holds other things"):
         backtest(br.sample_table(), **plan, output=output)
+
+
+def test_other_files_in_the_folder_of_parts_are_left_alone(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    plan: dict[str, Any] = {**SMALL, "methods": ["evaluation_maximum"]}
+    parts = tmp_path / "out.parquet.parts"
+    parts.mkdir()
+    (parts / "notes.txt").touch()
+    with pytest.raises(InvalidData, match="holds other things"):
+        backtest(br.sample_table(), **plan, output=output)
+    assert (parts / "notes.txt").exists()
+
+
+def test_two_runs_at_once_are_one_too_many(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    plan: dict[str, Any] = {**SMALL, "methods": ["evaluation_maximum"]}
+
+    def again(done: int, _: int) -> None:
+        if not done:
+            with pytest.raises(InvalidData, match="another process is at work"):
+                backtest(br.sample_table(), **plan, output=output)
+
+    backtest(br.sample_table(), **plan, output=output, progress=again)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_a_damaged_part_is_done_again(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    plan: dict[str, Any] = {**SMALL, "methods": ["evaluation_maximum", "gumbel_ols"]}
+
+    def interrupt(done: int, _: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backtest(br.sample_table(), **plan, output=output, progress=interrupt)
+    (part,) = (tmp_path / "out.parquet.parts").glob("0*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    again = backtest(br.sample_table(), **plan, output=output)
+    assert_same(again, backtest(br.sample_table(), **plan))
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    plan: dict[str, Any] = {**SMALL, "methods": ["evaluation_maximum"]}
+    first = backtest(br.sample_table(), **plan, output=output)
+    again = backtest(br.sample_table(), **plan, output=output, progress=_refused)
+    pd.testing.assert_frame_equal(first.table, again.table, check_exact=True)
+    plan["seed"] = 1
+    other = backtest(br.sample_table(), **plan, output=output)
+    assert load_backtest(output).origin == other.origin != first.origin
+
+
+def _refused(*_: int) -> None:
+    pytest.fail("it was all there")
+
+
+def test_a_backend_that_gives_no_results_one_by_one(
+    made: Backtest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of Ray and Spark are."""
+    plan: dict[str, Any] = {**PLAN, "methods": ["gumbel_ols", "evaluation_maximum"]}
+    with joblib.parallel_config("threading", n_jobs=2):
+        threads = backtest(br.sample_table(), **plan)
+        backend: Any = joblib.parallel.ThreadingBackend
+        monkeypatch.setattr(backend, "supports_return_generator", False)
+        waiting = backtest(br.sample_table(), **plan)
+    assert_same(waiting, threads)
+    mine = made.table["method"].isin(plan["methods"])
+    kept = timeless(made.table[mine]).sort_values(KEYS, ignore_index=True)
+    pd.testing.assert_frame_equal(
+        timeless(waiting.table).sort_values(KEYS, ignore_index=True), kept
+    )
+
+
+def test_repeats_of_the_only_split_are_refused() -> None:
+    table = br.sample_table()
+    known = table["query_id"].unique()
+    table["part"] = np.where(
+        table["query_id"].isin(known[:300]), "evaluation", "deployment"
+    )
+    plan: dict[str, Any] = {"behaviours": ["Death"], "split": "part"}
+    with pytest.raises(InvalidInput, match="3 repeats of it would be copies"):
+        backtest(table, ["gumbel_ols"], repeats=3, **plan)
+    made = backtest(table, ["gumbel_ols"], 300, repeats=None, **plan)
+    assert set(made.table["repeat"]) == {0}
+
+
+def test_a_pool_of_zeros_is_scored_as_such() -> None:
+    """Of risks of 0 next to nothing is known, and a forecast of 0 is right."""
+    risk = np.zeros(2_000)
+    risk[:3] = 0.01
+    with np.errstate(divide="ignore"):
+        table = pd.DataFrame({"log_risk": np.log(risk)})
+    made = backtest(table, ["evaluation_maximum"], 200, 1_000, repeats=5)
+    counts = made.table[made.table["target"] == "behaviour_frequency"]
+    # Nobody takes a risk of 0 for risky: neither the truth nor the forecast.
+    assert (counts["truth"] <= 3).all()
+    assert (counts["median"] <= 15).all()
+    saturated = pd.DataFrame({"log_risk": np.where(np.arange(2_000) < 100, 0.0, -9.0)})
+    made = backtest(saturated, ["evaluation_maximum"], 200, 1_000, repeats=5)
+    counts = made.table[made.table["target"] == "behaviour_frequency"]
+    assert (counts["truth"] > 20).all()
+    assert (counts["abs_log10_error"] < 0.5).all()
 
 
 def test_a_refusal_is_a_row_scored_as_the_evaluation_maximum() -> None:
@@ -366,6 +470,9 @@ def test_thresholds_and_samples_that_were_asked_for() -> None:
 
 
 REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"evaluation_sizes": float("nan")}, InvalidInput, "evaluation_sizes is a whole"),
+    ({"evaluation_sizes": float("inf")}, InvalidInput, "evaluation_sizes is a whole"),
+    ({"samples_per_query": 0}, InvalidInput, "samples_per_query is a whole number"),
     ({"evaluation_sizes": ()}, InvalidInput, "Give evaluation_sizes="),
     ({"deployment_sizes": 25_000}, InvalidInput, "at most 24900 to deploy"),
     ({"evaluation_sizes": 0.5}, InvalidInput, "evaluation_sizes is a whole number"),

@@ -264,3 +264,44 @@ def test_other_words_in_the_column_are_refused() -> None:
         read_pool(marked(train=50, deployment=120), split="part")
     with pytest.raises(InvalidInput, match=r"no column 'parts'.*part"):
         read_pool(marked(evaluation=50), split="parts")
+
+
+def test_a_query_marked_both_ways_is_refused() -> None:
+    table = pd.DataFrame(
+        {
+            "query_id": ["a", "a", "b"],
+            "successes": [1, 5, 2],
+            "trials": 10,
+            "part": ["evaluation", "deployment", "evaluation"],
+        }
+    )
+    with pytest.raises(InvalidData, match=r"query_id 'a' .* marks differently"):
+        read_pool(table, split="part")
+
+
+def test_deployments_are_from_all_families_in_their_shares(seed: int) -> None:
+    """Also where the evaluation takes nearly all that is left of its families."""
+    pool = read_pool(table_of(behaviours=["a"]))
+    splitting = Splitting((70,), (200,), held_out_families=4, seed=seed)
+    shares: list[float] = []
+    for repeat in range(200):
+        split = pool.split(("a",), repeat, splitting)
+        seen = set(pool.rows["family"][split.evaluation[70]["a"]].tolist())
+        served = pool.rows["family"][split.deployment[200]["a"]]
+        shares.append(float(np.isin(served, list(seen)).mean()))
+    assert stats.ttest_1samp(shares, 0.5).pvalue > 1e-6
+    with pytest.raises(InvalidInput, match="Ask for fewer of either"):
+        pool.split(("a",), 0, Splitting((150,), (200,), 4, seed=seed))
+
+
+def test_exact_risks_and_counts_are_not_fitted_together() -> None:
+    exact = table_of(behaviours=["a"])
+    counted = counted_table().assign(behaviour="b")
+    counted["query_id"] = counted["query_id"].astype(str)
+    pool = read_pool(pd.concat([exact, counted]))
+    assert pool.counted == ("b",)
+    split = pool.split(("a", "b"), 0, Splitting((20,), (20,)))
+    with pytest.raises(InvalidInput, match="cannot be fitted together"):
+        pool.evaluation(split, 20)
+    both = pool.evaluation(split, 20, trials_per_query=5)
+    assert {both.kind("a"), both.kind("b")} == {"counts"}

@@ -105,9 +105,14 @@ def checked_count(name: str, value: Any, least: int) -> int:
     InvalidInput
         If it is not.
     """
-    if isinstance(value, bool) or value != int(value) or value < least:
+    try:
+        number = -1 if isinstance(value, bool) else int(value)
+        whole = number == value
+    except (OverflowError, TypeError, ValueError):
+        number, whole = -1, False
+    if not whole or number < least:
         raise InvalidInput(f"{name} is a whole number from {least} on, got {value!r}.")
-    return int(value)
+    return number
 
 
 def checked_sizes(name: str, given: Iterable[Any] | Any) -> tuple[int, ...]:
@@ -139,13 +144,13 @@ def with_sizes(options: Options, queries: QueryPool, *, whole: bool) -> Options:
     queries
         The table.
     whole
-        Whether no number of repeats was asked for: if no sizes were either, one split
-        is all there is.
+        Whether no number of repeats was asked for: if all marked queries are taken,
+        one split is all there is.
 
     Raises
     ------
     InvalidInput
-        If sizes are missing that the table does not tell.
+        If sizes are missing that the table does not tell, or repeats would be copies.
     """
     given = (options.evaluation_sizes, options.deployment_sizes)
     if options.split is None:
@@ -162,6 +167,7 @@ def with_sizes(options: Options, queries: QueryPool, *, whole: bool) -> Options:
             f"{options.split!r} both say what the evaluation may not see. Give one."
         )
     found: list[tuple[int, ...]] = []
+    everything = options.trials_per_query is None
     for code, sizes in enumerate(given):
         there = {
             int((queries.rows["part"][rows] == code).sum())
@@ -175,7 +181,13 @@ def with_sizes(options: Options, queries: QueryPool, *, whole: bool) -> Options:
                 f"{what}_sizes=[{max(min(there), 1)}]."
             )
         found.append(sizes or tuple(there))
-    everything = whole and not any(given)
+        everything = everything and {*found[-1]} == there
+    if everything and not whole and options.repeats > 1:
+        raise InvalidInput(
+            f"column {options.split!r} and these sizes leave one split, in which all "
+            f"marked queries are taken: {options.repeats} repeats of it would be "
+            "copies. Leave repeats out, or ask for fewer queries."
+        )
     return replace(
         options,
         evaluation_sizes=found[0],

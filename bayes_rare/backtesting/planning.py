@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,8 @@ class Part:
         Its place in the table.
     method
         What forecasts.
+    identity
+        What its forecasts depend on, as it was when the backtest began.
     size
         Size of the evaluations.
     units
@@ -64,6 +67,7 @@ class Part:
 
     number: int
     method: Method
+    identity: Mapping[str, Any]
     size: int
     units: tuple[Unit, ...]
 
@@ -135,7 +139,7 @@ class Plan:
                     if number not in done:
                         splits = splits or self._splits(units)
                         cases = cases or [self._case(one, size) for one in splits]
-                        yield Part(number, method, size, units), cases
+                        yield Part(number, method, method.identity, size, units), cases
                     number += 1
 
     def _splits(self, units: Sequence[Unit]) -> "list[_Drawn]":

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bayes_rare import baselines
 from bayes_rare.backtesting.options import (
@@ -18,7 +21,8 @@ from bayes_rare.backtesting.options import (
 )
 from bayes_rare.backtesting.planning import Case, Part, Plan
 from bayes_rare.backtesting.storing import Store, parts_folder
-from bayes_rare.backtesting.tables import COLUMNS, Backtest
+from bayes_rare.backtesting.tables import COLUMNS, Backtest, finished
+from bayes_rare.errors import InvalidData
 from bayes_rare.files import refuse_unwritable
 from bayes_rare.forecasting import Deployment, checked_risks
 from bayes_rare.methods import Answer, Sampling, observed_shares
@@ -35,6 +39,9 @@ __all__ = ["backtest"]
 type Progress = Callable[[int, int], None]
 
 _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy", "scipy", "scoringrules")
+# Parts that are waited for together where results do not come one by one: enough for
+# the workers of a cluster, few enough to lose little.
+_AT_ONCE = 64
 # Cores that a worker process may use; `bayes_rare.inference.devices` reads it.
 _CORES = "BAYES_RARE_CORES"
 
@@ -53,7 +60,7 @@ def backtest(
     split: str | None = None,
     pool: bool = False,
     trials_per_query: int | None = None,
-    risk_thresholds: Sequence[float] = (),
+    risk_thresholds: Sequence[float] | float = (),
     samples_per_query: int = 1,
     unseen_share: float = 0.0,
     unseen_families: int | None = None,
@@ -100,7 +107,8 @@ def backtest(
         Under ``joblib.parallel_config("dask")`` and the like, a cluster's.
     output
         Parquet file to write. While it is not done, finished parts lie in a folder
-        beside it, ``OUTPUT.parts``; the same call goes on from there.
+        beside it, ``OUTPUT.parts``; the same call goes on from there. Where the file
+        is there already and was made of the same, it is what is returned.
     progress
         Called with how many parts are done, and how many there are.
 
@@ -124,6 +132,9 @@ def backtest(
     >>> bool(((worst["median"] < worst["truth"]) == worst["underestimated"]).all())
     True
     """
+    # A deployment checks what it is told, whatever its size.
+    told = Deployment(1, samples_per_query, unseen_share, unseen_families)
+    risks: list[float] = np.ravel(np.asarray(risk_thresholds, np.float64)).tolist()
     options = Options(
         evaluation_sizes=checked_sizes("evaluation_sizes", evaluation_sizes),
         deployment_sizes=checked_sizes("deployment_sizes", deployment_sizes),
@@ -135,12 +146,10 @@ def backtest(
         trials_per_query=None
         if trials_per_query is None
         else checked_count("trials_per_query", trials_per_query, 1),
-        risk_thresholds=tuple(checked_risks(risk_thresholds))
-        if len(risk_thresholds)
-        else (),
-        samples_per_query=samples_per_query,
-        unseen_share=unseen_share,
-        unseen_families=unseen_families,
+        risk_thresholds=tuple(checked_risks(risks)) if len(risks) else (),
+        samples_per_query=told.samples_per_query,
+        unseen_share=told.unseen_share,
+        unseen_families=told.unseen_families,
         chains=checked_count("chains", chains, 1),
         warmup=checked_count("warmup", warmup, 20),
         draws=checked_count("draws", draws, 4),
@@ -161,21 +170,26 @@ def backtest(
     )
     options = with_sizes(options, queries, whole=repeats is None)
     queries.refuse_too_small(options.splitting)
-    deployment = options.deployment
+    if options.trials_per_query is not None:
+        queries.refuse_too_few_trials(options.trials_per_query)
     origin = {
         "data": queries.digest,
+        "counted": list(queries.counted),
         "options": json.loads(json.dumps(asdict(options))),
         "methods": [method.identity for method in chosen],
         "versions": {package: version(package) for package in _PACKAGES},
     }
-    plan = Plan(queries, options, chosen, deployment)
+    plan = Plan(queries, options, chosen, options.deployment)
+    if target is not None and (done := finished(target, origin)) is not None:
+        Store.clear_leftovers(parts_folder(target), origin)
+        return done
     folder = None if target is None else parts_folder(target)
-    store = Store.opened(folder, origin)
-    _run(plan, store, workers, progress)
-    made = Backtest(store.joined(plan.size), origin)
-    if target is not None:
-        made.save(target)
-        store.clear()
+    with Store.opened(folder, origin) as store:
+        _run(plan, store, workers, progress)
+        made = Backtest(store.joined(plan.size), origin)
+        if target is not None:
+            made.save(target)
+            store.clear()
     return made
 
 
@@ -192,16 +206,32 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
     if workers is not None and workers > 1:
         cores = max(joblib.cpu_count() // workers, 1)
     asked: dict[str, Any] = {} if workers is None else {"n_jobs": workers}
-    parallel: Any = joblib.Parallel(return_as="generator_unordered", **asked)
     deployment, seed = plan.deployment, plan.options.seed
-    results = parallel(
-        joblib.delayed(_finished)(part, cases, deployment, seed, cores)
+    parent = os.getpid()
+    task: Any = joblib.delayed(_finished)
+    tasks = (
+        task(part, cases, deployment, seed, parent, cores)
         for part, cases in plan.parts(done)
     )
-    for number, table in results:
+    for number, table in _results(tasks, asked):
         store.keep(number, table)
         left -= 1
         progress(total - left, total)
+
+
+def _results(tasks: Iterable[Any], asked: Mapping[str, Any]) -> Generator[Any]:
+    """Results as they come, or a few at a time from a backend that cannot do that."""
+    import joblib
+
+    parallel: Any = joblib.Parallel
+    try:
+        unordered = parallel(return_as="generator_unordered", **asked)
+    except ValueError:  # Ray's and Spark's backends, as of joblib 1.5
+        waiting = parallel(**asked)
+        for some in batched(tasks, _AT_ONCE, strict=False):
+            yield from waiting(some)
+    else:
+        yield from unordered(tasks)
 
 
 def _finished(
@@ -209,13 +239,20 @@ def _finished(
     cases: list[Case],
     deployment: Deployment,
     seed: int,
+    parent: int,
     cores: int | None,
 ) -> tuple[int, "pandas.DataFrame"]:
     """The number of a part, and its table; run by a worker."""
     import pandas as pd
 
-    if cores is not None:  # a process of this run's own, one among several
+    # In a process of this run's own, one among several.
+    if cores is not None and os.getpid() != parent:
         _share_the_machine(cores)
+    if part.method.identity != part.identity:
+        raise InvalidData(
+            f"the file of method {part.method.name} changed while the backtest ran. "
+            "Run it again: what is finished was made by the file as it was."
+        )
     evaluations = [case.evaluation for case in cases]
     answers = part.method.answers(evaluations, deployment)
     rows = [

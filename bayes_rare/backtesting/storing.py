@@ -1,11 +1,11 @@
 """Finished parts of a backtest: kept as they come, and joined at the end."""
 
 import json
-import shutil
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
@@ -17,6 +17,8 @@ __all__ = ["Store", "parts_folder"]
 
 # What the parts of a folder are of.
 _LABEL = "backtest.json"
+# Held by the process that is at work on them.
+_LOCK = ".lock"
 
 
 def parts_folder(output: Path) -> Path:
@@ -42,11 +44,14 @@ class Store:
         What the parts depend on.
     held
         Parts in memory, by number.
+    locked
+        Open as long as no other process may work on the folder.
     """
 
     folder: Path | None
     origin: Mapping[str, Any]
     held: dict[int, "pandas.DataFrame"] = field(default_factory=dict[int, Any])
+    locked: IO[str] | None = None
 
     @classmethod
     def opened(cls, folder: Path | None, origin: Mapping[str, Any]) -> "Store":
@@ -70,15 +75,56 @@ class Store:
         label = folder / _LABEL
         if label.is_file():
             store._refuse_another(label)
-        elif folder.exists() and any(folder.glob("*.parquet")):
+        elif folder.exists() and any(path.name != _LOCK for path in folder.iterdir()):
             raise InvalidData(
-                f"{folder} holds parts of a backtest, and not what it is of. Delete "
-                "it, or give another output."
+                f"{folder} is to hold the parts of a backtest, and holds other things. "
+                "Delete it, or give another output."
             )
         else:
             with replacing(label) as written:
                 written.write_text(json.dumps(origin, indent=1), encoding="utf-8")
+        store._lock()
         return store
+
+    @classmethod
+    def clear_leftovers(cls, folder: Path, origin: Mapping[str, Any]) -> None:
+        """Remove what a run left that was ended after its last step but one.
+
+        Parameters
+        ----------
+        folder
+            Where parts lie, if they do; those of another backtest stay.
+        origin
+            What they depend on.
+        """
+        label = folder / _LABEL
+        if label.is_file() and json.loads(label.read_text("utf-8")) == origin:
+            with cls.opened(folder, origin) as store:
+                store.clear()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.locked is not None:
+            self.locked.close()
+
+    def _lock(self) -> None:
+        """Keep a second run away for as long as this process lives."""
+        assert self.folder is not None
+        try:
+            import fcntl
+        except ImportError:  # not on Windows
+            return
+        self.locked = (self.folder / _LOCK).open("w")
+        try:
+            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.locked.close()
+            raise InvalidData(
+                f"another process is at work on {self.folder}. Wait until it is done, "
+                "or give another output."
+            ) from error
 
     def _refuse_another(self, label: Path) -> None:
         """Refuse to go on with parts that were made of something else."""
@@ -98,14 +144,16 @@ class Store:
             )
 
     def done(self) -> set[int]:
-        """Numbers of the finished parts."""
+        """Numbers of the finished parts; a damaged one is to be done again."""
         if self.folder is None:
             return set(self.held)
-        return {
-            int(path.stem)
-            for path in self.folder.glob("*.parquet")
-            if path.stem.isdecimal()
-        }
+        numbers: set[int] = set()
+        for path in self.folder.glob("*.parquet"):
+            if not path.stem.isdecimal():  # half written, by a run that was killed
+                path.unlink()
+            elif _is_whole(path):
+                numbers.add(int(path.stem))
+        return numbers
 
     def keep(self, number: int, table: "pandas.DataFrame") -> None:
         """Keep a finished part.
@@ -142,17 +190,29 @@ class Store:
         return pd.concat(tables, ignore_index=True)
 
     def clear(self) -> None:
-        """Remove the folder, whose content is elsewhere now."""
+        """Remove the parts, whose content is elsewhere now, and the folder."""
         if self.folder is None:
             return
-        # The label goes last: killed in between, the same run can go on.
         for path in self.folder.glob("*.parquet"):
             path.unlink()
-        shutil.rmtree(self.folder)
+        # The label goes after the parts: ended in between, the same run can go on.
+        for name in (_LABEL, _LOCK):
+            (self.folder / name).unlink(missing_ok=True)
+        if not any(self.folder.iterdir()):  # what somebody else put there stays
+            self.folder.rmdir()
 
     def _place(self, number: int) -> Path:
         assert self.folder is not None
         return self.folder / f"{number:06d}.parquet"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a part can be read: one that a loss of power cut short cannot."""
+    try:
+        import_module("pyarrow.parquet").read_metadata(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Generator[str]:

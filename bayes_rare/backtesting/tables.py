@@ -14,7 +14,7 @@ from bayes_rare.verification import INTERVALS
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["COLUMNS", "Backtest", "load_backtest"]
+__all__ = ["COLUMNS", "Backtest", "finished", "load_backtest"]
 
 COLUMNS = (
     "method",
@@ -43,12 +43,17 @@ COLUMNS = (
     *(f"covered_{round(100 * p)}" for p in INTERVALS),
     "seconds",
 )
-"""Columns of a backtest's table."""
+"""Columns of a backtest's table.
+
+``truth``, ``median``, ``lower_90``, ``upper_90`` and ``abs_error`` are risks; of the
+target ``behaviour_frequency`` they are numbers of queries, the share times the
+deployment.
+"""
 
 _KEY = b"bayes_rare"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
     """Scores of forecasts against what they had not seen.
 
@@ -63,7 +68,15 @@ class Backtest:
     """
 
     table: "pandas.DataFrame" = field(repr=False)
-    origin: Mapping[str, Any]
+    origin: Mapping[str, Any] = field(repr=False)
+
+    def __repr__(self) -> str:
+        methods = ", ".join(self.table["method"].unique())
+        return (
+            f"Backtest of {methods} on {self.table['behaviour'].nunique()} behaviours, "
+            f"{len(self.table):,} scored forecasts. See table, origin and "
+            "bayes_rare.compare(...)."
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write it as a Parquet file, whole or not at all.
@@ -118,3 +131,22 @@ def load_backtest(path: str | Path) -> Backtest:
             "that `bayes-rare backtest` wrote."
         )
     return Backtest(table.to_pandas(), json.loads(table.schema.metadata[_KEY]))
+
+
+def finished(path: Path, origin: Mapping[str, Any]) -> Backtest | None:
+    """The backtest in a file, if there is one and it is of the same origin.
+
+    Parameters
+    ----------
+    path
+        The file.
+    origin
+        Data, options, methods and versions.
+    """
+    if not path.is_file():
+        return None
+    try:
+        made = load_backtest(path)
+    except InvalidData:  # something else, which is to be replaced
+        return None
+    return made if made.origin == origin else None

@@ -109,6 +109,7 @@ def _pool(
         "trials": trials[order],
         "part": part[order],
     }
+    _refuse_in_both(columns, names, identity, split)
     columns = _added_up(columns)
     counted = columns["trials"] >= 0
     share = columns["successes"] / np.where(counted, columns["trials"], 1)
@@ -135,6 +136,28 @@ def _parts(texts: np.ndarray, split: str | None) -> np.ndarray:
         )
     parts = np.array([PARTS.index(word) if word else -1 for word in words])
     return parts[code]
+
+
+def _refuse_in_both(
+    columns: Columns,
+    behaviours: tuple[str, ...],
+    identity: tuple[str, ...],
+    split: str | None,
+) -> None:
+    """Refuse a query that rows mark differently: adding them up would mix the sets."""
+    same = np.ones(len(columns["query"]), bool)
+    for name in ("behaviour", "query"):
+        same[1:] &= columns[name][1:] == columns[name][:-1]
+    same[:1] = False
+    mixed = np.flatnonzero(same & (np.diff(columns["part"], prepend=-1) != 0))
+    if mixed.size:
+        row = int(mixed[0])
+        raise InvalidData(
+            f"query_id {identity[columns['query'][row]]!r} under behaviour "
+            f"{behaviours[columns['behaviour'][row]]!r} has rows that column {split!r} "
+            "marks differently: what it showed would be on both sides of the split. "
+            "Mark all rows of a query alike."
+        )
 
 
 def _added_up(columns: Columns) -> Columns:
