@@ -208,7 +208,8 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
     asked: dict[str, Any] = {} if workers is None else {"n_jobs": workers}
     deployment, seed = plan.deployment, plan.options.seed
     parent = os.getpid()
-    task: Any = joblib.delayed(_finished)
+    delayed: Any = joblib.delayed
+    task = delayed(_finished)
     tasks = (
         task(part, cases, deployment, seed, parent, cores)
         for part, cases in plan.parts(done)
