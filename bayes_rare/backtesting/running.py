@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import version
 from itertools import batched
 from pathlib import Path
@@ -195,8 +196,7 @@ def backtest(
 
 def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> None:
     """Do the parts that are not done, and keep each as it comes."""
-    import joblib
-
+    joblib: Any = import_module("joblib")  # not typed
     done = store.done()
     left, total = plan.size - len(done), plan.size
     progress(total - left, total)
@@ -208,8 +208,7 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
     asked: dict[str, Any] = {} if workers is None else {"n_jobs": workers}
     deployment, seed = plan.deployment, plan.options.seed
     parent = os.getpid()
-    delayed: Any = joblib.delayed
-    task = delayed(_finished)
+    task = joblib.delayed(_finished)
     tasks = (
         task(part, cases, deployment, seed, parent, cores)
         for part, cases in plan.parts(done)
@@ -222,9 +221,7 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
 
 def _results(tasks: Iterable[Any], asked: Mapping[str, Any]) -> Generator[Any]:
     """Results as they come, or a few at a time from a backend that cannot do that."""
-    import joblib
-
-    parallel: Any = joblib.Parallel
+    parallel = import_module("joblib").Parallel
     try:
         unordered = parallel(return_as="generator_unordered", **asked)
     except ValueError:  # Ray's and Spark's backends, as of joblib 1.5
