@@ -30,6 +30,7 @@ __all__ = [
     "panel_grid",
     "save",
     "shown_figure",
+    "written",
 ]
 
 # Okabe & Ito (2008): colours that stay apart for colour-blind readers.
@@ -198,3 +199,18 @@ def save(figure: "Figure", path: str | Path) -> Path:
     with replacing(path) as written:
         figure.savefig(written, dpi=150)
     return path
+
+
+def written(figure: "Figure", path: str | Path | None) -> "Figure":
+    """The figure, after it was saved where a path is given.
+
+    Parameters
+    ----------
+    figure
+        What to show, and to write.
+    path
+        Where, if anywhere.
+    """
+    if path is not None:
+        save(figure, path)
+    return figure
