@@ -28,6 +28,7 @@ __all__ = [
     "TARGETS",
     "Deployment",
     "Forecast",
+    "checked_risks",
     "forecast",
     "outcome",
     "point_forecast",
@@ -624,6 +625,18 @@ def _refuse_negative(seed: int) -> None:
 
 
 def checked_risks(risks: Sequence[float]) -> list[float]:
+    """Risk thresholds in order, each once.
+
+    Parameters
+    ----------
+    risks
+        At least one, each in (0, 1).
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, or one is outside that range.
+    """
     values = sorted({float(risk) for risk in risks})
     if not values:
         raise InvalidInput(

@@ -53,6 +53,17 @@ class Bootstrap:
 
     Every cell starts from the same seed: its interval does not hang on which others
     there are, and what is drawn for one serves for all with as many behaviours.
+
+    Parameters
+    ----------
+    interval
+        Probability of the intervals, in (0, 1).
+    resamples
+        How often clusters are drawn.
+    entropy
+        Seed, as numbers.
+    drawn
+        How often each resample drew each cluster, by how many clusters there are.
     """
 
     interval: int | float
