@@ -12,6 +12,7 @@ from rich.console import Console
 from scipy import stats
 
 from bayes_rare import printing
+from bayes_rare.backtesting import Backtest
 from bayes_rare.comparison import (
     Comparison,
     compare,
@@ -448,3 +449,12 @@ def test_a_bar_shows_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
             done += 1
             progress(done, 10**9)
     assert "Backtest" in seen.getvalue()
+
+
+def test_how_a_backtest_was_made_is_said_where_it_matters() -> None:
+    table = backtest(lambda *_: 1.0)
+    plain = compare(Backtest(table, {"options": {"pool": False}, "counted": []}))
+    assert plain.notes == compare(table).notes
+    pooled = compare(Backtest(table, {"options": {"pool": True}, "counted": ["b0"]}))
+    assert any("no independent clusters" in note for note in pooled.notes)
+    assert any("The truth of 'b0' is a share" in note for note in pooled.notes)

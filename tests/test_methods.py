@@ -1,6 +1,7 @@
 """Methods by name, by file and by function; each crosses a process boundary."""
 
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +194,30 @@ def test_baselines_see_shares_and_functions_see_counts() -> None:
     assert answer.refusal == ""
     [answer] = methods.method("gpd_tail", QUICK).answers([counted], DEPLOYMENT)
     assert "has counts" in answer.refusal
+
+
+def test_what_a_function_was_given_is_part_of_what_it_is() -> None:
+    def line(points: int) -> methods.Function:
+        def mine(evaluation: Evaluation, deployment: Deployment) -> Forecast:
+            return BASELINES["gumbel_ols"](evaluation, deployment, points=points)
+
+        return mine
+
+    made = [methods.method(line(points)).identity for points in (5, 5, 6)]
+    assert made[0] == made[1] != made[2]
+    given = [
+        methods.method(partial(BASELINES["gumbel_ols"], points=points), name="line")
+        for points in (5, 5, 6)
+    ]
+    assert given[0].identity == given[1].identity != given[2].identity
+
+
+def test_a_path_may_have_colons_of_its_own(
+    tmp_path: Path, evaluation: Evaluation
+) -> None:
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
+    made = methods.method(f"{folder / 'mine.py'}:biggest")
+    assert made.name == "mine:biggest"
+    assert made.answers([evaluation], DEPLOYMENT)[0].refusal == ""
