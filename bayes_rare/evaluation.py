@@ -39,6 +39,7 @@ __all__ = [
     "no_tallies",
     "rank",
     "riskiest_first",
+    "scores_of_resolution",
 ]
 
 type Labels = Sequence[Any] | np.ndarray
@@ -339,7 +340,7 @@ class Evaluation:
         above, below = count[score == np.inf].sum(), count[score == -np.inf].sum()
         score, count, squares = score[finite], count[finite], squares[finite]
         starts = np.flatnonzero(np.diff(score, prepend=np.inf))
-        lowest, highest = _scores_of_resolution(self.resolution)
+        lowest, highest = scores_of_resolution(self.resolution)
         return ScoreCells(
             *merged_cells(starts, score, count, squares),
             censored_below=int(below),
@@ -650,7 +651,8 @@ def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.nda
     )
 
 
-def _scores_of_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
+def scores_of_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
+    """Scores that a risk of 0 is known to be below, and a risk of 1 above."""
     low, high = resolution
     return -math.log(-math.log(low)), -math.log(-math.log1p(-high))
 

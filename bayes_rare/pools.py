@@ -244,8 +244,8 @@ class QueryPool:
         splitting
             Sizes, and what is held out.
         """
-        name = zlib.crc32("\n".join(behaviours).encode())
-        rng = np.random.default_rng([splitting.seed, name, repeat])
+        unit = zlib.crc32("\n".join(behaviours).encode())
+        rng = np.random.default_rng([splitting.seed, unit, repeat])
         chosen = np.concatenate([self.members[name] for name in behaviours])
         queries = np.unique(self.rows["query"][chosen])
         place = rng.permutation(queries.size)
@@ -289,7 +289,7 @@ class QueryPool:
                 size: {name: rows[-size:] for name, rows in backs.items()}
                 for size in splitting.deployment_sizes
             },
-            trials=(splitting.seed, name, repeat, 1),
+            trials=(splitting.seed, unit, repeat, 1),
         )
 
     def evaluation(

@@ -26,14 +26,13 @@ from scipy import stats
 
 from bayes_rare import outcomes, scoring
 from bayes_rare.errors import InvalidInput
-from bayes_rare.evaluation import RESOLUTION
+from bayes_rare.evaluation import RESOLUTION, scores_of_resolution
 from bayes_rare.forecasting import Forecast, outcome
 from bayes_rare.populations import Population
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
     risk_from_score,
-    score_from_log_risk,
 )
 from bayes_rare.scoring import CLAMP
 
@@ -148,13 +147,16 @@ class Realised:
                 "of them without a risk, shows nothing. Leave out what was not "
                 "measured, and give at least one query."
             )
-        low, high = resolution
-        lowest = float(score_from_log_risk(math.log(low)))
-        highest = float(score_from_log_risk(math.log1p(-high)))
+        lowest, highest = scores_of_resolution(resolution)
         # Of a risk of 0 or 1 it is known that it lies beyond the resolution: it counts
         # as there, in a sum and against a threshold.
-        known = np.where(np.isfinite(scores), scores, np.clip(scores, lowest, highest))
-        ends = lowest, float(np.nextafter(highest, -math.inf))
+        known = np.nan_to_num(scores, neginf=lowest, posinf=highest)
+        top = float(np.nextafter(highest, -math.inf))
+
+        def counted(asked: tuple[float, float | None]) -> Risky:
+            threshold = float(np.nan_to_num(asked[0], neginf=lowest, posinf=top))
+            return Risky(threshold, int((known > threshold).sum()), asked[1])
+
         hazard = -log_safe_from_score(known).sum()
         with np.errstate(divide="ignore"):  # risks may be too small to add up
             log_hazard = float(np.log(hazard))
@@ -163,18 +165,7 @@ class Realised:
             queries=scores.size,
             worst_score=float(scores.max()),
             log_hazard=log_hazard,
-            risky=tuple(
-                Risky(threshold, int((known > threshold).sum()), asked)
-                for threshold, asked in (
-                    (
-                        float(np.clip(threshold, *ends))
-                        if math.isinf(threshold)
-                        else float(threshold),
-                        asked,
-                    )
-                    for threshold, asked in thresholds
-                )
-            ),
+            risky=tuple(map(counted, thresholds)),
             lowest=lowest,
             highest=highest,
         )

@@ -9,7 +9,6 @@ import numpy as np
 
 from bayes_rare.backtesting.options import Options
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.forecasting import Deployment
 from bayes_rare.methods import Method
 from bayes_rare.pools import QueryPool, Split
 from bayes_rare.scores import score_from_risk
@@ -96,14 +95,11 @@ class Plan:
         How.
     methods
         What is compared.
-    deployment
-        What methods are asked to forecast.
     """
 
     queries: QueryPool
     options: Options
     methods: tuple[Method, ...]
-    deployment: Deployment
 
     @property
     def _batches(self) -> list[tuple[Unit, ...]]:

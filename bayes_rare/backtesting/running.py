@@ -180,7 +180,7 @@ def backtest(
         "methods": [method.identity for method in chosen],
         "versions": {package: version(package) for package in _PACKAGES},
     }
-    plan = Plan(queries, options, chosen, options.deployment)
+    plan = Plan(queries, options, chosen)
     if target is not None and (done := finished(target, origin)) is not None:
         Store.clear_leftovers(parts_folder(target), origin)
         return done
@@ -206,7 +206,7 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
     if workers is not None and workers > 1:
         cores = max(joblib.cpu_count() // workers, 1)
     asked: dict[str, Any] = {} if workers is None else {"n_jobs": workers}
-    deployment, seed = plan.deployment, plan.options.seed
+    deployment, seed = plan.options.deployment, plan.options.seed
     parent = os.getpid()
     task = joblib.delayed(_finished)
     tasks = (
