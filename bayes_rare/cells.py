@@ -283,7 +283,7 @@ def joined_cells(*parts: Columns) -> Columns:
 
 def stacked_cells(parts: Sequence[Columns]) -> Columns:
     """Cells of several behaviours, from those of each in the order of their names."""
-    sizes = [len(part["score"]) for part in parts]
+    sizes = [len(part["count"]) for part in parts]
     return {"behaviour": np.repeat(np.arange(len(parts), dtype=np.int32), sizes)} | {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
     }

@@ -10,20 +10,51 @@ cell        queries of one behaviour and family summarised together: those of on
 """
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy.typing import ArrayLike
 
-from bayes_rare.cells import Columns, ScoreCells, cells_by_behaviour, merged_cells
+from bayes_rare.cells import (
+    Columns,
+    ScoreCells,
+    cells_by_behaviour,
+    merged_cells,
+    stacked_cells,
+)
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
-from bayes_rare.scores import log_risk_from_score, risk_from_score
+from bayes_rare.estimates import added_up, cells_of_estimates
+from bayes_rare.parts import (
+    COLUMNS,
+    chosen_rows,
+    joined_rows,
+    nothing,
+    typed,
+)
+from bayes_rare.queries import (
+    Labels,
+    behaviour_codes,
+    checked_counts,
+    checked_estimates,
+    checked_scores,
+    checked_weights,
+    family_codes,
+    joined_labels,
+    shown_of,
+)
+from bayes_rare.scores import (
+    log_risk_from_score,
+    risk_from_score,
+    score_from_log_risk,
+)
+from bayes_rare.weights import shares, weighed
 
 if TYPE_CHECKING:
     import pandas
@@ -31,18 +62,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESOLUTION",
-    "SHOWN",
     "Evaluation",
+    "Kind",
     "ScoreCells",
     "checked_resolution",
-    "coded",
-    "no_tallies",
-    "rank",
-    "riskiest_first",
     "scores_of_resolution",
 ]
 
-type Labels = Sequence[Any] | np.ndarray
+type Kind = Literal["exact", "counts", "estimates"]
 
 RESOLUTION = (2.0**-149, 2.0**-24)
 """How near to 0 and to 1 a risk was told from 0 and from 1.
@@ -50,9 +77,6 @@ RESOLUTION = (2.0**-149, 2.0**-24)
 The smallest positive float32, and the distance from 1 below which a float32 log
 probability is 0: what a forward pass in single precision can tell.
 """
-
-SHOWN = 100
-"""Riskiest queries of a behaviour that are kept whole, with identity and text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +87,21 @@ class Evaluation:
     queries, every distinct score with its multiplicity; of a larger one only the
     `EXACT_LIMIT` largest (and all that tie with the smallest of those), and the others
     in bins of width `BIN_WIDTH`, each with its count, mean and sum of squares. Counts
-    of successes are kept as the distinct pairs with their multiplicity. The `SHOWN`
-    riskiest queries of a behaviour are kept whole.
+    of successes are kept as the distinct pairs with their multiplicity. Estimated risks
+    are kept as they are, or, beyond the riskiest `EXACT_LIMIT`, in bins of score and
+    standard error. The `SHOWN` riskiest queries of a behaviour are kept whole.
+
+    Queries drawn with unequal probabilities have weights. Those of a behaviour are
+    scaled to add up to its effective number of queries, ``(sum w)**2 / sum w**2``.
 
     A risk of exactly 0 or 1 is data: its score is infinite, it is counted as censored
     at the resolution, and it is never clipped or dropped. With the default resolution a
     risk of 0 is read as "below 2**-149", the smallest float32, and a risk of 1 as "1 -
     risk is below 2**-24", where a float32 log probability rounds to 0.
 
-    Make one with `Evaluation.from_scores` or `bayes_rare.readers.tables.read_table`;
-    the constructor takes the parts as they are.
+    Make one with `bayes_rare.readers.tables.read_table`, `Evaluation.from_scores`,
+    `Evaluation.from_counts` or `Evaluation.from_estimates`, and one of several kinds
+    with `Evaluation.joined`; the constructor takes the parts as they are.
 
     Parameters
     ----------
@@ -85,11 +114,16 @@ class Evaluation:
         ``squares``; a cell a row, by behaviour from the riskiest down; scores of -inf
         and inf are the censored queries.
     tallied
-        Columns ``behaviour``, ``family``, ``successes``, ``trials``, ``count``.
+        Columns ``behaviour``, ``family``, ``successes``, ``trials``, ``count``,
+        ``weight`` (the scaled weights of the cell's queries, added up; equal to the
+        count where all weights of the behaviour are equal).
+    estimated
+        Columns ``behaviour``, ``family``, ``log_risk``, ``log_risk_se``, ``count``,
+        ``weight``; by behaviour from the riskiest down.
     shown
         The riskiest queries: columns ``behaviour``, ``family``, ``query_id``,
-        ``query_text``, ``score``, ``successes``, ``trials`` (NaN and -1 where the
-        query has none).
+        ``query_text``, ``score``, ``log_risk_se``, ``successes``, ``trials`` (NaN and
+        -1 where the query has none).
     resolution
         Smallest risk told from 0, and smallest 1 - risk told from 0.
     reasons
@@ -100,6 +134,7 @@ class Evaluation:
     labels: tuple[str, ...]
     exact: Columns = field(repr=False)
     tallied: Columns = field(repr=False)
+    estimated: Columns = field(repr=False)
     shown: Columns = field(repr=False)
     resolution: tuple[float, float] = RESOLUTION
     reasons: tuple[tuple[str, int], ...] = ()
@@ -154,7 +189,7 @@ class Evaluation:
             sizes = {name: np.size(values) for name, values in scores.items()}
             behaviour = np.repeat(np.array(list(sizes), object), list(sizes.values()))
             family, query_id, query_text = (
-                _joined(labels, sizes, what)
+                joined_labels(labels, sizes, what)
                 for labels, what in (
                     (family, "family"),
                     (query_id, "query_id"),
@@ -164,27 +199,16 @@ class Evaluation:
             scores = np.concatenate(
                 [np.empty(0), *(np.ravel(values) for values in scores.values())]
             )
-        score = _checked_scores(scores)
-        behaviours, group = _behaviour_codes(behaviour, len(score))
-        names, code = ("",), np.zeros(len(score), np.int32)
-        if family is not None:
-            names, code = coded(_one_each(family, len(score), "family"))
+        score = checked_scores(scores)
+        behaviours, group = behaviour_codes(behaviour, len(score))
+        names, code = family_codes(family, len(score))
         return cls(
             behaviours=behaviours,
             labels=names,
             exact=cells_by_behaviour(group, code, score, len(behaviours)),
-            tallied=no_tallies(),
-            shown=riskiest_first(
-                {
-                    "behaviour": group,
-                    "family": code,
-                    "query_id": _texts(query_id, len(score), "query_id"),
-                    "query_text": _texts(query_text, len(score), "query_text"),
-                    "score": score,
-                    "successes": np.full(len(score), -1),
-                    "trials": np.full(len(score), -1),
-                }
-            ),
+            tallied=nothing("tallied"),
+            estimated=nothing("estimated"),
+            shown=shown_of(group, code, query_id, query_text, score=score),
             resolution=checked_resolution(resolution),
         )
 
@@ -198,6 +222,7 @@ class Evaluation:
         family: Labels | None = None,
         query_id: Labels | None = None,
         query_text: Labels | None = None,
+        weight: ArrayLike | None = None,
     ) -> "Evaluation":
         """The summary of counts of successes, where there is no table.
 
@@ -211,12 +236,15 @@ class Evaluation:
             Name of the behaviour, or one name a query.
         family, query_id, query_text
             One label a query.
+        weight
+            Queries that each one stands for, positive, up to a factor; equal where
+            not given.
 
         Raises
         ------
         InvalidData
-            If there are no counts, one is no whole number in its range, or labels and
-            counts differ in number.
+            If there are no counts, one is no whole number in its range, a weight is not
+            positive, or labels, weights and counts differ in number.
 
         Examples
         --------
@@ -226,35 +254,161 @@ class Evaluation:
         >>> evaluation.counts[["successes", "trials", "count"]].values.tolist()
         [[0, 10, 2], [3, 10, 1]]
         """
-        hits, tried = _checked_counts(successes, trials)
-        behaviours, group = _behaviour_codes(behaviour, len(hits))
-        names, code = ("",), np.zeros(len(hits), np.int32)
-        if family is not None:
-            names, code = coded(_one_each(family, len(hits), "family"))
+        hits, tried = checked_counts(successes, trials)
+        weight = checked_weights(weight, len(hits))
+        behaviours, group = behaviour_codes(behaviour, len(hits))
+        names, code = family_codes(family, len(hits))
+        rows = {
+            "behaviour": group,
+            "family": code,
+            "trials": tried,
+            "successes": hits,
+            "count": np.ones(len(hits), np.int64),
+        }
         # In the order of a table's summary: by trials before successes.
-        rows = np.stack((group, code, tried, hits))
-        cells, count = np.unique(rows, axis=1, return_counts=True)
-        keys = ["behaviour", "family", "trials", "successes", "count"]
-        columns = dict(zip(keys, (*cells, count), strict=True))
+        keys = ("behaviour", "family", "trials", "successes")
+        cells = added_up(rows | shares(weight, group), keys)
         return cls(
             behaviours=behaviours,
             labels=names,
-            exact=_nothing("exact"),
-            tallied={
-                name: columns[name].astype(dtype)
-                for name, dtype in COLUMNS["tallied"].items()
-            },
-            shown=riskiest_first(
-                {
-                    "behaviour": group,
-                    "family": code,
-                    "query_id": _texts(query_id, len(hits), "query_id"),
-                    "query_text": _texts(query_text, len(hits), "query_text"),
-                    "score": np.full(len(hits), np.nan),
-                    "successes": hits,
-                    "trials": tried,
-                }
+            exact=nothing("exact"),
+            tallied=typed("tallied", weighed(cells)),
+            estimated=nothing("estimated"),
+            shown=shown_of(
+                group, code, query_id, query_text, successes=hits, trials=tried
             ),
+        )
+
+    @classmethod
+    def from_estimates(
+        cls,
+        log_risk: ArrayLike,
+        log_risk_se: ArrayLike,
+        *,
+        behaviour: str | Labels | None = None,
+        family: Labels | None = None,
+        query_id: Labels | None = None,
+        query_text: Labels | None = None,
+        weight: ArrayLike | None = None,
+    ) -> "Evaluation":
+        """The summary of risks estimated with error, where there is no table.
+
+        Parameters
+        ----------
+        log_risk
+            Natural logarithm of the estimated risk, finite and at most 0; one a query.
+        log_risk_se
+            Its standard error, positive: that of the risk divided by the risk, to first
+            order. Importance sampling gives such estimates.
+        behaviour
+            Name of the behaviour, or one name a query.
+        family, query_id, query_text
+            One label a query.
+        weight
+            Queries that each one stands for, positive, up to a factor; equal where
+            not given.
+
+        Raises
+        ------
+        InvalidData
+            If there are no estimates, one is outside its range, a weight is not
+            positive, or labels, weights and estimates differ in number.
+
+        Examples
+        --------
+        The estimate with the larger risk comes first:
+
+        >>> evaluation = Evaluation.from_estimates([-9.0, -4.0], [0.5, 0.25])
+        >>> evaluation.estimates[["log_risk", "log_risk_se"]].values.tolist()
+        [[-4.0, 0.25], [-9.0, 0.5]]
+        """
+        risk, error = checked_estimates(log_risk, log_risk_se)
+        weight = checked_weights(weight, len(risk))
+        behaviours, group = behaviour_codes(behaviour, len(risk))
+        names, code = family_codes(family, len(risk))
+        rows = {
+            "family": code,
+            "log_risk": risk,
+            "log_risk_se": error,
+            "count": np.ones(len(risk)),
+        } | shares(weight, group)
+        parts = [
+            cells_of_estimates(chosen_rows(rows, group == number))
+            for number in range(len(behaviours))
+        ]
+        return cls(
+            behaviours=behaviours,
+            labels=names,
+            exact=nothing("exact"),
+            tallied=nothing("tallied"),
+            estimated=typed("estimated", weighed(stacked_cells(parts))),
+            shown=shown_of(
+                group,
+                code,
+                query_id,
+                query_text,
+                score=score_from_log_risk(risk),
+                log_risk_se=error,
+            ),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evaluation"]) -> "Evaluation":
+        """One evaluation of several, each of behaviours of its own.
+
+        Parameters
+        ----------
+        parts
+            Evaluations of any kinds. Families of the same name are the same family.
+
+        Raises
+        ------
+        InvalidInput
+            If none is given, two have a behaviour of the same name, or exact risks were
+            told from 0 and 1 at different resolutions.
+
+        Examples
+        --------
+        >>> exact = Evaluation.from_scores([0.5, 1.5], behaviour="a")
+        >>> counted = Evaluation.from_counts([0, 3], [9, 9], behaviour="b")
+        >>> both = Evaluation.joined([exact, counted])
+        >>> [both.kind(name) for name in both.behaviours]
+        ['exact', 'counts']
+        """
+        behaviours = sorted(name for part in parts for name in part.behaviours)
+        if not behaviours:
+            raise InvalidInput("there is no evaluation to join. Give at least one.")
+        for name, following in itertools.pairwise(behaviours):
+            if name == following:
+                raise InvalidInput(
+                    f"two of the evaluations have a behaviour {name!r}. Give the "
+                    f"behaviours different names, such as '{name} (counts)'."
+                )
+        resolutions = {p.resolution for p in parts if len(p.exact["count"])}
+        if len(resolutions) > 1:
+            first, second = sorted(resolutions)[:2]
+            raise InvalidInput(
+                f"exact risks were told from 0 and 1 at resolutions {first} and "
+                f"{second}. Read them all with the same resolution=."
+            )
+        labels = sorted({label for part in parts for label in part.labels})
+        codes = {
+            "behaviour": [_places(part.behaviours, behaviours) for part in parts],
+            "family": [_places(part.labels, labels) for part in parts],
+        }
+        columns = {
+            name: joined_rows(name, [vars(part)[name] for part in parts], codes)
+            for name in COLUMNS
+        }
+        reasons: dict[str, int] = {}
+        for reason, rows in (pair for part in parts for pair in part.reasons):
+            reasons[reason] = reasons.get(reason, 0) + rows
+        return cls(
+            tuple(behaviours),
+            tuple(labels),
+            **columns,
+            resolution=next(iter(resolutions), parts[0].resolution),
+            reasons=tuple(reasons.items()),
         )
 
     @property
@@ -266,11 +420,31 @@ class Evaluation:
     def sizes(self) -> dict[str, int]:
         """Number of queries of each behaviour."""
         total = np.zeros(len(self.behaviours))
-        for part in (self.exact, self.tallied):
-            total += np.bincount(
-                part["behaviour"], weights=part["count"], minlength=len(total)
-            )
+        for part in (self.exact, self.tallied, self.estimated):
+            total += np.bincount(part["behaviour"], part["count"], len(total))
         return dict(zip(self.behaviours, total.astype(int).tolist(), strict=True))
+
+    @cached_property
+    def effective_sizes(self) -> dict[str, float]:
+        """Queries of each behaviour that would say as much, were all weights equal.
+
+        Kish's ``(sum w)**2 / sum w**2``; the number of queries where weights are equal.
+        """
+        total = np.zeros(len(self.behaviours))
+        for part in (self.exact, self.tallied, self.estimated):
+            weight = part.get("weight", part["count"])
+            total += np.bincount(part["behaviour"], weight, len(total))
+        return dict(zip(self.behaviours, total.tolist(), strict=True))
+
+    @cached_property
+    def weighted(self) -> tuple[str, ...]:
+        """Behaviours whose queries have unequal weights."""
+        codes = [
+            part["behaviour"][part["weight"] != part["count"]]
+            for part in (self.tallied, self.estimated)
+        ]
+        known: list[int] = np.unique(np.concatenate(codes)).tolist()
+        return tuple(self.behaviours[code] for code in known)
 
     @property
     def cells(self) -> "pandas.DataFrame":
@@ -279,22 +453,30 @@ class Evaluation:
 
     @property
     def counts(self) -> "pandas.DataFrame":
-        """The distinct (behaviour, family, successes, trials), with their count."""
+        """The distinct (behaviour, family, successes, trials), their count, weight."""
         return self._frame(self.tallied)
+
+    @property
+    def estimates(self) -> "pandas.DataFrame":
+        """The estimates: behaviour, family, log_risk, log_risk_se, count, weight."""
+        return self._frame(self.estimated)
 
     @property
     def riskiest(self) -> "pandas.DataFrame":
         """The riskiest queries of each behaviour, ties in the order of their identity.
 
         Counts are ranked by ``(successes + 1/2) / (trials + 1)``, their mean risk under
-        Jeffreys' prior: 10 of 10 come before 1 of 1.
+        Jeffreys' prior: 10 of 10 come before 1 of 1. Estimates are ranked as exact
+        risks are, whatever their standard errors.
         """
         frame = self._frame(self.shown)
         frame.insert(5, "log_risk", log_risk_from_score(self.shown["score"]))
+        if not len(self.estimated["count"]):
+            frame = frame.drop(columns=["log_risk_se"])
+            if not len(self.exact["count"]):
+                return frame.drop(columns=["score", "log_risk"])
         if not len(self.tallied["count"]):
             return frame.drop(columns=["successes", "trials"])
-        if not len(self.exact["count"]):
-            return frame.drop(columns=["score", "log_risk"])
         for name in ("successes", "trials"):
             frame[name] = frame[name].astype("Int64").mask(frame[name] < 0)
         return frame
@@ -310,10 +492,28 @@ class Evaluation:
             {"reason": pd.Series(reasons, dtype=str), "rows": np.array(rows, np.int64)}
         )
 
-    def kind(self, behaviour: str) -> Literal["exact", "counts"]:
-        """Kind of outcome of a behaviour: exact risks, or counts of successes."""
-        counted = self._code(behaviour) in self.tallied["behaviour"]
-        return "counts" if counted else "exact"
+    def kind(self, behaviour: str) -> Kind:
+        """Kind of outcome of a behaviour.
+
+        Parameters
+        ----------
+        behaviour
+            One of `behaviours`.
+
+        Returns
+        -------
+        "exact" for risks known exactly, "counts" for counts of successes, "estimates"
+        for risks with a standard error.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        code = self._code(behaviour)
+        if code in self.tallied["behaviour"]:
+            return "counts"
+        return "estimates" if code in self.estimated["behaviour"] else "exact"
 
     def scores(self, behaviour: str) -> ScoreCells:
         """Scores of one behaviour over all its families, ties merged.
@@ -323,12 +523,14 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         NotApplicable
-            If its outcomes are counts, whose risks are not known exactly.
+            If its outcomes are counts or estimates, whose risks are not known exactly.
         """
-        if self.kind(behaviour) == "counts":
+        kind = self.kind(behaviour)
+        if kind != "exact":
+            what = "counts of successes" if kind == "counts" else "estimated risks"
             raise NotApplicable(
-                f"{behaviour!r} has counts of successes, whose risks are not known "
-                "exactly; read them from `evaluation.counts`."
+                f"{behaviour!r} has {what}, whose risks are not known "
+                f"exactly; read them from `evaluation.{kind}`."
             )
         first, last = np.searchsorted(
             self.exact["behaviour"], [self._code(behaviour), self._code(behaviour) + 1]
@@ -357,7 +559,7 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         NotApplicable
-            If its outcomes are counts.
+            If its outcomes are counts or estimates.
         """
         cells = self.scores(behaviour)
         known = [float(cells.score[0])] if len(cells.score) else []
@@ -379,11 +581,8 @@ class Evaluation:
                 f"no behaviour is named. Known: {', '.join(self.behaviours)}."
             )
         parts = [
-            {
-                name: values[np.isin(part["behaviour"], chosen)]
-                for name, values in part.items()
-            }
-            for part in (self.exact, self.tallied, self.shown)
+            chosen_rows(part, np.isin(part["behaviour"], chosen))
+            for part in self._parts().values()
         ]
         used: list[int] = np.unique(
             np.concatenate([part["family"] for part in parts])
@@ -403,8 +602,8 @@ class Evaluation:
     def digest(self) -> str:
         """SHA-256 of the content: equal summaries have equal digests."""
         state = hashlib.sha256(self._header().encode())
-        for part in (self.exact, self.tallied, self.shown):
-            for name, values in part.items():
+        for columns in self._telling().values():
+            for name, values in columns.items():
                 state.update(name.encode())
                 text = values.dtype == object
                 state.update(
@@ -415,7 +614,10 @@ class Evaluation:
         return state.hexdigest()
 
     def summary(self) -> "pandas.DataFrame":
-        """A row a behaviour: queries, families, range of scores, risks of 0 and 1."""
+        """A row a behaviour: queries, families, range of scores, risks of 0 and 1.
+
+        Where weights of a behaviour are unequal, also the effective number of queries.
+        """
         import pandas as pd
 
         return pd.DataFrame([self._line(name) for name in self.behaviours])
@@ -485,10 +687,13 @@ class Evaluation:
         more = ", ..." if len(self.behaviours) > 5 else ""
         return (
             f"Evaluation of {queries:,} queries{families}, kept as "
-            f"{len(self.exact['count']) + len(self.tallied['count']):,} cells; "
+            f"{self._kept():,} cells; "
             f"{len(self.behaviours)} behaviour{'s'[: len(self.behaviours) != 1]}: "
             f"{named}{more}. See summary()."
         )
+
+    def _kept(self) -> int:
+        return sum(len(p["count"]) for p in (self.exact, self.tallied, self.estimated))
 
     def _code(self, behaviour: str) -> int:
         if behaviour not in self.behaviours:
@@ -499,7 +704,25 @@ class Evaluation:
         return self.behaviours.index(behaviour)
 
     def _parts(self) -> dict[str, Columns]:
-        return {"exact": self.exact, "tallied": self.tallied, "shown": self.shown}
+        return {
+            "exact": self.exact,
+            "tallied": self.tallied,
+            "estimated": self.estimated,
+            "shown": self.shown,
+        }
+
+    def _telling(self) -> dict[str, Columns]:
+        """The parts without weights that are all equal, or columns of no estimates.
+
+        Digests seed fits: what says nothing more must not move the draws.
+        """
+        parts = {part: dict(columns) for part, columns in self._parts().items()}
+        for columns in (parts["tallied"], parts["estimated"]):
+            if (columns["weight"] == columns["count"]).all():
+                del columns["weight"]
+        if not len(self.estimated["count"]):
+            del parts["estimated"], parts["shown"]["log_risk_se"]
+        return parts
 
     def _header(self) -> str:
         return json.dumps(
@@ -537,13 +760,26 @@ class Evaluation:
             "risks_of_0": 0,
             "risks_of_1": 0,
         }
-        part = self.tallied if line["kind"] == "counts" else self.exact
+        if self.weighted:
+            line["effective_queries"] = self.effective_sizes[behaviour]
+        kinds = {"counts": self.tallied, "estimates": self.estimated}
+        part = kinds.get(line["kind"], self.exact)
+        part = chosen_rows(part, part["behaviour"] == code)
         if self.families:
-            line["families"] = len(np.unique(part["family"][part["behaviour"] == code]))
+            line["families"] = len(np.unique(part["family"]))
         if line["kind"] == "counts":
             first = int(np.argmax(self.shown["behaviour"] == code))
             successes, trials = (self.shown[n][first] for n in ("successes", "trials"))
             return line | {"riskiest": float(successes / trials)}
+        if line["kind"] == "estimates":
+            ends = part["log_risk"][[-1, 0]]
+            lowest, highest = map(float, score_from_log_risk(ends))
+            return line | {
+                "lowest_score": lowest,
+                "highest_score": highest,
+                "riskiest": math.exp(ends[1]),
+                "risks_of_1": int(part["count"][part["log_risk"] == 0].sum()),
+            }
         cells = self.scores(behaviour)
         if len(cells.score):
             line["lowest_score"], line["highest_score"] = map(
@@ -559,51 +795,6 @@ class Evaluation:
         }
 
 
-COLUMNS: dict[str, dict[str, type]] = {
-    "exact": {
-        "behaviour": np.int32,
-        "family": np.int32,
-        "score": np.float64,
-        "count": np.float64,
-        "squares": np.float64,
-    },
-    "tallied": {
-        "behaviour": np.int32,
-        "family": np.int32,
-        "successes": np.int64,
-        "trials": np.int64,
-        "count": np.int64,
-    },
-    "shown": {
-        "behaviour": np.int32,
-        "family": np.int32,
-        "query_id": object,
-        "query_text": object,
-        "score": np.float64,
-        "successes": np.int64,
-        "trials": np.int64,
-    },
-}
-"""Columns of each part of an evaluation, in order, and their types."""
-
-
-def no_tallies() -> Columns:
-    """The tallies of an evaluation without counts."""
-    return _nothing("tallied")
-
-
-def _nothing(part: str) -> Columns:
-    """The columns of a part that is empty."""
-    return {name: np.empty(0, dtype) for name, dtype in COLUMNS[part].items()}
-
-
-def coded(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
-    """Distinct labels, sorted, and the code of each one given."""
-    names = sorted(set(labels))
-    code = {name: number for number, name in enumerate(names)}
-    return tuple(names), np.array([code[label] for label in labels], np.int32)
-
-
 def checked_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
     """The resolution, if both its ends are inside (0, 1)."""
     low, high = map(float, resolution)
@@ -616,118 +807,12 @@ def checked_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def riskiest_first(rows: Columns) -> Columns:
-    """The riskiest rows of each behaviour, of the columns of `Evaluation.shown`.
-
-    Ties are in the order of identity, family and text, so that the answer does not
-    depend on the order of the rows.
-    """
-    level = rank(rows["score"], rows["successes"], rows["trials"])
-    chosen: list[int] = []
-    order = np.lexsort((-level, rows["behaviour"]))
-    starts = np.flatnonzero(np.diff(rows["behaviour"][order], prepend=-1))
-    for group in np.split(order, starts[1:]):
-        cut = level[group[min(SHOWN, len(group)) - 1]]
-        near = group[level[group] >= cut].tolist()
-        keys = zip(
-            (-level[near]).tolist(),
-            rows["query_id"][near].tolist(),
-            rows["family"][near].tolist(),
-            rows["query_text"][near].tolist(),
-            near,
-            strict=True,
-        )
-        chosen += [key[-1] for key in sorted(keys)[:SHOWN]]
-    return {
-        name: rows[name][chosen].astype(dtype)
-        for name, dtype in COLUMNS["shown"].items()
-    }
-
-
-def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """What the riskiest rows are ranked by: score, or Jeffreys' mean risk of counts."""
-    return np.where(
-        trials < 0, score, (successes + 0.5) / (np.maximum(trials, 0) + 1.0)
-    )
-
-
 def scores_of_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
     """Scores that a risk of 0 is known to be below, and a risk of 1 above."""
     low, high = resolution
     return -math.log(-math.log(low)), -math.log(-math.log1p(-high))
 
 
-def _checked_scores(scores: ArrayLike) -> Float[np.ndarray, " row"]:
-    score = np.asarray(scores, dtype=np.float64)
-    if score.ndim != 1 or not len(score):
-        raise InvalidData(
-            f"scores have shape {score.shape}. Give one dimension, and at least one "
-            "score."
-        )
-    missing = np.isnan(score)
-    if missing.any():
-        raise InvalidData(
-            f"score {int(np.argmax(missing))} (counted from 0) is NaN, and "
-            f"{int(missing.sum())} in all. Give -inf for a risk of 0, inf for a risk "
-            "of 1, and leave out what was not measured."
-        )
-    return score
-
-
-def _checked_counts(
-    successes: ArrayLike, trials: ArrayLike
-) -> tuple[Int[np.ndarray, " row"], Int[np.ndarray, " row"]]:
-    hits, tried = np.asarray(successes), np.asarray(trials)
-    if hits.ndim != 1 or hits.shape != tried.shape or not len(hits):
-        raise InvalidData(
-            f"successes have shape {hits.shape} and trials {tried.shape}. Give one "
-            "dimension and one number of each a query, at least one."
-        )
-    whole = (hits == np.floor(hits)) & (tried == np.floor(tried))
-    wrong = ~(whole & (hits >= 0) & (tried >= 1) & (hits <= tried))
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise InvalidData(
-            f"query {first} (counted from 0) has {hits[first]} successes of "
-            f"{tried[first]} trials. Give whole numbers with 0 <= successes <= trials "
-            "and trials >= 1."
-        )
-    return hits.astype(np.int64), tried.astype(np.int64)
-
-
-def _behaviour_codes(
-    behaviour: str | Labels | None, size: int
-) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
-    """Names of the behaviours, sorted, and the code of each row."""
-    if behaviour is None or isinstance(behaviour, str):
-        name = "behaviour" if behaviour is None else behaviour
-        return (name,), np.zeros(size, np.int32)
-    return coded(_one_each(behaviour, size, "behaviour"))
-
-
-def _one_each(labels: Any, size: int, what: str) -> list[str]:
-    texts = [str(label) for label in labels]
-    if len(texts) != size:
-        raise InvalidData(
-            f"{len(texts)} values of {what} for {size} scores. Give one a score."
-        )
-    return texts
-
-
-def _texts(labels: Any, size: int, what: str) -> np.ndarray:
-    if labels is None:
-        return np.full(size, "", object)
-    return np.array(_one_each(labels, size, what), object)
-
-
-def _joined(labels: Any, sizes: Mapping[str, int], what: str) -> list[str] | None:
-    if labels is None:
-        return None
-    if not isinstance(labels, Mapping) or {*cast("Labels", labels)} != set(sizes):
-        raise InvalidData(
-            f"scores come by behaviour, {what} does not. Give a mapping with the same "
-            f"names: {', '.join(sizes)}."
-        )
-    return [
-        x for name, size in sizes.items() for x in _one_each(labels[name], size, what)
-    ]
+def _places(names: Sequence[str], known: Sequence[str]) -> Int[np.ndarray, " name"]:
+    """Where each name stands among those known."""
+    return np.array([known.index(name) for name in names])

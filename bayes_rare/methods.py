@@ -207,9 +207,9 @@ class FunctionMethod(Method):
         return [self._answer(evaluation, deployment) for evaluation in evaluations]
 
     def _answer(self, evaluation: Evaluation, deployment: Deployment) -> Answer:
-        seen = observed_shares(evaluation) if self.plug_in else evaluation
         start = time.perf_counter()
         try:
+            seen = observed_shares(evaluation) if self.plug_in else evaluation
             made = {size: self._called(seen, one) for size, one in _by_size(deployment)}
         except NotApplicable as refusal:
             made, refused = {}, str(refusal)
@@ -479,10 +479,32 @@ def observed_shares(evaluation: Evaluation) -> Evaluation:
     Parameters
     ----------
     evaluation
-        Counts, or exact risks, which stay what they are.
+        Counts; or exact or estimated risks, which stay what they are.
+
+    Raises
+    ------
+    NotApplicable
+        If the queries of a behaviour with counts have unequal weights, which exact
+        risks cannot have.
     """
     if not len(evaluation.tallied["count"]):
         return evaluation
+    counted = {n for n in evaluation.behaviours if evaluation.kind(n) == "counts"}
+    weighted = sorted(counted & {*evaluation.weighted})
+    if weighted:
+        raise NotApplicable(
+            f"behaviour {weighted[0]!r} has weights, "
+            f"{evaluation.effective_sizes[weighted[0]]:.0f} effective queries of "
+            f"{evaluation.sizes[weighted[0]]}, and shares of successes taken for exact "
+            "risks cannot have them. Use a model for counts."
+        )
+    if len(evaluation.estimated["count"]):
+        estimated, others = (
+            [n for n in evaluation.behaviours if (evaluation.kind(n) == kind) == same]
+            for kind, same in (("estimates", True), ("estimates", False))
+        )
+        shares = observed_shares(evaluation.select(others))
+        return Evaluation.joined([evaluation.select(estimated), shares])
     exact, tallied = evaluation.exact, evaluation.tallied
     share = tallied["successes"] / tallied["trials"]
 

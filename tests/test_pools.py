@@ -279,6 +279,23 @@ def test_a_query_marked_both_ways_is_refused() -> None:
         read_pool(table, split="part")
 
 
+def test_a_pool_needs_risks_that_are_known_and_queries_that_count_alike() -> None:
+    estimated = table_of(behaviours=["a"]).assign(log_risk_se=0.1)
+    with pytest.raises(InvalidData, match=r"drop the column log_risk_se"):
+        read_pool(estimated)
+    assert (
+        read_pool(estimated.assign(log_risk_se=0.0)).digest
+        == read_pool(table_of(behaviours=["a"])).digest
+    )
+    weight = np.arange(120) % 2 + 1.0
+    with pytest.raises(InvalidData, match=r"weights from 1 to 2.*Drop the column"):
+        read_pool(counted_table().assign(weight=weight))
+    assert (
+        read_pool(counted_table().assign(weight=2.0)).digest
+        == read_pool(counted_table()).digest
+    )
+
+
 def test_deployments_are_from_all_families_in_their_shares(seed: int) -> None:
     """Also where the evaluation takes nearly all that is left of its families."""
     pool = read_pool(table_of(behaviours=["a"]))

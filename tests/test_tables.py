@@ -253,9 +253,59 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
         exact(log_risk=[None, -2.0], successes=[0, None], trials=[1, None]),
         r"'behaviour \(exact\)' and 'behaviour \(counts\)'",
     ),
-    "estimated": (
-        exact(log_risk=[-1.0, -2.0], log_risk_se=[0.0, 0.1]),
-        r"data row 2.*log_risk_se is '?0.1.*Drop the column log_risk_se",
+    "some estimated": (
+        exact(log_risk=[-1.0, -2.0, -3.0], log_risk_se=[0.1, 0.0, None]),
+        r"data row 2.*log_risk_se is '?0.0.*\(2 such rows\).*'behaviour \(exact\)'",
+    ),
+    "some without error": (
+        exact(log_risk=[-1.0, -2.0], log_risk_se=[0.1, None]),
+        r"data row 2.*log_risk_se is (missing|NaN)\. Fill it in",
+    ),
+    "negative error": (
+        exact(log_risk=[-1.0, -2.0], log_risk_se=[0.1, -0.1]),
+        r"data row 2.*log_risk_se is '?-0.1.*Give the standard error of log_risk",
+    ),
+    "infinite error": (
+        exact(log_risk=[-1.0, -2.0], log_risk_se=[0.1, float("inf")]),
+        r"data row 2.*log_risk_se is '?inf.*Give the standard error of log_risk",
+    ),
+    "an estimate of 0": (
+        exact(log_risk=[-1.0, float("-inf")], log_risk_se=[0.1, 0.1]),
+        r"data row 2.*log_risk is '?-inf.*log_risk_se is '?0.1.*successes and trials",
+    ),
+    "an error of counts": (
+        exact(successes=[1, 0], trials=[2, 8], log_risk_se=[None, 0.1]),
+        r"data row 2.*log_risk_se is '?0.1.*leave log_risk_se empty",
+    ),
+    "an estimate twice": (
+        pd.DataFrame(
+            {
+                "query_id": [4, 5, 4],
+                "log_risk": [-1.0, -2.0, -3.0],
+                "log_risk_se": [0.1, 0.1, 0.1],
+            }
+        ),
+        r"query_id '4' stands 2 times.*Make one estimate of those of a query",
+    ),
+    "no weight": (
+        exact(successes=[1, 0], trials=[2, 8], weight=[1.0, None]),
+        r"data row 2.*weight is (missing|NaN).*1 / its sampling probability",
+    ),
+    "a weight of 0": (
+        exact(successes=[1, 0], trials=[2, 8], weight=[0.0, 1.0]),
+        r"data row 1.*weight is '?0.0.*drop the column",
+    ),
+    "a negative weight": (
+        exact(log_risk=[-1.0, -2.0], log_risk_se=[0.1, 0.1], weight=[1.0, -2.0]),
+        r"data row 2.*weight is '?-2.0.*drop the column",
+    ),
+    "an infinite weight": (
+        exact(successes=[1, 0], trials=[2, 8], weight=[1.0, float("inf")]),
+        r"data row 2.*weight is '?inf.*drop the column",
+    ),
+    "weights of exact risks": (
+        exact(log_risk=[-1.0, -2.0], weight=[1.0, 2.0]),
+        r"'behaviour'.*weights from 1 to 2.*in proportion.*drop the column weight",
     ),
     "no behaviour": (
         exact(behaviour=["a", None], log_risk=[-1.0, -2.0]),
@@ -290,6 +340,22 @@ def test_what_is_wrong_is_refused_with_a_way_out(
     source = forms[form](frame, tmp_path)
     with pytest.raises(InvalidData, match=f"(?s){message}"):
         read_table(source)
+
+
+def test_a_first_problem_comes_before_a_later_wrong_weight() -> None:
+    frame = exact(successes=[1, 9, 1], trials=[2, 8, 2], weight=[1.0, 1.0, -1.0])
+    with pytest.raises(InvalidData, match=r"data row 2.*not swapped"):
+        read_table(frame)
+
+
+def test_nan_is_no_error_and_no_weight_where_it_differs_from_null() -> None:
+    nan = float("nan")
+    frame = pl.DataFrame({"log_risk": [-1.0, -2.0], "log_risk_se": [0.1, nan]})
+    with pytest.raises(InvalidData, match=r"data row 2.*NaN.*standard error of"):
+        read_table(frame)
+    frame = pl.DataFrame({"successes": [1, 2], "trials": [2, 2], "weight": [1.0, nan]})
+    with pytest.raises(InvalidData, match=r"data row 2.*NaN.*sampling probability"):
+        read_table(frame)
 
 
 def test_a_row_of_a_lazy_frame_is_named_by_its_identity() -> None:

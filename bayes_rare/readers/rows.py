@@ -8,9 +8,11 @@ import numpy as np
 
 from bayes_rare.cells import Columns
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.evaluation import RESOLUTION, checked_resolution, coded
+from bayes_rare.evaluation import RESOLUTION, checked_resolution
+from bayes_rare.parts import coded
 from bayes_rare.pools import PARTS, QueryPool
-from bayes_rare.readers.summaries import arrays, checked
+from bayes_rare.readers.frames import arrays
+from bayes_rare.readers.grouping import Checked, checked
 from bayes_rare.readers.tables import opened
 from bayes_rare.scores import score_from_log_risk, score_from_risk
 
@@ -28,7 +30,9 @@ def read_pool(
     """All queries of an evaluation table, each with its risk.
 
     The table is that of `bayes_rare.readers.tables.read_table`. Where a query has
-    several rows of counts under one behaviour, they are added up.
+    several rows of counts under one behaviour, they are added up. Forecasts are held
+    against what the queries of a pool showed, each as likely to be drawn as another:
+    estimated risks and unequal weights are refused.
 
     Parameters
     ----------
@@ -41,7 +45,8 @@ def read_pool(
     Raises
     ------
     InvalidData
-        If the table says something impossible, or the column says something else.
+        If the table says something impossible, has estimated risks or unequal weights,
+        or the column says something else.
     InvalidInput
         If a column or behaviour is named that is not there.
 
@@ -55,10 +60,30 @@ def read_pool(
     resolution = checked_resolution(resolution)
 
     def pool(frame: Any) -> QueryPool:
-        table, _ = checked(frame, columns or {}, behaviours)
-        return _pool(_fetched(table, split), split, resolution)
+        table = checked(frame, columns or {}, behaviours)
+        _refuse_without_truth(table)
+        return _pool(_fetched(table.rows, split), split, resolution)
 
     return opened(source, columns or {}, pool)
+
+
+def _refuse_without_truth(table: Checked) -> None:
+    """Refuse what a backtest has no truth for."""
+    estimated = table.behaviours(table.estimated)
+    if estimated:
+        raise InvalidData(
+            f"behaviour {estimated[0]!r} has estimated risks (log_risk_se): a backtest "
+            "holds forecasts against risks that are known. Name behaviours with exact "
+            "risks or counts (--behaviours), or drop the column log_risk_se to take "
+            "the estimates for the truth."
+        )
+    if table.ranges:
+        name, (low, high) = min(table.ranges.items())
+        raise InvalidData(
+            f"behaviour {name!r} has weights from {low:g} to {high:g}: a backtest "
+            "draws each query with the same probability. Drop the column weight, or "
+            "name behaviours whose weights are equal (--behaviours)."
+        )
 
 
 def _fetched(table: nw.LazyFrame[Any], split: str | None) -> Columns:

@@ -2,13 +2,14 @@
 
 import glob
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
+from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN, named_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,19 +46,23 @@ def read_table(
     """The evaluation in a table: files, or a frame of any engine.
 
     A row is a query under a behaviour. It has ``log_risk``, the natural logarithm of
-    the risk where that is known exactly, or ``successes`` and ``trials``; and, where
-    the table tells them, ``query_id``, ``behaviour``, ``family`` and ``query_text``.
+    the risk where that is known exactly; or this and ``log_risk_se``, its standard
+    error, where it is an estimate; or ``successes`` and ``trials``. All rows of a
+    behaviour are of one kind. Where the table tells them, a row also has ``query_id``,
+    ``behaviour``, ``family``, ``query_text``, and ``weight``: how many queries it
+    stands for, up to a factor, where rows were drawn with unequal probabilities.
     Without ``behaviour`` all rows are of one, named "behaviour". Other columns are not
     read.
 
-    Files are read by DuckDB in bounded memory, whatever their size.
+    Files are read by DuckDB in bounded memory, whatever their size. Lazy frames stay
+    lazy: their engine groups the rows, and a few thousand a behaviour are fetched.
 
     Parameters
     ----------
     source
         Path, glob pattern, or sequence of paths, of files that end in .csv, .tsv,
         .parquet, .jsonl, .ndjson or .json (text also with .gz); or a frame that
-        narwhals takes (pandas, Polars, PyArrow, DuckDB, ...).
+        narwhals takes (pandas, Polars, PyArrow, DuckDB, Dask, Spark, ...).
     columns
         From the names above to names in the table, where they differ.
     behaviours
@@ -110,7 +115,11 @@ def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T])
     files = _files(cast("str | Path | Sequence[str | Path]", source))
     with _connection() as connection:
         relation = _guarded(lambda: _relation(connection, files, columns), files)
-        return _guarded(lambda: work(relation), files)
+        # An engine that numbers rows passes over none: only a refusal needs numbers.
+        with suppress(InvalidData):
+            return _guarded(lambda: work(relation), files)
+        numbered = relation.project(f"*, row_number() over () as {_quoted(ROW)}")
+        return _guarded(lambda: work(numbered), files)
 
 
 def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -174,19 +183,11 @@ def _relation(
     files: list[str],
     columns: Mapping[str, str],
 ) -> "duckdb.DuckDBPyRelation":
-    """The files as one relation, with numbers as float64 and rows counted from 1.
+    """The files as one relation, with text for numbers as float64.
 
     Text that is no number becomes NaN, which is refused with the text itself, rather
     than an error of the engine or, worse, a null.
     """
-    from bayes_rare.readers.summaries import (
-        FILE,
-        NUMBERS,
-        ROW,
-        WRITTEN,
-        named_columns,
-    )
-
     more = f"union_by_name = true, filename = '{FILE}'"
     scan = ENDINGS[_ending(files)].format(more=more)
     described = connection.sql(f"from {scan}", params={"files": files})
@@ -200,8 +201,7 @@ def _relation(
     replaced = ", ".join(f"{_as_number(name)} as {_quoted(name)}" for name in texts)
     written = "".join(f", {_quoted(n)} as {_quoted(n + WRITTEN)}" for n in texts)
     return connection.sql(
-        f"select * {f'replace ({replaced})' if texts else ''}{written}, "
-        f"row_number() over () as {_quoted(ROW)} from {scan}",
+        f"select * {f'replace ({replaced})' if texts else ''}{written} from {scan}",
         params={"files": files},
     )
 

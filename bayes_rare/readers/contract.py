@@ -1,0 +1,98 @@
+"""The columns of an evaluation table, and where a table has them."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+from bayes_rare.errors import InvalidData, InvalidInput
+
+__all__ = ["FILE", "LABELS", "NUMBERS", "ROW", "WRITTEN", "named_columns", "near"]
+
+LABELS = ("query_id", "behaviour", "family", "query_text")
+"""Columns of the table that are read as text."""
+
+NUMBERS = ("log_risk", "log_risk_se", "successes", "trials", "weight")
+"""Columns of the table that are read as float64."""
+
+ROW = "row (bayes-rare)"
+"""Column that is added where rows have an order: the number of the row, from 1."""
+
+FILE = "file (bayes-rare)"
+"""Column that a reader of files adds: the file that the row is from."""
+
+WRITTEN = " as written"
+"""Ending of a column that holds the text of one that was made a number."""
+
+
+def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Contract names of the columns of a table, and their names in it.
+
+    Parameters
+    ----------
+    there
+        Names of the table's columns.
+    columns
+        From contract names to names in the table, where they differ.
+
+    Raises
+    ------
+    InvalidInput
+        If ``columns`` maps what is not in the contract, or to what is not there.
+    InvalidData
+        If the table has neither log risks nor counts.
+    """
+    contract = (*LABELS, *NUMBERS)
+    there = [name for name in there if name not in {ROW, FILE}]
+    for name, given in columns.items():
+        if name not in contract:
+            raise InvalidInput(
+                f"{name!r} is not a column of an evaluation table"
+                f"{near(name, contract)}. Known: {', '.join(contract)}."
+            )
+        if given not in there:
+            raise InvalidInput(
+                f"{name} is mapped to {given!r}, which is not in the table"
+                f"{near(given, there)}. It has: {', '.join(there)}."
+            )
+    names = {name: name for name in contract if name in there} | dict(columns)
+    if "log_risk" in names or {"successes", "trials"} <= set(names):
+        return names
+    half = {"successes", "trials"} & set(names)
+    if half:
+        (other,) = {"successes", "trials"} - half
+        raise InvalidData(
+            f"the table has {half.pop()} but no {other}{near(other, there)}. "
+            f"It has: {', '.join(there)}. Map it: columns={{{other!r}: ...}}."
+        )
+    raise InvalidData(
+        "the table has neither log_risk nor successes and trials"
+        f"{_likely(there)}. It has: {', '.join(there)}."
+    )
+
+
+def near(name: str, there: Sequence[str]) -> str:
+    """A hint at the name that was meant, if one is near.
+
+    Parameters
+    ----------
+    name
+        What was written.
+    there
+        What could have been meant.
+    """
+    close = difflib.get_close_matches(name, there, 1, 0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _likely(there: Sequence[str]) -> str:
+    """A hint where a column looks like a risk or its logarithm."""
+    for name in there:
+        if name.lower() in {"risk", "p", "prob", "probability"}:
+            return (
+                f"; {name!r} looks like a risk: give log_risk, its natural logarithm, "
+                f'e.g. table["log_risk"] = numpy.log(table["{name}"])'
+            )
+    for name in there:
+        plain = name.lower().replace("_", "").replace(" ", "")
+        if plain in {"logp", "logprob", "logrisk", "logprobability", "lp"}:
+            return f"; map it: columns={{'log_risk': {name!r}}}"
+    return ""

@@ -1,0 +1,137 @@
+"""Sampling weights of a table: their ranges, and sums that any engine takes.
+
+The range comes first, in a pass of its own, for weights are summed as whole numbers of
+shares of a scale that depends on it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.readers.frames import arrays, labelled
+from bayes_rare.readers.problems import PROBLEMS, WEIGHTS, refuse_first_problem
+from bayes_rare.weights import SHARE_UNIT, SUMS, scale_of
+
+__all__ = ["Ranges", "ranges_of_weights", "refuse_weights", "shared"]
+
+type Ranges = Mapping[str, tuple[float, float]]
+"""Least and largest weight of each behaviour whose weights are unequal."""
+
+
+def ranges_of_weights(table: nw.LazyFrame[Any], names: Mapping[str, str]) -> Ranges:
+    """Behaviours whose weights are unequal, and the range of these.
+
+    Parameters
+    ----------
+    table
+        The table as it is.
+    names
+        From contract names to names in the table.
+
+    Raises
+    ------
+    InvalidData
+        If a weight is not a positive number.
+    """
+    if "weight" not in names:
+        return {}
+    # Grouped by what is there, and labelled afterwards: groups are few, rows many.
+    key = names.get("behaviour", "_behaviour")
+    if "behaviour" not in names:
+        table = table.with_columns(nw.lit("behaviour").alias(key))
+    weight = nw.col(names["weight"]).cast(nw.Float64).fill_null(-1.0)
+    fit = (weight > 0) & weight.is_finite()
+    ends = arrays(
+        table.select(
+            nw.col(key).alias("key"),
+            nw.when(fit).then(weight).otherwise(nw.lit(1.0)).alias("weight"),
+            nw.when(fit).then(nw.lit(0)).otherwise(nw.lit(1)).alias("unfit"),
+        )
+        .group_by("key")
+        .agg(
+            nw.col("weight").min().alias("least"),
+            nw.col("weight").max().alias("largest"),
+            nw.col("unfit").sum(),
+        )
+        .with_columns(nw.col("key").cast(nw.String).fill_null(""))
+    )
+    if ends["unfit"].any():
+        problems = (*PROBLEMS, WEIGHTS)
+        refuse_first_problem(labelled(table, names), names, problems)
+    ranges: dict[str, tuple[float, float]] = {}
+    columns = (ends[name].tolist() for name in ("key", "least", "largest"))
+    for name, least, largest in zip(*columns, strict=True):
+        other = ranges.get(name, (least, largest))
+        ranges[name] = (min(least, other[0]), max(largest, other[1]))
+    return {name: (low, high) for name, (low, high) in ranges.items() if low != high}
+
+
+def shared(
+    table: nw.LazyFrame[Any], names: Mapping[str, str], ranges: Ranges
+) -> nw.LazyFrame[Any]:
+    """The table with the columns `bayes_rare.weights.SUMS`, where weights are unequal.
+
+    Parameters
+    ----------
+    table, names
+        As of `ranges_of_weights`.
+    ranges
+        Its answer.
+    """
+    if not ranges:
+        return table
+    scales: dict[float, list[str]] = {}
+    for name, ends in ranges.items():
+        scales.setdefault(scale_of(*ends), []).append(name)
+    weight = nw.col(names["weight"]).cast(nw.Float64)
+    # Of the other behaviours all weights are equal: each has a share of 1.
+    share: nw.Expr = nw.lit(1.0)
+    for scale, own in scales.items():
+        if "behaviour" in names:
+            label = nw.col(names["behaviour"]).cast(nw.String).fill_null("")
+            share = nw.when(label.is_in(own)).then(weight / scale).otherwise(share)
+        else:
+            share = weight / scale
+    table = table.with_columns(share.alias("_share"))
+    return table.with_columns(
+        *_split(nw.col("_share"), SUMS[:2]),
+        *_split(nw.col("_share") * nw.col("_share"), SUMS[2:]),
+    )
+
+
+def _split(share: nw.Expr, names: Sequence[str]) -> Iterator[nw.Expr]:
+    """As `bayes_rare.weights.shares` splits a share into whole numbers."""
+    units = share / SHARE_UNIT
+    whole = units.floor()
+    for name, number in zip(
+        names, (whole, ((units - whole) / SHARE_UNIT + 0.5).floor()), strict=True
+    ):
+        yield number.cast(nw.Float64).alias(f"_{name}")
+
+
+def refuse_weights(ranges: Ranges, exact: Sequence[str]) -> None:
+    """Refuse unequal weights of behaviours whose risks are known exactly.
+
+    Parameters
+    ----------
+    ranges
+        The answer of `ranges_of_weights`.
+    exact
+        These behaviours.
+
+    Raises
+    ------
+    InvalidData
+        If there are any.
+    """
+    for name in exact:
+        if name in ranges:
+            low, high = ranges[name]
+            raise InvalidData(
+                f"behaviour {name!r} has exact risks with weights from {low:g} to "
+                f"{high:g}, and weights serve counts and estimates alone so far. Draw "
+                "its rows anew, each with a probability in proportion to its weight, "
+                "and drop the column weight."
+            )
