@@ -4,6 +4,10 @@ A model file defines ``build(evaluation, **priors) -> pm.Model`` and
 ``population(draws, data) -> Population``, and says in ``ACCEPTS`` what kinds of outcome
 it takes. ``observe(evaluation, ...)``, the arrays that enter the density, saves a batch
 the building of a PyMC model for each data set; ``simulate`` runs the story forwards.
+Where a query's risk is latent, it is drawn from a population of steps and a tail and
+what was seen of the query; ``recorded(draws)`` says how a judge errs, and a file with
+another population draws for itself with ``query_scores(rng, draws, data, successes,
+trials)``.
 """
 
 import hashlib
@@ -85,8 +89,7 @@ class Model:
     @property
     def observe(self) -> Callable[..., Any] | None:
         """From an evaluation to the arrays of the density, where the file says it."""
-        observe = self.scope.get("observe")
-        return None if observe is None else _guarded(self.path, observe)
+        return self._optional("observe")
 
     @property
     def simulate(self) -> Callable[..., Any]:
@@ -99,9 +102,45 @@ class Model:
         return self.scope["simulate"]
 
     @property
+    def recorded(self) -> Callable[..., Any] | None:
+        """From the draws of one behaviour to how its judge errs, where the file says.
+
+        The chance that a response that does not show the behaviour is recorded as
+        showing it, and that one that does is: false-positive rate and sensitivity.
+        """
+        return self._optional("recorded")
+
+    @property
+    def query_scores(self) -> Callable[..., Any] | None:
+        """From outcomes of queries to draws of their scores, where the file makes them.
+
+        Takes a random generator, draws and data of one behaviour as ``population``
+        does, successes and trials; gives scores by (query, draw).
+        """
+        return self._optional("query_scores")
+
+    def _optional(self, name: str) -> Callable[..., Any] | None:
+        function = self.scope.get(name)
+        return None if function is None else _guarded(self.path, function)
+
+    @property
     def min_exceedances(self) -> int:
         """Scores above a threshold that the model needs; 0 if it needs none."""
         return self.scope.get("MIN_EXCEEDANCES", 0)
+
+    @property
+    def reference_only(self) -> bool:
+        """Whether it is there to check other models by, too slow for anything else."""
+        return bool(self.scope.get("REFERENCE_ONLY", False))
+
+    @property
+    def dense_mass(self) -> bool:
+        """Whether the sampler learns how all unknowns vary together.
+
+        It pays where a few unknowns are correlated; past `inference.nuts.MOST_DENSE` of
+        them each is scaled by itself whatever the file says.
+        """
+        return bool(self.scope.get("DENSE_MASS", False))
 
     @property
     def pointwise(self) -> dict[str, str] | None:

@@ -517,6 +517,7 @@ def forecast(
             *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
             *notes.on_unseen_families(deployment.unseen_share),
             *notes.on_tail(posterior),
+            *notes.on_judge(posterior),
             *notes.on_caps(draws),
         ),
     )

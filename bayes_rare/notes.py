@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
@@ -14,6 +16,7 @@ __all__ = [
     "on_caps",
     "on_convergence",
     "on_evaluation",
+    "on_judge",
     "on_tail",
     "on_unseen_families",
 ]
@@ -23,6 +26,12 @@ __all__ = [
 _UNSEEN_CHANCE = 0.05
 # From so many queries on, 1 - 0.05 ** (1 / m) is 3/m within 5 %.
 _RULE_OF_THREE_FROM = 30
+# Of so many responses without a failure the chance is 5 % at a risk of 3 over them.
+_RULE_OF_THREE = 3.0
+# Fewer queries than this with a success say nothing of a tail.
+_FEW_POSITIVE = 10
+# All-or-nothing outcomes of so many trials, in so many failing queries, are no chance.
+_SEVERAL, _COPIES = 5, 3
 # An observed risk above this leaves no room to see how the tail goes on.
 _SATURATED_RISK = 0.9
 # Extrapolating further than this many times the evaluation is said aloud.
@@ -62,12 +71,87 @@ def on_evaluation(evaluation: Evaluation, queries: int) -> list[str]:
         *(
             note
             for behaviour in evaluation.behaviours
-            if evaluation.kind(behaviour) == "exact"
-            for note in (
-                *_censored(evaluation, behaviour),
-                *_saturated(evaluation, behaviour),
-            )
+            for note in _on_outcomes(evaluation, behaviour)
         ),
+    ]
+
+
+def _on_outcomes(evaluation: Evaluation, behaviour: str) -> list[str]:
+    """What the outcomes of one behaviour hide, by their kind."""
+    kind = evaluation.kind(behaviour)
+    weighted = _weighted(evaluation, behaviour)
+    if kind == "exact":
+        return [
+            *_censored(evaluation, behaviour),
+            *_saturated(evaluation, behaviour),
+            *weighted,
+        ]
+    if kind == "estimates":
+        return weighted
+    code = evaluation.behaviours.index(behaviour)
+    mine = evaluation.tallied["behaviour"] == code
+    successes, trials, count = (
+        evaluation.tallied[name][mine] for name in ("successes", "trials", "count")
+    )
+    return [
+        *_hardly_seen(behaviour, successes, trials, count),
+        *_all_or_nothing(behaviour, successes, trials, count),
+        *weighted,
+    ]
+
+
+def _weighted(evaluation: Evaluation, behaviour: str) -> list[str]:
+    if behaviour not in evaluation.weighted:
+        return []
+    return [
+        f"{behaviour}: {evaluation.sizes[behaviour]} queries with sampling weights "
+        f"count as {evaluation.effective_sizes[behaviour]:.3g} (Kish's effective size)."
+    ]
+
+
+def _hardly_seen(
+    behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
+) -> list[str]:
+    """Where prior and number of trials rule a forecast, rather than what was seen."""
+    queries, responses = int(count.sum()), int((count * trials).sum())
+    positive = int(count[successes > 0].sum())
+    if positive == 0:
+        return [
+            f"{behaviour}: none of {responses:,} responses to {queries:,} queries "
+            "showed the behaviour. The forecast is ruled by the prior and by the "
+            f"number of trials: the mean risk is below {_RULE_OF_THREE / responses:.2g}"
+            " (with 95 % confidence), and of the largest the data say little."
+        ]
+    if int(count[successes < trials].sum()) == 0:
+        return [
+            f"{behaviour}: all of {responses:,} responses to {queries:,} queries "
+            "showed the behaviour. What it takes to make the model fail is not a rare "
+            "query; the forecast is ruled by the prior and by the number of trials."
+        ]
+    if positive < _FEW_POSITIVE:
+        return [
+            f"{behaviour}: {positive} of {queries:,} queries showed the behaviour at "
+            "all. So few leave the tail to the prior and to the number of trials: read "
+            "the interval, not the median."
+        ]
+    return []
+
+
+def _all_or_nothing(
+    behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
+) -> list[str]:
+    """Where responses look like copies of one another, as at temperature 0."""
+    several = trials >= _SEVERAL
+    none = count[several & (successes == 0)].sum()
+    every = count[several & (successes == trials)].sum()
+    between = count[several & (successes > 0) & (successes < trials)].sum()
+    if between or every < _COPIES or not none:
+        return []
+    return [
+        f"{behaviour}: each of {int(none + every):,} queries fails in all of its "
+        "responses or in none. If they were sampled at temperature 0 they are copies "
+        "of one response: give trials of 1, or the forecast takes each query for far "
+        "better known than it is."
     ]
 
 
@@ -130,6 +214,31 @@ def _saturated(evaluation: Evaluation, behaviour: str) -> list[str]:
         f"{behaviour}: the riskiest query seen has risk {top:.4g}. Near 1 scores "
         "spread without the risk changing: read risks, not scores, and doubt the "
         "shape of the tail."
+    ]
+
+
+def on_judge(posterior: Posterior) -> list[str]:
+    """What a judge that errs leaves unidentified, where the model has one.
+
+    Parameters
+    ----------
+    posterior
+        What the forecast is made from.
+    """
+    if "false_positive_rate" not in posterior.draws:
+        return []
+    rate, sensitivity = (
+        np.quantile(posterior.draws[name], [0.05, 0.5, 0.95])
+        for name in ("false_positive_rate", "sensitivity")
+    )
+    return [
+        f"THE JUDGE ERRS: its false-positive rate is {rate[1]:.2g} ({rate[0]:.2g} to "
+        f"{rate[2]:.2g} with 90 % probability). RISKS BELOW {rate[2]:.2g} ARE NOT "
+        "IDENTIFIED: there, successes are as likely errors, and what is said comes "
+        f"from the prior. Its sensitivity is {sensitivity[1]:.2g} ({sensitivity[0]:.2g}"
+        f" to {sensitivity[2]:.2g}). Have responses checked by people, chosen without "
+        "regard to the verdict, and give their counts (true_positives=..., "
+        "false_positives=...)."
     ]
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "Empirical",
     "Normal",
     "Population",
+    "StepsAndTail",
     "gpd_log_survival",
     "gpd_quantile",
     "log_worst_level",
@@ -397,17 +398,143 @@ class BodyAndTail(Population):
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
     ) -> Array:
-        log_rate = np.log(self.rate)
-        deepest = np.clip(log_rate - _array(log_level), 0.0, _DEPTH)
-        excess = np.maximum(_CUTS[:, None] - self.threshold, 0.0)
-        cuts = -gpd_log_survival(excess, self.scale, self.shape)
-        depth, weight = _panels(0.0, deepest, _DEPTH / 12, cuts)
-        values = function(self.threshold + gpd_quantile(depth, self.scale, self.shape))
-        tail = np.einsum("nd,nd,...nd->...d", weight, np.exp(-depth), values)
         level = np.maximum(self._body_level, np.exp(_array(log_level)))
         body = function(self.body_score[:, None])  # the same for all draws
         below = np.einsum("cd,...c->...d", np.diff(level, axis=0), body[..., 0])
-        return self.rate * tail + below
+        return _tail_mean(self, function, log_level) + below
+
+
+@dataclass(frozen=True, eq=False)
+class StepsAndTail(Population):
+    """A density of steps below a threshold, a generalized Pareto tail above.
+
+    Between two edges ``a < s <= b`` a fraction ``weight`` of the queries is spread
+    evenly, so ``S`` is piecewise linear there; above the threshold, which is the last
+    edge, ``S(s) = rate * (1 + shape * (s - u) / scale) ** (-1 / shape)``.
+
+    Parameters
+    ----------
+    edges
+        Scores at which steps begin and end, ascending; the last is the threshold.
+    weight
+        Fraction of the queries in each step, from the lowest up; with the rate, they
+        sum to 1 in each draw.
+    rate
+        Fraction of queries above the threshold, in (0, 1).
+    scale
+        Scale of the excess in score units, positive.
+    shape
+        Shape of the tail; 0 for an exponential one, whose maxima are Gumbel.
+
+    Examples
+    --------
+    Half of a step has half of its queries above it:
+
+    >>> half = np.full((1, 1), 0.5)
+    >>> steps = StepsAndTail(np.array([-2.0, -1.0]), half, *np.full((3, 1), 0.5))
+    >>> np.exp(steps.log_survival(-1.5)).round(6)
+    array([0.75])
+    """
+
+    edges: Float[np.ndarray, " edge"]
+    weight: Float[np.ndarray, "step draw"]
+    rate: Draws
+    scale: Draws
+    shape: Draws
+
+    @property
+    @override
+    def draws(self) -> int:
+        return self.rate.size
+
+    @property
+    def threshold(self) -> float:
+        """Score above which the tail holds."""
+        return float(self.edges[-1])
+
+    @cached_property
+    def _level(self) -> Float[np.ndarray, "edge draw"]:
+        """Fraction of queries above each edge; 1 at the lowest."""
+        above = np.cumsum(self.weight[::-1], axis=0)[::-1] + self.rate
+        above[0] = 1.0
+        return np.concatenate([above, self.rate[None]])
+
+    @override
+    def log_survival(self, score: Numbers) -> Array:
+        score = _array(score)
+        excess = np.maximum(score - self.threshold, 0.0)
+        tail = np.log(self.rate) + gpd_log_survival(excess, self.scale, self.shape)
+        if not (score < self.threshold).any():
+            return tail
+        step = np.clip(
+            np.searchsorted(self.edges, score, side="right") - 1,
+            0,
+            len(self.weight) - 1,
+        )
+        width = np.diff(self.edges)[step]
+        share = np.clip((score - self.edges[step]) / width, 0.0, 1.0)
+        step, draw = np.broadcast_arrays(step, np.arange(self.draws))
+        level = (1 - share) * self._level[step, draw] + share * self._level[
+            step + 1, draw
+        ]
+        return np.where(score < self.threshold, np.log(level), tail)
+
+    @override
+    def quantile(self, log_survival: Numbers) -> Array:
+        log_rate = np.log(self.rate)
+        log_survival, log_rate = np.broadcast_arrays(_array(log_survival), log_rate)
+        depth = np.maximum(log_rate - log_survival, 0.0)
+        score = self.threshold + gpd_quantile(depth, self.scale, self.shape)
+        in_body = log_survival >= log_rate
+        if in_body.any():
+            level = np.exp(log_survival)
+            last = len(self.weight) - 1
+            step = (self._level[1:-1] >= level[..., None, :]).sum(axis=-2)
+            draw = np.broadcast_to(np.arange(self.draws), step.shape)
+            upper, lower = self._level[step + 1, draw], self._level[step, draw]
+            share = np.clip((lower - level) / (lower - upper), 0.0, 1.0)
+            step = np.minimum(step, last)
+            body = self.edges[step] + share * np.diff(self.edges)[step]
+            score = np.where(in_body, body, score)
+        return score
+
+    @override
+    def mean(
+        self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
+    ) -> Array:
+        highest = np.minimum(self.quantile(_array(log_level)), self.threshold)
+        below = np.zeros(())
+        for low, high, weight in zip(
+            self.edges[:-1], self.edges[1:], self.weight, strict=True
+        ):
+            top = np.clip(highest, low, high)
+            cuts = np.broadcast_to(_CUTS[:, None], (_CUTS.size, self.draws))
+            node, measure = _panels(float(low), top, float(high - low), cuts)
+            density = weight / (high - low)
+            below = below + density * np.einsum(
+                "nd,...nd->...d", measure, function(node)
+            )
+        return _tail_mean(self, function, log_level) + below
+
+
+def _tail_mean(
+    population: BodyAndTail | StepsAndTail,
+    function: Callable[[Array], Array],
+    log_level: Numbers,
+) -> Array:
+    """The part of a mean over queries that a generalized Pareto tail contributes."""
+    threshold, scale, shape = (
+        population.threshold,
+        population.scale,
+        population.shape,
+    )
+    deepest = np.clip(np.log(population.rate) - _array(log_level), 0.0, _DEPTH)
+    excess = np.maximum(_CUTS[:, None] - threshold, 0.0)
+    cuts = -gpd_log_survival(excess, scale, shape)
+    depth, weight = _panels(0.0, deepest, _DEPTH / 12, cuts)
+    values = function(threshold + gpd_quantile(depth, scale, shape))
+    tail = np.einsum("nd,nd,...nd->...d", weight, np.exp(-depth), values)
+    return population.rate * tail
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,11 @@ __all__ = ["fit", "fit_many"]
 type Array = Float[np.ndarray, "..."]
 type Progress = Callable[[int, int], None]
 
-DEFAULT_MODELS = {"exact": "gpd_tail"}
+DEFAULT_MODELS = {
+    "exact": "gpd_tail",
+    "counts": "binomial_tail",
+    "estimates": "binomial_tail",
+}
 """Model that `fit` takes when none is named, by kind of outcome."""
 
 # Acceptance probability that the step size is adapted to, at first and if transitions
@@ -215,6 +219,7 @@ def fit_many(
             draws,
             log_likelihood,
             way or devices.way_of_device(),
+            chosen.dense_mass,
         )
         _sample(chosen, sampler, group, chains, target_ess, tally)
     seconds = (time.monotonic() - started) / max(len(runs), 1)

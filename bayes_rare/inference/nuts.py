@@ -22,7 +22,7 @@ from numpyro.infer import NUTS
 from bayes_rare.inference import devices
 from bayes_rare.inference.density import Density
 
-__all__ = ["STATISTICS", "Chain", "Job", "Sampler"]
+__all__ = ["MOST_DENSE", "STATISTICS", "Chain", "Job", "Sampler"]
 
 type Array = Float[np.ndarray, "..."]
 type Tree = Any
@@ -38,6 +38,9 @@ STATISTICS = {
     "diverging": "diverging",
 }
 """NumPyro's fields that are kept, and ArviZ's names for them."""
+
+MOST_DENSE = 64
+"""Most unknowns that are scaled by a dense matrix: more would need a longer warm-up."""
 
 # Slots of a compiled block on each CPU device; a call may fill fewer.
 _SLOTS = 32
@@ -125,6 +128,8 @@ class Sampler:
         Whether to compute the log likelihood of each observed cell.
     way
         ``"map"``: one job after the other on each device; ``"vmap"``: jobs in step.
+    dense
+        Whether to learn how all unknowns vary together, where they are few.
     """
 
     density: Density
@@ -132,6 +137,7 @@ class Sampler:
     draws: int
     pointwise: bool
     way: str
+    dense: bool = False
 
     def run(
         self,
@@ -247,7 +253,12 @@ class Sampler:
         finite = jnp.isfinite(jax.vmap(potential)(candidates))
         first = jnp.argmax(finite)
         position = {name: value[first] for name, value in candidates.items()}
-        kernel = NUTS(potential_fn=potential, target_accept_prob=target_accept)
+        unknowns = sum(value.size for value in self.density.initial.values())
+        kernel = NUTS(
+            potential_fn=potential,
+            target_accept_prob=target_accept,
+            dense_mass=self.dense and unknowns <= MOST_DENSE,
+        )
         state = kernel.init(chain_key, self.warmup, position, (), {})
         return kernel, state
 

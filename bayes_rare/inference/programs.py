@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -38,13 +38,20 @@ _DENSITIES_KEPT = 32
 
 
 def _kept(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+    model: catalog.Model,
+    settings: Mapping[str, Any],
+    evaluation: Evaluation,
+    names: Iterable[str] = (),
 ) -> list[_Compiled]:
-    """Densities of a model with these settings, for this number of behaviours."""
+    """Densities of a model with these settings, for so many behaviours and such data.
+
+    Data have names: evaluations of counts and of estimates enter one model differently.
+    """
     key = (
         model.digest,
         json.dumps(catalog.plain(settings), sort_keys=True),
         len(evaluation.behaviours),
+        *sorted(names),
     )
     kept = _DENSITIES.setdefault(key, [])
     _DENSITIES.move_to_end(key)
@@ -89,18 +96,21 @@ def density_and_data(
     if model.observe is None:
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
-    return _density(model, settings, evaluation), data
+    return _density(model, settings, evaluation, data), data
 
 
 def _density(
-    model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
+    model: catalog.Model,
+    settings: Mapping[str, Any],
+    evaluation: Evaluation,
+    names: Iterable[str],
 ) -> Density:
     """The JAX functions of a model that observes, made from the first data set.
 
     When a second comes, the model is built for it too, to see that nothing of the first
     stands in the density itself.
     """
-    kept = _kept(model, settings, evaluation)
+    kept = _kept(model, settings, evaluation, names)
     if not kept:
         built = _built(model, settings, evaluation)
         density = density_of(built, model.pointwise)
@@ -137,16 +147,16 @@ def _built_each_time(
 
 @lru_cache(maxsize=_DENSITIES_KEPT)
 def sampler(
-    density: Density, warmup: int, draws: int, pointwise: bool, way: str
+    density: Density, warmup: int, draws: int, pointwise: bool, way: str, dense: bool
 ) -> Sampler:
     """A sampler, kept with the programs that it has compiled.
 
     Parameters
     ----------
-    density, warmup, draws, pointwise, way
+    density, warmup, draws, pointwise, way, dense
         As of `bayes_rare.inference.nuts.Sampler`.
     """
-    return Sampler(density, warmup, draws, pointwise, way)
+    return Sampler(density, warmup, draws, pointwise, way, dense)
 
 
 def _observed(

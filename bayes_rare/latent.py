@@ -1,0 +1,412 @@
+"""Outcomes that leave the risk of a query latent, with that risk integrated out.
+
+==========  =====================================================================
+tally       queries of one behaviour with equal successes and equal trials
+estimate    a query whose log risk was estimated, with a standard error
+step        scores between two edges, over which a population is spread evenly
+node        a score at which an integrand is evaluated, with its weight
+==========  =====================================================================
+
+What an outcome says of a population with density f is the integral of its likelihood,
+``integral of P(outcome | score) f(score) d score``. It is a sum over Gauss-Legendre
+nodes in panels. Panels end where the population changes its form, at edges of steps and
+at depths of the tail, and where the likelihood does: a little, much, and all of the way
+down on either side of its peak. So each panel is smooth, whether the population is the
+narrower of the two or the likelihood. Tallies of up to `SHARED_TRIALS` trials share one
+set of nodes, dense enough for all of them; sharper ones and estimates each have a set
+of their own.
+
+Arrays have a row a behaviour. The functions that take ``xp`` serve NumPy and PyTensor
+alike: what is compiled and what is drawn from afterwards are one formula.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import gammaln
+
+from bayes_rare.scores import (
+    log_risk_from_score,
+    log_safe_from_score,
+    score_from_log_risk,
+    score_from_risk,
+)
+
+__all__ = [
+    "SHARED_NODES",
+    "SHARED_TRIALS",
+    "SHARP_NODES",
+    "STEPS",
+    "estimate_breaks",
+    "log_chances",
+    "log_normal_density",
+    "log_safe",
+    "log_ways",
+    "population_nodes",
+    "shared_breaks",
+    "sharp_breaks",
+    "step_edges",
+    "threshold_of",
+    "usual_exceedances",
+]
+
+type Array = Float[np.ndarray, "..."]
+
+SHARED_TRIALS = 8192
+"""Tallies of at most so many trials are integrated over shared nodes."""
+
+STEPS = 4
+"""Steps of the body below the threshold, the lowest one aside of visible ones."""
+
+# Depths of the tail (minus log survival, from the threshold on) at which panels end.
+_DEPTHS = np.array([0.8, 2.5, 6.0, 12.0, 22.0, 40.0, 100.0, 300.0, 700.0])
+# Nodes of a panel: shared nodes are as dense as the sharpest tally needs, so panels are
+# short for the others; sharper outcomes have few panels, with more nodes each.
+SHARED_NODES, SHARP_NODES = 6, 10
+# Likelihoods have fallen by so much, in logarithms, where panels end: on each side of a
+# peak, or on one side of a likelihood that only falls or only rises.
+_FALLS = np.array([1.5, 6.0, 15.0, 36.0])
+_ONE_SIDED_FALLS = np.array([1e-3, 0.03, 0.2, 0.7, 2.0, 5.0, 10.0, 18.0, 36.0])
+# Panels of this many standard deviations of a share of successes.
+_SPACING = 2.5
+_FEWEST_BREAKS = 16
+# Below and above the shared breaks, risks and chances of safety fall on by these
+# factors, as logarithms.
+_LADDER = np.array([1.0, 2.5, 5.0, 10.0, 20.0])
+# Excesses and depths are held inside what float64 can raise to a power.
+_DEEPEST = 700.0
+_LARGEST_POWER = 600.0
+_SERIES = 1e-5
+_TINY = 1e-300
+
+# Widths of the steps below the threshold, in score units.
+_STEP_WIDTH = 0.3
+_LOWEST_WIDTH = 1.5
+# A risk below this share of 1/trials cannot be told from 0.
+_INVISIBLE = 0.1
+# How the threshold is chosen: scores between these, a prior for them, and updates.
+_GRID = np.arange(-5.0, 8.0, 0.05)
+_GRID_MEAN, _GRID_SD = -2.0, 1.5
+_UPDATES = 50
+_TELLING_TRIALS = 400.0
+
+
+def log_ways(successes: Array, trials: Array) -> Array:
+    """Log number of orders in which so many of the trials can be successes."""
+    return (
+        gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
+    )
+
+
+def log_safe(xp: Any, score: Any) -> Any:
+    """``log(1 - risk)`` of a score, with a finite gradient everywhere.
+
+    The same function as `bayes_rare.scores.log_safe_from_score`.
+    """
+    hazard = xp.exp(-score)
+    likely = hazard < np.log(2)
+    small = xp.where(likely, xp.maximum(hazard, 1e-30), np.log(2))
+    large = xp.where(likely, np.log(2), hazard)
+    return xp.where(
+        likely, xp.log(-xp.expm1(-small) / small) - score, xp.log1p(-xp.exp(-large))
+    )
+
+
+def _tail_score(xp: Any, depth: Any, threshold: Any, scale: Any, shape: Any) -> Any:
+    """Score at a depth of the tail: ``u + scale * expm1(shape * d) / shape``."""
+    power = xp.minimum(shape * depth, _LARGEST_POWER)
+    small = abs(power) < _SERIES
+    safe = xp.where(small, 1.0, power)
+    ratio = xp.where(
+        small, 1 + power * (1 / 2 + power * (1 / 6)), xp.expm1(safe) / safe
+    )
+    return threshold + scale * depth * ratio
+
+
+def _tail_depth(xp: Any, score: Any, threshold: Any, scale: Any, shape: Any) -> Any:
+    """Depth of a score above the threshold, at most `_DEEPEST`; only for panels."""
+    excess = xp.maximum(score - threshold, 0.0) / scale
+    bend = shape * excess
+    small = abs(bend) < _SERIES
+    inside = xp.where(small, 1.0, xp.maximum(bend, -1.0 + 1e-15))
+    slope = xp.where(small, 1.0, shape)
+    depth = xp.where(small, excess * (1 - bend / 2), xp.log1p(inside) / slope)
+    return xp.minimum(depth, _DEEPEST)
+
+
+def population_nodes(
+    xp: Any,
+    edges: Any,
+    log_weight: Any,
+    log_rate: Any,
+    scale: Any,
+    shape: Any,
+    breaks: Any,
+    nodes: int,
+    fixed: Any = lambda breaks: breaks,
+) -> tuple[Any, Any]:
+    """Nodes and log weights of an integral over a population of steps and a tail.
+
+    ``sum of exp(log weight) * g(node)`` is the mean of g over the population, for a g
+    that is smooth between the breaks. In the tail the nodes lie in depth, where its
+    density is ``rate * exp(-depth)`` whatever its shape, an upper end included.
+
+    Parameters
+    ----------
+    xp
+        NumPy, or ``pytensor.tensor``.
+    edges
+        Edges of the steps, ascending, of shape (behaviour, edge); the last is the
+        threshold.
+    log_weight
+        Log fraction of queries in each step, (behaviour, step).
+    log_rate, scale, shape
+        Log fraction above the threshold, scale and shape of the tail, (behaviour).
+    breaks
+        Scores between which likelihoods are smooth, (behaviour, row, break).
+    nodes
+        Gauss-Legendre nodes of each panel.
+    fixed
+        Marks what is no function of the parameters where gradients are taken.
+
+    Returns
+    -------
+    Scores and log weights, each of shape (behaviour, row, node).
+    """
+    threshold = edges[:, -1][:, None, None]
+    log_height = log_weight - xp.log(edges[:, 1:] - edges[:, :-1])
+    scale, shape, log_rate = (each[:, None, None] for each in (scale, shape, log_rate))
+    # One axis for the whole: the score up to the threshold, the depth beyond it.
+    in_tail = breaks > threshold
+    place = xp.where(
+        in_tail,
+        threshold + _tail_depth(xp, breaks, threshold, scale, shape),
+        xp.maximum(breaks, edges[:, 0][:, None, None]),
+    )
+    alike = 0.0 * place[:, :, 0][:, :, None]
+    place = xp.concatenate(
+        [place, edges[:, None, :] + alike, threshold + _DEPTHS + alike], axis=2
+    )
+    place = fixed(xp.sort(place, axis=2))
+    start, end = place[:, :, :-1, None], place[:, :, 1:, None]
+    half = (end - start) / 2
+    abscissa, weight = np.polynomial.legendre.leggauss(nodes)
+    node = start + half * (1 + abscissa)
+    log_measure = xp.log(xp.maximum(half * weight, _TINY))
+    flat = (place.shape[0], place.shape[1], -1)
+    node, log_measure = xp.reshape(node, flat), xp.reshape(log_measure, flat)
+    depth = xp.maximum(node - threshold, 0.0)
+    beyond = node > threshold
+    score = xp.where(beyond, _tail_score(xp, depth, threshold, scale, shape), node)
+    log_density = xp.where(beyond, log_rate - depth, 0.0)
+    for step in range(STEPS + 1):
+        inside = (node > edges[:, step][:, None, None]) & (
+            node <= edges[:, step + 1][:, None, None]
+        )
+        log_density = log_density + xp.where(
+            inside, log_height[:, step][:, None, None], 0.0
+        )
+    return score, log_density + log_measure
+
+
+def log_chances(xp: Any, score: Any) -> tuple[Any, Any]:
+    """Log chance that a response shows the behaviour, and that it does not."""
+    return -xp.exp(-score), log_safe(xp, score)
+
+
+def log_normal_density(xp: Any, estimate: Any, error: Any, log_risk: Any) -> Any:
+    """Log density of an estimated log risk: normal around the log risk itself."""
+    return (
+        -0.5 * ((estimate - log_risk) / error) ** 2
+        - xp.log(error)
+        - 0.5 * np.log(2 * np.pi)
+    )
+
+
+def shared_breaks(most_trials: int | float) -> Float[np.ndarray, " break"]:
+    """Scores between which the likelihoods of tallies are smooth.
+
+    Even in ``asin(sqrt(risk))``, on which scale the share of successes has the standard
+    deviation ``1 / (2 sqrt(trials))`` whatever the risk, and then on towards 0 and 1 by
+    factors.
+
+    Parameters
+    ----------
+    most_trials
+        Trials of the sharpest tally, at most `SHARED_TRIALS`.
+
+    Examples
+    --------
+    A few lengths serve all, so that data sets share compiled programs:
+
+    >>> [len(shared_breaks(trials)) for trials in (1, 100, 200, 1000)]
+    [26, 26, 42, 74]
+    """
+    wanted = np.pi * np.sqrt(most_trials) / _SPACING
+    count = _FEWEST_BREAKS
+    while count < wanted:
+        count *= 2
+    risk = np.sin(np.pi / 2 * np.arange(1, count + 1) / (count + 1)) ** 2
+    low = score_from_log_risk(np.log(risk[0]) - _LADDER)
+    high = score_from_log_risk(np.log1p(-risk[0] * np.exp(-_LADDER)))
+    return np.sort(np.concatenate([low, score_from_risk(risk), high]))
+
+
+def sharp_breaks(successes: Array, trials: Array) -> Float[np.ndarray, "tally break"]:
+    """For each tally, scores at which its likelihood has fallen by given amounts."""
+    share = successes / trials
+    zero, one = successes == 0, successes == trials
+    middle = np.where(zero | one, 0.5, share)
+    peak = score_from_risk(middle)
+    # A likelihood that only falls does so from minus infinity on, and so on.
+    low_end, high_end = np.full(len(share), -8.0), np.full(len(share), 60.0)
+    best = _binomial(successes, trials, peak)
+    best = np.where(zero | one, 0.0, best)
+    answer = np.empty((len(share), 2 * len(_FALLS) + 1))
+    two_sided = [
+        *(_fallen(successes, trials, best, peak, low_end, fall) for fall in _FALLS),
+        peak,
+        *(_fallen(successes, trials, best, peak, high_end, fall) for fall in _FALLS),
+    ]
+    falling = [
+        _fallen(successes, trials, best, low_end, high_end, fall)
+        for fall in _ONE_SIDED_FALLS
+    ]
+    rising = [
+        _fallen(successes, trials, best, high_end, low_end, fall)
+        for fall in _ONE_SIDED_FALLS
+    ]
+    for column, (both, down, up) in enumerate(
+        zip(two_sided, falling, rising, strict=True)
+    ):
+        answer[:, column] = np.where(zero, down, np.where(one, up, both))
+    return np.sort(answer, axis=1)
+
+
+def _binomial(successes: Array, trials: Array, score: Array) -> Array:
+    """Log likelihood of tallies, but for the number of orders."""
+    failures = trials - successes
+    return np.where(
+        successes > 0, successes * log_risk_from_score(score), 0.0
+    ) + np.where(failures > 0, failures * log_safe_from_score(score), 0.0)
+
+
+def _fallen(
+    successes: Array, trials: Array, best: Array, near: Array, far: Array, fall: float
+) -> Array:
+    """Score between two where the log likelihood has fallen by so much; bisection."""
+    near, far = near.copy(), far.copy()
+    for _ in range(50):
+        middle = (near + far) / 2
+        beyond = _binomial(successes, trials, middle) < best - fall
+        far, near = np.where(beyond, middle, far), np.where(beyond, near, middle)
+    return (near + far) / 2
+
+
+def estimate_breaks(log_risk: Array, error: Array) -> Float[np.ndarray, "row break"]:
+    """For each estimate, scores some standard errors away from it."""
+    away = np.sqrt(2 * _FALLS)
+    away = np.concatenate([-away[::-1], [0.0], away])
+    return score_from_log_risk(
+        np.minimum(log_risk[:, None] + error[:, None] * away, -1e-25)
+    )
+
+
+def step_edges(
+    threshold: int | float, most_trials: int | float
+) -> Float[np.ndarray, " edge"]:
+    """Edges of the steps below a threshold, down to risks that no tally could show.
+
+    Widths grow downwards by an even factor, from 0.2 score units; below the score of a
+    risk of a tenth of 1/trials there is one step more, for queries whose risk cannot be
+    told from 0.
+
+    Parameters
+    ----------
+    threshold
+        The last edge.
+    most_trials
+        Trials of the query that was sampled most.
+
+    Examples
+    --------
+    >>> step_edges(-1.0, 100.0).round(2)
+    array([-3.7, -2.2, -1.9, -1.6, -1.3, -1. ])
+    """
+    visible = float(score_from_risk(_INVISIBLE / max(most_trials, 1.0)))
+    count = STEPS
+    span = max(threshold - visible, count * _STEP_WIDTH)
+    low, high = 1.0, 1e3
+    for _ in range(60):
+        factor = (low + high) / 2
+        total = _STEP_WIDTH * (factor ** np.arange(count)).sum()
+        low, high = (factor, high) if total < span else (low, factor)
+    widths = _STEP_WIDTH * low ** np.arange(count)
+    down = np.cumsum(widths * span / widths.sum())
+    lowest = threshold - down[-1] - _LOWEST_WIDTH
+    return np.concatenate([[lowest], threshold - down[::-1], [threshold]])
+
+
+def usual_exceedances(queries: int | float) -> float:
+    """About how many queries should have a score above the threshold.
+
+    Five of a thousand, and of more queries more, by the root: the tail then rests on
+    more of them while it starts further out.
+
+    Parameters
+    ----------
+    queries
+        Number of queries, or their effective number.
+
+    Examples
+    --------
+    >>> [round(usual_exceedances(queries)) for queries in (100, 1e3, 1e5, 1e7)]
+    [5, 5, 50, 500]
+    """
+    return 5.0 * max(queries / 1000.0, 1.0) ** 0.5
+
+
+def threshold_of(
+    tallies: Mapping[str, Array], estimates: Mapping[str, Array], exceeding: float
+) -> float:
+    """Score that about so many of the queries exceed, from outcomes alone.
+
+    The distribution of scores is estimated by fifty updates of expectation and
+    maximisation from a normal one, on a grid: enough to find where the riskiest queries
+    are, too few to take noise for structure [1]_. The threshold is its quantile.
+
+    Parameters
+    ----------
+    tallies
+        ``successes``, ``trials``, ``count``.
+    estimates
+        ``log_risk``, ``log_risk_se``, ``count``.
+    exceeding
+        Number of queries above the threshold.
+
+    References
+    ----------
+    .. [1] B. Efron (2016). Empirical Bayes deconvolution estimates. Biometrika 103,
+       1-20, section 1, on why few updates or few parameters are better than many.
+    """
+    trials = tallies["trials"]
+    # Many trials say where a query is more finely than the grid can.
+    telling = np.minimum(1.0, _TELLING_TRIALS / trials)
+    log_likelihood = telling[:, None] * _binomial(
+        tallies["successes"][:, None], trials[:, None], _GRID
+    )
+    spread = np.maximum(estimates["log_risk_se"], 0.05 * -estimates["log_risk"])
+    log_risk = log_risk_from_score(_GRID)
+    deviate = (estimates["log_risk"][:, None] - log_risk) / spread[:, None]
+    log_likelihood = np.concatenate([log_likelihood, -0.5 * deviate**2])
+    count = np.concatenate([tallies["count"], estimates["count"]])
+    likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+    weight = np.exp(-0.5 * ((_GRID - _GRID_MEAN) / _GRID_SD) ** 2)
+    weight /= weight.sum()
+    for _ in range(_UPDATES):
+        weight *= (count / (likelihood @ weight)) @ likelihood / count.sum()
+    above = 1 - np.cumsum(weight)
+    share = min(exceeding / count.sum(), 0.5)
+    return float(_GRID[int(np.argmax(above <= share))])
