@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayes_rare.inference import fit, fit_many
     from bayes_rare.pools import QueryPool
     from bayes_rare.posterior import Posterior, load_posterior
+    from bayes_rare.querying import QueryRisks, query_risks
     from bayes_rare.readers.rows import read_pool
     from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
     from bayes_rare.readers.tables import read_table
@@ -43,6 +44,7 @@ _HOMES = {
     "Forecast": "forecasting",
     "Posterior": "posterior",
     "QueryPool": "pools",
+    "QueryRisks": "querying",
     "Realised": "verification",
     "backtest": "backtesting",
     "compare": "comparison",
@@ -56,6 +58,7 @@ _HOMES = {
     "load_backtest": "backtesting",
     "load_posterior": "posterior",
     "log_normal_moments": "baselines",
+    "query_risks": "querying",
     "read_pool": "readers.rows",
     "read_table": "readers.tables",
     "sample_evaluation": "readers.sample",
@@ -73,6 +76,7 @@ __all__ = [
     "Forecast",
     "Posterior",
     "QueryPool",
+    "QueryRisks",
     "Realised",
     "backtest",
     "compare",
@@ -86,6 +90,7 @@ __all__ = [
     "load_backtest",
     "load_posterior",
     "log_normal_moments",
+    "query_risks",
     "read_pool",
     "read_table",
     "sample_evaluation",

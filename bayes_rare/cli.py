@@ -123,8 +123,9 @@ def fit(
     """Fit a model to an evaluation, and write its posterior.
 
     The evaluation is a table with a row for each query: `log_risk`, the natural
-    logarithm of its risk, or `successes` and `trials`; and, where known, `query_id`,
-    `behaviour`, `family` and `query_text`.
+    logarithm of its risk, with `log_risk_se` where that is an estimate; or `successes`
+    and `trials`; and, where known, `query_id`, `behaviour`, `family`, `query_text` and
+    `weight`.
 
     Parameters
     ----------
@@ -268,6 +269,86 @@ def forecast(
         for part in printing.forecast_report(made, rows, interval):
             out.print(part)
         out.print("What to bear in mind:")
+        out.print(printing.bullets(made.notes))
+        if output is not None:
+            out.print(f"\nWrote {output}", soft_wrap=True)
+    _warn_if_unconverged(loaded)
+
+
+@app.command
+def queries(
+    posterior: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    /,
+    *,
+    top: Count = 20,
+    samples: Count = 1,
+    interval: Annotated[float, Parameter(metavar="PROBABILITY")] = 0.9,
+    behaviours: Annotated[
+        list[str] | None, Parameter(metavar="NAME", consume_multiple=_SEVERAL)
+    ] = None,
+    seed: Count = 0,
+    allow_unconverged: bool = False,
+    output: Annotated[Path | None, Parameter(metavar="QUERIES.csv")] = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+):
+    """List the riskiest queries, each with its risk given what was seen of it.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    top
+        How many queries of each behaviour, at most; the riskiest as observed. An
+        evaluation keeps a hundred.
+    samples
+        Responses to each query, from 1; for several, also the chances that one of them
+        shows the behaviour and that all do.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    behaviours
+        Behaviours to list, several after one flag; by default all.
+    seed
+        Seed of the draws, a whole number from 0.
+    allow_unconverged
+        Go on, with a warning, even if the fit did not converge.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    _import("pandas", "xarray", "h5netcdf", "pymc")
+    from bayes_rare import files, printing
+    from bayes_rare.posterior import load_posterior
+
+    if output is not None:
+        files.refuse_unwritable(output, posterior)
+    most, start = _whole("--top", top), _whole("--seed", seed)
+    responses = _whole("--samples", samples)
+    loaded = load_posterior(posterior)
+    if not allow_unconverged:
+        loaded.require_convergence(
+            "Nothing was drawn; --allow-unconverged draws from it all the same."
+        )
+    made = loaded.query_risks(behaviour=behaviours, top=most, seed=start)
+    summary = made.summary(responses, interval)
+    rows = printing.records(summary)
+    if output is not None:
+        with files.replacing(output) as written:
+            summary.to_csv(written, index=False)
+    if as_json:
+        _print_json(
+            {
+                "rows": rows,
+                "converged": made.converged,
+                "model": made.model,
+                "notes": list(made.notes),
+            }
+        )
+    else:
+        out = printing.console()
+        for part in printing.queries_report(made, rows, responses, interval):
+            out.print(part)
         out.print(printing.bullets(made.notes))
         if output is not None:
             out.print(f"\nWrote {output}", soft_wrap=True)

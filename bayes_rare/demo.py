@@ -3,20 +3,23 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from bayes_rare import files, forecasting, inference, printing
+from bayes_rare import files, forecasting, inference, methods, printing
 from bayes_rare.baselines import BASELINES, PUBLISHED
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
 from bayes_rare.readers.sample import sample_split
 from bayes_rare.scores import risk_from_score
 
-__all__ = ["run"]
+__all__ = ["run", "sampled"]
 
 _SEEN = 1_000
 _FURTHER = (10**6, 10**9)
 _INTERVAL = 0.9
+# Behaviours that show up among so many responses to a query.
+_COUNTED, _TRIALS = ("I love", "I'm sorry"), 100
 # Names broken where they may be, so that the table fits into 80 columns.
 _HEADINGS = {
     "gumbel_ols": "gumbel\n_ols",
@@ -35,6 +38,12 @@ Two published methods, gumbel_ols and log_normal_moments, give one number each.\
 _OUTCOME = """\
 {inside} of {total} lie inside. The behaviours share their queries, so these are not
 independent tests, and one split says little of how often an interval holds.
+"""
+_COUNTED_TABLE = """\
+Most evaluations know no risks: they sample responses, and count. So {trials} responses
+to each of the {seen:,} queries were drawn, and the risk of the riskiest of the
+{unseen:,} held out is forecast from the counts. Taken for risks, shares of successes
+mislead a line through the ten largest: their noise looks like a tail.\
 """
 _SECOND_TABLE = """\
 Risk of the riskiest query of larger deployments (median and {interval} interval),
@@ -79,6 +88,7 @@ def run(output: Path) -> Forecast:
     summary = forecast.summary(_INTERVAL)
     _print_held_out(out, forecast, others, unseen, held_out)
     _print_further(out, forecast)
+    _print_counted(out, seen, unseen, held_out)
     out.print("What to bear in mind:")
     out.print(printing.bullets(forecast.notes))
     posterior.save(places["posterior.nc"])
@@ -135,6 +145,73 @@ def _print_held_out(
     out.print()
     total = len(forecast.behaviours)
     out.print(_OUTCOME.format(inside=inside, total=total), soft_wrap=True)
+
+
+def _print_counted(
+    out: Console, seen: Evaluation, unseen: Evaluation, size: int
+) -> None:
+    """Forecasts from sampled responses, beside what was held out."""
+    counts = sampled(seen.select(_COUNTED), _TRIALS)
+    with printing.progress_bar("Sampling") as progress:
+        posterior = inference.fit(
+            counts, chains=2, target_ess=0, progress=progress
+        ).require_convergence()
+    ours = _worst(forecasting.forecast(posterior, Deployment([size])))
+    line = methods.observed_shares(counts)
+    theirs = _worst(BASELINES["gumbel_ols"](line, Deployment([size])))
+    made = printing.table(
+        "behaviour",
+        f"median and {printing.percent(_INTERVAL)}\ninterval from counts",
+        "held\nout",
+        _HEADINGS["gumbel_ols"],
+    )
+    for behaviour in counts.behaviours:
+        row = ours[behaviour, size]
+        made.add_row(
+            behaviour,
+            f"{printing.risk(row['median'])}, {printing.span(row, printing.risk)}",
+            printing.risk(float(risk_from_score(unseen.worst(behaviour)))),
+            printing.risk(theirs[behaviour, size]["median"]),
+        )
+    sizes = {"trials": _TRIALS, "seen": _SEEN, "unseen": size}
+    out.print(_COUNTED_TABLE.format(**sizes), soft_wrap=True)
+    out.print()
+    out.print(made)
+    out.print()
+
+
+def sampled(evaluation: Evaluation, trials: int, seed: int = 0) -> Evaluation:
+    """Counts of successes among responses drawn from exact risks.
+
+    Parameters
+    ----------
+    evaluation
+        Exact risks.
+    trials
+        Responses to each query, at least 1.
+    seed
+        Seed of the draws.
+
+    Examples
+    --------
+    >>> exact = Evaluation.from_scores([5.0, 5.0, -5.0])
+    >>> sampled(exact, 1000).sizes
+    {'behaviour': 3}
+    """
+    rng = np.random.default_rng(seed)
+    parts: list[Evaluation] = []
+    for behaviour in evaluation.behaviours:
+        cells = evaluation.scores(behaviour)
+        known = np.repeat(cells.score, cells.count.astype(np.int64))
+        ends = [-np.inf] * cells.censored_below + [np.inf] * cells.censored_above
+        score = np.concatenate([known, ends])
+        successes = rng.binomial(trials, risk_from_score(score))
+        parts.append(
+            Evaluation.from_counts(
+                successes, np.full(len(score), trials), behaviour=behaviour
+            )
+        )
+    return Evaluation.joined(parts)
 
 
 def _print_further(out: Console, forecast: Forecast) -> None:

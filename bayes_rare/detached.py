@@ -64,12 +64,12 @@ def _teach_jax() -> None:
     if _taught:
         return
     import jax
-    from pytensor.link.jax.dispatch import jax_funcify
+    from pytensor.link.jax.dispatch.basic import jax_funcify
 
-    register: Any = jax_funcify.register  # pyright: ignore[reportFunctionMemberAccess]
+    register: Any = jax_funcify.register
 
     @register(Detached)
-    def _as_jax(_op: Detached, **_: Any) -> Any:  # pyright: ignore[reportUnusedFunction]
+    def _as_jax(_op: Detached, **_: Any) -> Any:
         return jax.lax.stop_gradient
 
     _taught = True

@@ -61,7 +61,7 @@ STEPS = 4
 """Steps of the body below the threshold, the lowest one aside of visible ones."""
 
 # Depths of the tail (minus log survival, from the threshold on) at which panels end.
-_DEPTHS = np.array([0.8, 2.5, 6.0, 12.0, 22.0, 40.0, 100.0, 300.0, 700.0])
+_DEPTHS = np.array([0.8, 2.5, 6.0, 9.0, 12.0, 22.0, 40.0, 100.0, 300.0, 700.0])
 # Nodes of a panel: shared nodes are as dense as the sharpest tally needs, so panels are
 # short for the others; sharper outcomes have few panels, with more nodes each.
 SHARED_NODES, SHARP_NODES = 6, 10
@@ -136,6 +136,10 @@ def _tail_depth(xp: Any, score: Any, threshold: Any, scale: Any, shape: Any) -> 
     return xp.minimum(depth, _DEEPEST)
 
 
+def _unchanged(breaks: Any) -> Any:
+    return breaks
+
+
 def population_nodes(
     xp: Any,
     edges: Any,
@@ -145,7 +149,7 @@ def population_nodes(
     shape: Any,
     breaks: Any,
     nodes: int,
-    fixed: Any = lambda breaks: breaks,
+    fixed: Any = _unchanged,
 ) -> tuple[Any, Any]:
     """Nodes and log weights of an integral over a population of steps and a tail.
 

@@ -46,7 +46,7 @@ pt: Any = pytensor.tensor
 BODY_CELLS = 512
 """Scores at or below the threshold are kept in at most this many cells."""
 
-DIMS = {
+DIMS: dict[str, tuple[str, ...]] = {
     "threshold": ("behaviour",),
     "others": ("behaviour",),
     "exceeding": ("behaviour",),

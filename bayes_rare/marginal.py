@@ -368,14 +368,22 @@ def draw_steps(
     return share[:, :-1], share[:, -1]
 
 
+def _as_it_is(log_risk: Any, log_safe: Any) -> tuple[Any, Any]:
+    return log_risk, log_safe
+
+
+def _where_it_is(breaks: Any) -> Any:
+    return breaks
+
+
 def observe_outcomes(
     data: Mapping[str, Any],
     log_weight: Any,
     log_rate: Any,
     scale: Any,
     shape: Any,
-    answer: Any = lambda log_risk, log_safe: (log_risk, log_safe),
-    placed: Any = lambda breaks: breaks,
+    answer: Any = _as_it_is,
+    placed: Any = _where_it_is,
     whole: tuple[Any, Any, Any] | None = None,
 ) -> None:
     """Add counts and estimates to the model on the context stack, risks integrated out.

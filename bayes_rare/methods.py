@@ -26,6 +26,7 @@ from bayes_rare.posterior import Posterior
 from bayes_rare.scores import score_from_risk
 
 __all__ = [
+    "PSEUDOCOUNT",
     "Answer",
     "FileFunction",
     "FunctionMethod",
@@ -41,6 +42,13 @@ __all__ = [
 # Scoring costs as much as the draws that it averages over, and more than these hardly
 # move an average: a fit is taken for converged at 400 effective ones.
 _DRAWS = 1000
+
+PSEUDOCOUNT = 0.5
+"""Added to successes and failures where counts stand in for risks.
+
+Jeffreys' prior. Without it a query that never failed has a risk of 0, and one that
+always failed a risk of 1, which lines through scores cannot take.
+"""
 
 type Function = Callable[[Evaluation, Deployment], Forecast]
 
@@ -185,19 +193,23 @@ class FunctionMethod(Method):
         evaluation has counts: what methods for exact risks do.
     settings
         Keyword arguments that differ from its defaults.
+    pseudocount
+        What is added to successes and to failures for those shares.
     """
 
     function: Function
     plug_in: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    pseudocount: float = PSEUDOCOUNT
 
     @property
     @override
     def identity(self) -> dict[str, Any]:
+        shares = {"pseudocount": self.pseudocount} if self.plug_in else {}
         return {
             "name": self.name,
             "digest": _digest(self.function),
-            "settings": catalog.plain(self.settings),
+            "settings": catalog.plain({**self.settings, **shares}),
         }
 
     @override
@@ -209,7 +221,11 @@ class FunctionMethod(Method):
     def _answer(self, evaluation: Evaluation, deployment: Deployment) -> Answer:
         start = time.perf_counter()
         try:
-            seen = observed_shares(evaluation) if self.plug_in else evaluation
+            seen = (
+                observed_shares(evaluation, self.pseudocount)
+                if self.plug_in
+                else evaluation
+            )
             made = {size: self._called(seen, one) for size, one in _by_size(deployment)}
         except NotApplicable as refusal:
             made, refused = {}, str(refusal)
@@ -284,8 +300,12 @@ class FileFunction:
 
 
 def names() -> list[str]:
-    """Names of all shipped methods: the baselines, then the models."""
-    return [*BASELINES, *catalog.names()]
+    """Names of all shipped methods: the baselines, then the models.
+
+    A model that is only there to check others by is a method too, if it is named.
+    """
+    models = map(catalog.load, catalog.names())
+    return [*BASELINES, *(model.name for model in models if not model.reference_only)]
 
 
 def method(
@@ -386,10 +406,13 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     settings = _settings(text, rest, words=head in BASELINES)
     if head in BASELINES:
         function = BASELINES[head]
+        pseudocount = _pseudocount(head, settings.pop("pseudocount", PSEUDOCOUNT))
         _refuse_unknown(head, function, settings)
         # Without targets: a backtest looks at the populations alone.
         unasked = partial(function, targets=())
-        return FunctionMethod(name, unasked, plug_in=True, settings=settings)
+        return FunctionMethod(
+            name, unasked, plug_in=True, settings=settings, pseudocount=pseudocount
+        )
     try:
         model = catalog.load(head)
     except NoSuchModel as error:
@@ -430,6 +453,15 @@ def _settings(text: str, rest: str, *, words: bool) -> dict[str, Any]:
     return settings
 
 
+def _pseudocount(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise InvalidInput(
+            f"pseudocount of {name} is added to successes and failures: a number from "
+            f"0 on, got {value!r}. 0 gives successes/trials."
+        )
+    return float(value)
+
+
 def _refuse_unknown(
     name: str, function: Callable[..., Any], settings: Mapping[str, Any]
 ) -> None:
@@ -442,7 +474,8 @@ def _refuse_unknown(
     for setting in settings:
         if setting not in known:
             raise InvalidInput(
-                f"{name} has no setting {setting!r}. It has: {', '.join(known)}."
+                f"{name} has no setting {setting!r}. It has: "
+                f"{', '.join([*known, 'pseudocount'])}."
             )
 
 
@@ -473,13 +506,19 @@ def _by_size(deployment: Deployment) -> list[tuple[int, Deployment]]:
     return [(size, deployment.of_size(size)) for size in deployment.queries]
 
 
-def observed_shares(evaluation: Evaluation) -> Evaluation:
-    """The evaluation with ``successes / trials`` in place of counts, as if exact.
+def observed_shares(
+    evaluation: Evaluation, pseudocount: int | float = PSEUDOCOUNT
+) -> Evaluation:
+    """The evaluation with shares of successes in place of counts, as if exact.
+
+    ``(successes + a) / (trials + 2 a)``.
 
     Parameters
     ----------
     evaluation
         Counts; or exact or estimated risks, which stay what they are.
+    pseudocount
+        The number a, from 0 on.
 
     Raises
     ------
@@ -503,10 +542,10 @@ def observed_shares(evaluation: Evaluation) -> Evaluation:
             [n for n in evaluation.behaviours if (evaluation.kind(n) == kind) == same]
             for kind, same in (("estimates", True), ("estimates", False))
         )
-        shares = observed_shares(evaluation.select(others))
+        shares = observed_shares(evaluation.select(others), pseudocount)
         return Evaluation.joined([evaluation.select(estimated), shares])
     exact, tallied = evaluation.exact, evaluation.tallied
-    share = tallied["successes"] / tallied["trials"]
+    share = (tallied["successes"] + pseudocount) / (tallied["trials"] + 2 * pseudocount)
 
     def labels(names: tuple[str, ...], column: str) -> list[str]:
         known = np.repeat(exact[column], exact["count"].astype(np.int64))

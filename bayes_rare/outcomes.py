@@ -40,7 +40,7 @@ _RISKIEST = 64
 # and the last of them halved this often, with two Gauss-Legendre nodes in each piece.
 # So a worst score far out in a heavy tail counts for what it is worth.
 _STRATA, _HALVINGS = 32, 40
-# Beyond this score a risk is 1 in float64 however it is held.
+# Beyond this score a risk is 1 in float64 however it is held; beyond it downwards, 0.
 _CERTAIN = 1e3
 _BISECTIONS = 60
 
@@ -90,8 +90,9 @@ def worst_score_quantile(
     levels = np.asarray(levels, dtype=np.float64)
     # Given any one draw the quantile is known; the mean's lies between the extremes.
     known = population.quantile(log_worst_level(np.log(levels)[:, None], queries))
-    low, high = np.minimum(known.min(axis=1), _CERTAIN), known.max(axis=1)
-    high = np.minimum(high, _CERTAIN)
+    # A score may be infinite, either way: a risk of 0 or of 1. No middle lies there.
+    low = np.clip(known.min(axis=1), -_CERTAIN, _CERTAIN)
+    high = np.clip(known.max(axis=1), -_CERTAIN, _CERTAIN)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
         log_survival = population.log_survival(middle[:, None])
@@ -103,9 +104,9 @@ def worst_score_quantile(
 
 
 def worst_score_variance(population: Population, queries: int) -> tuple[float, float]:
-    """Variance of the worst query's score, limited to 1000, split in two.
+    """Variance of the worst query's score, limited to 1000 either way, split in two.
 
-    With ``s = min(score, 1000)``, ``Var(s) = E[Var(s | population)] + Var(E[s |
+    With s the score so limited, ``Var(s) = E[Var(s | population)] + Var(E[s |
     population])``: the luck of the draw, which no evaluation removes, and ignorance of
     the population, which a larger one would. A risk is 1 long before that limit; and
     without it both parts were infinite as soon as one draw of the population has a tail
@@ -124,7 +125,7 @@ def worst_score_variance(population: Population, queries: int) -> tuple[float, f
     """
     log_uniform, weight = _luck()
     score = population.quantile(log_worst_level(log_uniform[:, None], queries))
-    score = np.minimum(score, _CERTAIN)
+    score = np.clip(score, -_CERTAIN, _CERTAIN)
     mean = weight @ score
     luck = weight @ (score - mean) ** 2
     return float(luck.mean()), float(mean.var())

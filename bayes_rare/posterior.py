@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     import pymc
     import xarray
 
+    import bayes_rare.querying
+
 __all__ = ["Posterior", "Verdict", "judge", "load_posterior"]
 
 type Array = Float[np.ndarray, "..."]
-type Draws = Mapping[str, Array]
+type Arrays = Mapping[str, Array]
 
 RHAT_LIMIT = 1.01
 """Largest R-hat of a hyperparameter or of a behaviour's tail (Vehtari et al. 2021)."""
@@ -86,7 +89,7 @@ class Verdict:
 
 
 def judge(
-    draws: Draws, statistics: Draws, dims: Mapping[str, tuple[str, ...]]
+    draws: Arrays, statistics: Arrays, dims: Mapping[str, tuple[str, ...]]
 ) -> Verdict:
     """Judge draws by R-hat, effective sample size, divergences and energy.
 
@@ -119,8 +122,8 @@ def judge(
 
 def _judged(
     array_stats: Any,
-    draws: Draws,
-    statistics: Draws,
+    draws: Arrays,
+    statistics: Arrays,
     dims: Mapping[str, tuple[str, ...]],
 ) -> Verdict:
     strict: list[Array] = []
@@ -225,13 +228,13 @@ class Posterior:
 
     model: catalog.Model
     evaluation: Evaluation
-    draws: Draws
-    statistics: Draws
-    data: Draws
+    draws: Arrays
+    statistics: Arrays
+    data: Arrays
     dims: Mapping[str, tuple[str, ...]]
     verdict: Verdict
     provenance: Mapping[str, Any]
-    pointwise: Draws = field(default_factory=dict[str, Array])
+    pointwise: Arrays = field(default_factory=dict[str, Array])
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -268,7 +271,7 @@ class Posterior:
         }
         return tree
 
-    def _labelled(self, arrays: Draws, leading: tuple[str, ...]) -> "xarray.Dataset":
+    def _labelled(self, arrays: Arrays, leading: tuple[str, ...]) -> "xarray.Dataset":
         import xarray as xr
 
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
@@ -301,6 +304,72 @@ class Posterior:
         """
         index = self._index(behaviour)
         return population_of(self.model, self.draws, self.data, self.dims, index)
+
+    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Arrays]:
+        """Draws and data of one behaviour, as functions of a model file take them.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Returns
+        -------
+        Draws whose last axis is the draw, those of all chains in a row, and data.
+
+        Raises
+        ------
+        InvalidInput
+            If the posterior has no such behaviour, or several and none is named.
+        """
+        index = self._index(behaviour)
+        return _one_behaviour(self.draws, self.data, self.dims, index)
+
+    def query_risks(
+        self,
+        query_ids: str | Sequence[str] | None = None,
+        *,
+        behaviour: str | Sequence[str] | None = None,
+        top: int | float = 20,
+        successes: ArrayLike | int | float | None = None,
+        trials: ArrayLike | int | float | None = None,
+        log_risk: ArrayLike | int | float | None = None,
+        log_risk_se: ArrayLike | int | float | None = None,
+        seed: int = 0,
+    ) -> "bayes_rare.querying.QueryRisks":
+        """Risks of single queries, drawn given what was seen of each.
+
+        `bayes_rare.querying.query_risks` of this posterior; see there.
+
+        Parameters
+        ----------
+        query_ids
+            Queries by their identity; by default the riskiest as observed.
+        behaviour
+            Which behaviours, one or several; by default all.
+        top
+            How many of the riskiest of each behaviour, at most.
+        successes, trials
+            Outcomes of queries of one behaviour, in place of those observed.
+        log_risk, log_risk_se
+            Estimates with standard errors, in place of successes and trials.
+        seed
+            Seed of the draws, a whole number from 0.
+        """
+        # A room above this one, so imported when it is called.
+        from bayes_rare.querying import query_risks
+
+        return query_risks(
+            self,
+            query_ids,
+            behaviour=behaviour,
+            top=top,
+            successes=successes,
+            trials=trials,
+            log_risk=log_risk,
+            log_risk_se=log_risk_se,
+            seed=seed,
+        )
 
     def thinned(self, most: int) -> "Posterior":
         """The posterior with every k-th draw of each chain: few enough are left.
@@ -375,8 +444,8 @@ class Posterior:
 
 def population_of(
     model: catalog.Model,
-    draws: Draws,
-    data: Draws,
+    draws: Arrays,
+    data: Arrays,
     dims: Mapping[str, tuple[str, ...]],
     index: int,
 ) -> Population:
@@ -395,7 +464,14 @@ def population_of(
     index
         Which behaviour.
     """
-    return model.population(
+    return model.population(*_one_behaviour(draws, data, dims, index))
+
+
+def _one_behaviour(
+    draws: Arrays, data: Arrays, dims: Mapping[str, tuple[str, ...]], index: int
+) -> tuple[Arrays, Arrays]:
+    """One behaviour's draws, with (chain, draw) as the last axis, and its data."""
+    return (
         {
             name: _of_behaviour(values, dims.get(name, ()), index, leading=2)
             for name, values in draws.items()
@@ -421,8 +497,8 @@ def _of_behaviour(
 
 def extreme_scores(
     model: catalog.Model,
-    draws: Draws,
-    data: Draws,
+    draws: Arrays,
+    data: Arrays,
     dims: Mapping[str, tuple[str, ...]],
     behaviours: tuple[str, ...],
 ) -> dict[str, Array]:

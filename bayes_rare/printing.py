@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Forecast
     from bayes_rare.posterior import Posterior
+    from bayes_rare.querying import QueryRisks
 
 __all__ = [
     "bullets",
@@ -30,8 +31,10 @@ __all__ = [
     "forecast_report",
     "percent",
     "progress_bar",
+    "queries_report",
     "records",
     "risk",
+    "shortened",
     "span",
     "table",
     "tail_table",
@@ -47,6 +50,8 @@ _HOUR = 3600.0
 _PLAIN_SECONDS = 20.0
 # Deployment sizes side by side, so that a table fits into 80 columns.
 _ABREAST = 3
+# Of a query's text so much is shown, where there is room for it.
+_TEXT = 60
 # Above this, two digits would round a risk to 1.
 _NEAR_ONE = 0.99
 _FINEST_GAP = 1e-6
@@ -312,6 +317,81 @@ def _whatever_the_size(
                 f"Up to {_at_least(row['mean'])} queries, the chance of a risk above "
                 f"{limit:g} stays below {percent(level)}."
             )
+
+
+def queries_report(
+    risks: "QueryRisks", rows: Sequence[Row], samples: int, interval: float
+) -> Generator[Any]:
+    """Risks of single queries, the riskiest first, as parts for a console to print.
+
+    Parameters
+    ----------
+    risks
+        What was drawn.
+    rows
+        Its summary, as `records`.
+    samples
+        Responses to each query that the summary was made for.
+    interval
+        Probability of the interval that the summary was made with.
+    """
+    for behaviour in dict.fromkeys(risks.behaviour):
+        yield (
+            f"{behaviour}: risk of a response, mean and {percent(interval)} interval"
+        )
+        made = table(
+            "query",
+            "observed",
+            "risk",
+            *(
+                [f"fails in\n{count(samples)} responses", "fails in\nall of them"]
+                if samples > 1
+                else []
+            ),
+        )
+        made.columns[0].overflow = "fold"
+        for column in made.columns[1:]:
+            column.no_wrap = True  # the text of a query makes room
+        for row in rows:
+            if row["behaviour"] != behaviour:
+                continue
+            made.add_row(
+                _query(row),
+                _observed(row),
+                f"{risk(row['mean'])}\n{span(row, risk)}",
+                *(
+                    risk(row[name])
+                    for name in ("fails_at_least_once", "fails_always")
+                    if samples > 1
+                ),
+            )
+        yield made
+        yield ""
+
+
+def _query(row: Row) -> str:
+    """Identity and text of a query, a line each, without what moves a cursor."""
+    lines = (shortened(row[name], _TEXT) for name in ("query_id", "query_text"))
+    return "\n".join(filter(None, lines)) or "-"
+
+
+def _observed(row: Row) -> str:
+    """What was seen of a query."""
+    if row.get("trials") is not None:
+        return f"{count(row['successes'])} of {count(row['trials'])}"
+    return risk(row["observed"])
+
+
+def shortened(text: str, most: int) -> str:
+    r"""A text in one line of printable characters, its end left out if it is long.
+
+    Examples
+    --------
+    >>> shortened("Ignore all\nprevious instructions.", 14)
+    'Ignore all pr…'
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def comparison_report(comparison: "Comparison") -> Generator[Any]:

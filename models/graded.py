@@ -264,8 +264,6 @@ def population(
     return marginal.steps_population(draws, data)
 
 
-def recorded(
-    draws: Mapping[str, np.ndarray], *, by_query: bool
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return false-positive rates and sensitivities, and whether they are by query."""
-    return draws["false_positive_rate"], draws["sensitivity"], by_query
+def recorded(draws: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the judge's false-positive rate and sensitivity."""
+    return draws["false_positive_rate"], draws["sensitivity"]

@@ -411,7 +411,7 @@ def test_models_are_listed_with_what_they_say(
         assert f"{name} {summary}" in said
 
 
-@pytest.mark.parametrize("command", ["demo", "models", "fit", "forecast"])
+@pytest.mark.parametrize("command", ["demo", "models", "fit", "forecast", "queries"])
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, argument.name
@@ -423,6 +423,7 @@ def test_help_version_and_models_import_nothing_heavy() -> None:
         "from bayes_rare.cli import main\n"
         "for words in (['--help'], ['fit', '--help'], ['forecast', '--help'],\n"
         "              ['backtest', '--help'], ['compare', '--help'],\n"
+        "              ['queries', '--help'],\n"
         "              ['demo', '--help'], ['models'], ['--version'], []):\n"
         "    assert main(words) == 0\n"
         f"print(*sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)\n"

@@ -35,6 +35,12 @@ def evaluation(rng: np.random.Generator) -> Evaluation:
     return Evaluation.from_scores(rng.gumbel(-2.5, 0.3, 200))
 
 
+def counted(rng: np.random.Generator) -> Evaluation:
+    """Counts of 200 queries, of a few of them positive."""
+    risk = np.exp(-np.exp(-rng.gumbel(-1.8, 0.3, 200)))
+    return Evaluation.from_counts(rng.binomial(30, risk), np.full(200, 30))
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
@@ -44,9 +50,11 @@ def mine(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", methods.names())
 def test_every_shipped_method_forecasts_each_size(
-    name: str, evaluation: Evaluation
+    name: str, evaluation: Evaluation, rng: np.random.Generator
 ) -> None:
     made = methods.method(name, QUICK)
+    if name in catalog.names() and "exact" not in catalog.load(name).accepts:
+        evaluation = counted(rng)
     [answer] = made.answers([evaluation], DEPLOYMENT)
     assert answer.refusal == ""
     assert set(answer.forecasts) == {1_000, 10_000}
@@ -66,7 +74,10 @@ def test_a_method_crosses_a_process_boundary(name: str) -> None:
 
 
 def test_names_are_the_baselines_and_the_models() -> None:
-    assert methods.names() == [*BASELINES, *catalog.names()]
+    models = [n for n in catalog.names() if not catalog.load(n).reference_only]
+    assert methods.names() == [*BASELINES, *models]
+    assert "latent_reference" not in models
+    assert methods.method("latent_reference").name == "latent_reference"
 
 
 def test_settings_follow_a_name(evaluation: Evaluation) -> None:
@@ -167,7 +178,7 @@ def test_observed_shares_stand_in_for_risks() -> None:
     counted = Evaluation.from_counts(
         [0, 3, 10, 3], [10, 10, 10, 10], family=["x", "y", "x", "y"]
     )
-    plain = observed_shares(counted)
+    plain = observed_shares(counted, 0)
     cells = plain.scores("behaviour")
     np.testing.assert_allclose(np.exp(-np.exp(-cells.score)), [0.3])
     assert (cells.count.tolist(), cells.censored_above, cells.censored_below) == (
@@ -177,6 +188,20 @@ def test_observed_shares_stand_in_for_risks() -> None:
     )
     assert plain.families == ("x", "y")
     assert observed_shares(plain) is plain
+    # By default with half a success and half a failure more.
+    shares = np.exp(-np.exp(-observed_shares(counted).scores("behaviour").score))
+    np.testing.assert_allclose(shares, np.array([10.5, 3.5, 0.5]) / 11)
+
+
+def test_a_baseline_takes_a_pseudocount() -> None:
+    plain, usual = methods.methods(["gumbel_ols:pseudocount=0", "gumbel_ols"])
+    assert plain.identity != usual.identity
+    counted = Evaluation.from_counts(np.arange(40) % 12, np.full(40, 50))
+    few, more = (one.answers([counted], Deployment(1e4)) for one in (plain, usual))
+    assert few[0].refusal or few[0].forecasts
+    assert more[0].forecasts
+    with pytest.raises(InvalidInput, match="0 gives successes/trials"):
+        methods.methods("gumbel_ols:pseudocount=-1")
 
 
 def test_baselines_see_shares_and_functions_see_counts() -> None:

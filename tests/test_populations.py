@@ -18,6 +18,7 @@ from bayes_rare.populations import (
     Empirical,
     Normal,
     Population,
+    StepsAndTail,
     gpd_log_survival,
     gpd_quantile,
     log_worst_level,
@@ -44,6 +45,18 @@ def tail_of(
     )
 
 
+def steps_of(
+    rate: float = 0.1, scale: float = 0.4, shape: float = 0.1, uneven: float = 0.5
+) -> StepsAndTail:
+    """A population with a threshold of -1 and three steps of unequal width and mass."""
+    share = np.exp(uneven * np.array([1.0, -1.0, 0.3]))
+    return StepsAndTail(
+        np.array([-4.5, -2.5, -1.6, -1.0]),
+        (1 - rate) * (share / share.sum())[:, None],
+        *np.array([[rate], [scale], [shape]]),
+    )
+
+
 def normal(location: float = -2.0, scale: float = 0.8) -> Normal:
     return Normal(np.array([location]), np.array([scale]))
 
@@ -55,7 +68,14 @@ tails = st.builds(
     shape=st.one_of(st.just(0.0), st.floats(-0.5, 0.5)),
 )
 normals = st.builds(normal, location=st.floats(-10, 5), scale=st.floats(0.05, 5))
-populations = st.one_of(tails, normals)
+steps = st.builds(
+    steps_of,
+    rate=st.floats(1e-6, 0.999),
+    scale=st.floats(0.05, 3),
+    shape=st.one_of(st.just(0.0), st.floats(-0.5, 0.5)),
+    uneven=st.floats(-6, 6),
+)
+populations = st.one_of(tails, normals, steps)
 log_levels = st.floats(-40, -1e-6)
 
 
@@ -257,6 +277,78 @@ def test_mean_failure_of_a_tail_is_exact(
     assert tail.mean_failure(samples)[0] == pytest.approx(float(exact), rel=1e-7)
 
 
+@pytest.mark.parametrize("scale", [0.05, 0.7, 2.9])
+@pytest.mark.parametrize("shape", [-0.4, 0.0, 0.3])
+@pytest.mark.parametrize("samples", [1.0, 1e4])
+def test_mean_failure_of_steps_and_a_tail_is_exact(
+    scale: float, shape: float, samples: float
+) -> None:
+    population = steps_of(0.2, scale, shape)
+    exact = mp.mpf(0.2) * exact_tail_mean(scale, shape, samples)
+    edges = population.edges.tolist()
+    with mp.workdps(25):
+        for low, high, weight in zip(
+            edges, edges[1:], population.weight[:, 0], strict=False
+        ):
+            inside = mp.quad(
+                lambda score: exact_failure(score, samples),
+                mp.linspace(low, high, 9),
+            )
+            exact += mp.mpf(weight) * inside / (high - low)
+    assert population.mean_failure(samples)[0] == pytest.approx(float(exact), rel=1e-7)
+
+
+@given(steps, st.floats(-5, -1), st.floats(0, 1))
+def test_steps_are_linear_and_join_the_tail(
+    population: StepsAndTail, score: float, share: float
+) -> None:
+    edges, weight = population.edges, population.weight[:, 0]
+    step = int(np.clip(np.searchsorted(edges, score) - 1, 0, 2))
+    low, high = edges[step : step + 2]
+    inside = low + share * (high - low)
+    above = population.rate[0] + weight[step + 1 :].sum() + (1 - share) * weight[step]
+    survival = np.exp(population.log_survival(inside))
+    np.testing.assert_allclose(survival, [above], rtol=1e-9)
+    np.testing.assert_allclose(
+        population.log_survival(np.nextafter(-1.0, -2.0)),
+        population.log_survival(-1.0),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    np.testing.assert_allclose(np.exp(population.log_survival(-1.0)), population.rate)
+    assert population.log_survival(-4.5) == 0
+    assert population.quantile(0.0) == -4.5
+
+
+def test_draws_of_steps_are_answered_one_by_one(rng: np.random.Generator) -> None:
+    singles = [
+        steps_of(*rng.uniform([0.01, 0.1, -0.3, -2], [0.5, 2, 0.3, 2]))
+        for _ in range(5)
+    ]
+    together = StepsAndTail(
+        singles[0].edges,
+        np.concatenate([single.weight for single in singles], axis=1),
+        *(
+            np.concatenate([getattr(single, name) for single in singles])
+            for name in ("rate", "scale", "shape")
+        ),
+    )
+    score = np.array([-5.0, -2.0, -1.2, 0.0, 2.0])[:, None]
+    level = np.log([0.9, 0.3, 0.04, 1e-9])[:, None]
+    assert together.draws == 5
+    for draw, alone in enumerate(singles):
+        one = slice(draw, draw + 1)
+        np.testing.assert_array_equal(
+            together.log_survival(score)[:, one], alone.log_survival(score)
+        )
+        np.testing.assert_array_equal(
+            together.quantile(level)[:, one], alone.quantile(level)
+        )
+        np.testing.assert_allclose(
+            together.mean_failure(50)[one], alone.mean_failure(50), rtol=1e-8
+        )
+
+
 @pytest.mark.parametrize("location", [-20.0, -3.0, 1.0])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 4.0])
 @pytest.mark.parametrize("samples", [1.0, 1e4])
@@ -312,6 +404,8 @@ def simulated(
     """Scores drawn by scipy, not by the population's own quantile."""
     if isinstance(population, Normal):
         return rng.normal(population.location[0], population.scale[0], size)
+    if isinstance(population, StepsAndTail):
+        return simulated_steps(population, size, rng)
     assert isinstance(population, BodyAndTail)
     level = np.exp([*population.log_survival(population.body_score[:, None])[:, 0], 0])
     weight = np.diff(level) / (1 - population.rate[0])
@@ -322,7 +416,26 @@ def simulated(
     return np.where(above, population.threshold + excess, body)
 
 
-SIMULATED = [normal(), tail_of(), tail_of(shape=-0.3), tail_of(shape=0.0)]
+def simulated_steps(
+    population: StepsAndTail, size: Any, rng: np.random.Generator
+) -> np.ndarray:
+    """A part of the population, and a place in it, both drawn by NumPy and scipy."""
+    part = rng.choice(4, size, p=[*population.weight[:, 0], population.rate[0]])
+    edges = np.append(population.edges, population.threshold + 1)
+    body = rng.uniform(edges[part], edges[part + 1])
+    shape, scale = population.shape[0], population.scale[0]
+    excess = stats.genpareto.rvs(shape, scale=scale, size=size, random_state=rng)
+    return np.where(part == 3, population.threshold + excess, body)
+
+
+SIMULATED = [
+    normal(),
+    tail_of(),
+    tail_of(shape=-0.3),
+    tail_of(shape=0.0),
+    steps_of(),
+    steps_of(rate=0.3, shape=-0.3, uneven=-1.0),
+]
 
 
 @pytest.mark.parametrize("population", SIMULATED)

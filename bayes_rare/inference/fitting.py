@@ -42,6 +42,8 @@ DEFAULT_MODELS = {
 }
 """Model that `fit` takes when none is named, by kind of outcome."""
 
+_KINDS = {"exact": "exact risks", "counts": "counts", "estimates": "estimated risks"}
+
 # Acceptance probability that the step size is adapted to, at first and if transitions
 # diverged then.
 _TARGETS = (0.9, 0.99)
@@ -290,18 +292,19 @@ def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) ->
     kind = evaluation.kind(behaviour)
     if kind in model.accepts:
         return
-    others = [name for name in catalog.names() if kind in catalog.load(name).accepts]
-    way_out = (
-        f"Models for {kind}: {', '.join(others)}."
-        if others
-        else (
-            f"No shipped model takes {kind} yet: give exact risks (a column log_risk), "
-            "fit the other behaviours (--behaviours), or use a model file of yours."
-        )
+    models = map(catalog.load, catalog.names())
+    others = [m.name for m in models if kind in m.accepts and not m.reference_only]
+    alike = [n for n in evaluation.behaviours if evaluation.kind(n) == kind]
+    apart = (
+        f" Kinds differ between behaviours: fit {', '.join(map(repr, alike))} apart "
+        "(--behaviours)."
+        if len(alike) < len(evaluation.behaviours)
+        else ""
     )
     raise NotApplicable(
-        f"behaviour {behaviour!r} has {kind}, and {model.name} takes "
-        f"{' and '.join(sorted(model.accepts))} risks. {way_out}"
+        f"behaviour {behaviour!r} has {_KINDS[kind]}, and {model.name} takes "
+        f"{' and '.join(_KINDS[each] for each in sorted(model.accepts))}. Models for "
+        f"{_KINDS[kind]}: {', '.join(others)}.{apart}"
     )
 
 
