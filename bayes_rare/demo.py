@@ -154,7 +154,7 @@ def _print_counted(
     counts = sampled(seen.select(_COUNTED), _TRIALS)
     with printing.progress_bar("Sampling") as progress:
         posterior = inference.fit(
-            counts, chains=2, target_ess=0, progress=progress
+            counts, chains=2, target_ess=0.0, progress=progress
         ).require_convergence()
     ours = _worst(forecasting.forecast(posterior, Deployment([size])))
     line = methods.observed_shares(counts)

@@ -29,11 +29,15 @@ from bayes_rare.likelihoods import DIMS, padded, stacked
 from bayes_rare.populations import StepsAndTail
 
 __all__ = [
+    "FEWEST_TALLIES",
     "POINTWISE",
+    "TALLY",
+    "counted",
     "draw_steps",
     "known",
     "observe_outcomes",
     "outcome_data",
+    "outcomes",
     "prior_of_steps",
     "steps_population",
 ]
@@ -72,19 +76,24 @@ DIMS.update(
 )
 
 TALLY = ("successes", "trials", "ways", "tally_count")
+"""Data of tallies that share nodes."""
+
 SHARP_TALLY = ("sharp_successes", "sharp_trials", "sharp_ways", "sharp_count")
 
-# Rows of tallies are padded to this length at least: an evaluation of any size, with
-# one number of trials up to 127 for all, has one compiled program.
-_FEWEST_TALLIES = 128
+FEWEST_TALLIES = 128
+"""Rows of tallies are padded to this length at least.
+
+An evaluation of any size, with one number of trials up to 127 for all, has one compiled
+program.
+"""
 
 
 def outcome_data(
     evaluation: Evaluation,
     *,
-    exceedances: float | None,
-    fraction: float | None,
-    threshold: float | None,
+    exceedances: int | float | None,
+    fraction: int | float | None,
+    threshold: int | float | None,
 ) -> dict[str, Array]:
     """The outcomes of an evaluation as arrays, ready for a density.
 
@@ -127,7 +136,7 @@ def outcome_data(
         raise InvalidInput(f"exceedances is a positive number, got {exceedances}.")
     if threshold is not None and not np.isfinite(threshold):
         raise InvalidInput(f"threshold is a finite score, got {threshold}.")
-    rows = [_outcomes(evaluation, name) for name in evaluation.behaviours]
+    rows = [outcomes(evaluation, name) for name in evaluation.behaviours]
     trials = np.concatenate([row["trials"] for row in rows])
     shared = trials <= latent.SHARED_TRIALS
     most = float(trials[shared].max(initial=1.0))
@@ -155,8 +164,27 @@ def outcome_data(
     return data
 
 
-def _outcomes(evaluation: Evaluation, behaviour: str) -> dict[str, Array]:
-    """Distinct outcomes of one behaviour, over all its families, with their weight."""
+def outcomes(evaluation: Evaluation, behaviour: str) -> dict[str, Array]:
+    """Distinct outcomes of one behaviour, over all its families, with their weight.
+
+    Parameters
+    ----------
+    evaluation
+        Counts or estimates of one or more behaviours.
+    behaviour
+        Which one.
+
+    Returns
+    -------
+    ``successes``, ``trials`` and ``count`` of tallies; ``estimated``,
+    ``estimate_error`` and ``estimate_count`` of estimates. Counts are weights: they sum
+    to the effective number of queries.
+
+    Raises
+    ------
+    NotApplicable
+        If the behaviour has exact risks.
+    """
     if evaluation.kind(behaviour) == "exact":
         raise NotApplicable(
             f"behaviour {behaviour!r} has exact risks, and this model takes counts and "
@@ -200,7 +228,7 @@ def _tallies(rows: list[dict[str, Array]], most: float) -> dict[str, Array]:
         return {}
     breaks = latent.shared_breaks(most)
     return {
-        **_counted(rows, chosen, TALLY, _FEWEST_TALLIES),
+        **counted(rows, chosen, TALLY, FEWEST_TALLIES),
         "tally_breaks": np.tile(breaks, (len(rows), 1)),
     }
 
@@ -209,7 +237,7 @@ def _sharp_tallies(rows: list[dict[str, Array]]) -> dict[str, Array]:
     chosen = [row["trials"] > latent.SHARED_TRIALS for row in rows]
     if not any(some.any() for some in chosen):
         return {}
-    data = _counted(rows, chosen, SHARP_TALLY)
+    data = counted(rows, chosen, SHARP_TALLY)
     length = data["sharp_count"].shape[1]
     breaks = [
         latent.sharp_breaks(row["successes"][some], row["trials"][some])
@@ -218,13 +246,25 @@ def _sharp_tallies(rows: list[dict[str, Array]]) -> dict[str, Array]:
     return data | {"sharp_breaks": _stacked_breaks(breaks, length)}
 
 
-def _counted(
+def counted(
     rows: list[dict[str, Array]],
     chosen: list[np.ndarray],
     names: tuple[str, ...],
     fewest: int = 1,
 ) -> dict[str, Array]:
-    """Some of the tallies of each behaviour, padded to one length."""
+    """Some of the tallies of each behaviour, padded to one length.
+
+    Parameters
+    ----------
+    rows
+        What `outcomes` gives, a behaviour each.
+    chosen
+        Which tallies of each behaviour.
+    names
+        What the successes, trials, numbers of orders and counts are to be called.
+    fewest
+        Least length.
+    """
     longest = max(int(some.sum()) for some in chosen)
     length = max(fewest, padded(longest))
     columns = [

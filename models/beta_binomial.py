@@ -53,7 +53,7 @@ DENSE_MASS = True
 
 def observe(evaluation: Any) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
-    rows = [marginal._outcomes(evaluation, name) for name in evaluation.behaviours]
+    rows = [marginal.outcomes(evaluation, name) for name in evaluation.behaviours]
     estimates = evaluation.estimated["behaviour"]
     if len(estimates):
         behaviour = evaluation.behaviours[int(estimates[0])]
@@ -62,7 +62,7 @@ def observe(evaluation: Any) -> dict[str, np.ndarray]:
             "counts alone. Use binomial_tail for it (--behaviours)."
         )
     every = [np.ones(row["trials"].size, bool) for row in rows]
-    return marginal._counted(rows, every, marginal.TALLY, marginal._FEWEST_TALLIES)
+    return marginal.counted(rows, every, marginal.TALLY, marginal.FEWEST_TALLIES)
 
 
 def build(

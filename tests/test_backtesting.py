@@ -370,8 +370,9 @@ def test_counts_hide_the_risks_and_not_the_truth() -> None:
     worst = counted.query(
         "target == 'worst_query_risk' and method == 'evaluation_maximum'"
     )
-    # Shares of a hundred trials.
-    assert np.allclose(100 * worst["median"], np.round(100 * worst["median"]))
+    # Shares of a hundred trials, with half a success and half a failure more.
+    successes = 101 * worst["median"] - 0.5
+    assert np.allclose(successes, np.round(successes))
     models = counted[counted["method"] == "gumbel_tail"]
     assert set(models["status"]) == {"refused"}
     assert models["reason"].str.contains("has counts").all()

@@ -204,7 +204,14 @@ def exact_log_tallied(case: Case, successes: int, trials: int) -> float:
     return exact_log_integral(case, log_likelihood, falls)
 
 
-@pytest.mark.parametrize("case", CASES)
+# The whole grid takes mpmath minutes: two populations always, the others with the slow.
+SOME_CASES = [
+    case if number < 2 else pytest.param(case, marks=pytest.mark.slow)
+    for number, case in enumerate(CASES)
+]
+
+
+@pytest.mark.parametrize("case", SOME_CASES)
 @pytest.mark.parametrize("tally", TALLIES)
 def test_the_log_chance_of_a_tally_is_exact(case: Case, tally: tuple[int, int]) -> None:
     """To 1e-6 wherever it is above -60, whoever shares the nodes."""
@@ -216,7 +223,7 @@ def test_the_log_chance_of_a_tally_is_exact(case: Case, tally: tuple[int, int]) 
         assert log_tallied(case, *tally, most) == pytest.approx(exact, abs=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", SOME_CASES)
 @pytest.mark.parametrize("estimate", ESTIMATES)
 def test_the_log_density_of_an_estimate_is_exact(
     case: Case, estimate: tuple[float, float]
