@@ -419,6 +419,8 @@ def test_that_test_of_the_population_of_counts_can_fail(
         *(
             pytest.param(name, 200_000, marks=pytest.mark.slow)
             for name in of_kind("counts")
+            # A judge and a tail explain one another: other truths fit nearly as well.
+            if name != "graded"
         ),
     ],
 )
