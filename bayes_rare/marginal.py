@@ -33,6 +33,7 @@ __all__ = [
     "POINTWISE",
     "TALLY",
     "counted",
+    "draw_scores",
     "draw_steps",
     "known",
     "observe_outcomes",
@@ -406,6 +407,32 @@ def draw_steps(
     )
     share = np.exp(log_mass - logsumexp(log_mass, axis=1, keepdims=True))
     return share[:, :-1], share[:, -1]
+
+
+def draw_scores(
+    rng: np.random.Generator,
+    queries: int,
+    edges: Array,
+    weight: Array,
+    tail: tuple[float, float, float],
+) -> Array:
+    """Scores of queries of one behaviour, drawn from steps and a tail.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    queries
+        How many.
+    edges, weight
+        Edges of the steps, and the fraction of queries in each.
+    tail
+        Rate, scale and shape of the tail.
+    """
+    rate, scale, shape = (np.repeat(value, queries) for value in tail)
+    weights = np.repeat(weight[:, None], queries, axis=1)
+    population = StepsAndTail(edges, weights, rate, scale, shape)
+    return population.quantile(np.log(rng.random(queries)))
 
 
 def _as_it_is(log_risk: Any, log_safe: Any) -> tuple[Any, Any]:

@@ -196,13 +196,13 @@ def simulate(
     )
     parts = []
     for index, (behaviour, queries) in enumerate(design.items()):
-        drawn = StepsAndTail(
-            edges=edges[index],
-            weight=np.repeat(weight[index][:, None], queries, axis=1),
-            rate=np.repeat(rate[index], queries),
-            scale=np.repeat(scale[index], queries),
-            shape=np.repeat(shapes["shape"][index], queries),
-        ).quantile(np.log(rng.random(queries)))
+        drawn = marginal.draw_scores(
+            rng,
+            queries,
+            edges[index],
+            weight[index],
+            (rate[index], scale[index], shapes["shape"][index]),
+        )
         successes = rng.binomial(trials, risk_from_score(drawn))
         parts.append(
             Evaluation.from_counts(
