@@ -346,12 +346,20 @@ def prior_of_steps(
     Log weights of the steps (behaviour, step), from the lowest up, and the log rate
     (behaviour), both symbolic.
     """
-    offset = pm.Normal("step_offset", 0.0, 1.0, dims=("behaviour", "step"))
+    log_width = pt.log(edges[:, 1:] - edges[:, :-1])
+    lowest_offset = pm.Normal("lowest_step_offset", 0.0, 1.0, dims="behaviour")
+    # What counts say is how many queries are in the two lowest steps together, hardly
+    # how many in each: so the last offset is that of their sum. This moves it by a
+    # known amount, which leaves the prior of the heights as it is.
+    drop = lowest_step_sd * lowest_offset + log_width[:, 0] - log_width[:, 1]
+    together = pt.softplus(drop) / step_sd
+    shift = together[:, None] * (np.arange(latent.STEPS) == latent.STEPS - 1)
+    offset = pm.Normal("step_offset", shift, 1.0, dims=("behaviour", "upper_step"))
     log_mass = _log_masses(
         pt,
-        offset[:, : latent.STEPS],
-        offset[:, latent.STEPS],
-        pt.log(edges[:, 1:] - edges[:, :-1]),
+        offset - shift,
+        lowest_offset,
+        log_width,
         pt.log(scale),
         (step_rise, step_sd, lowest_step_sd),
     )

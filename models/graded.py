@@ -131,6 +131,7 @@ def build(
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
         model.add_coord("step", range(latent.STEPS + 1))
+        model.add_coord("upper_step", range(1, latent.STEPS + 1))
         known = marginal.known(data)
         log_scale_b = partially_pooled(
             "log_scale",

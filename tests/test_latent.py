@@ -297,9 +297,19 @@ def test_log_safe_is_that_of_scores_with_a_finite_gradient() -> None:
 
 # What is compiled: gradients, far out too.
 
-ORDINARY = {"log_scale": -1.0, "shape": 0.1, "step_offset": 0.4}
+ORDINARY = {
+    "log_scale": -1.0,
+    "shape": 0.1,
+    "step_offset": 0.4,
+    "lowest_step_offset": -0.3,
+}
 FAR = [
-    {"log_scale": log_scale, "shape": shape, "step_offset": offset}
+    {
+        "log_scale": log_scale,
+        "shape": shape,
+        "step_offset": offset,
+        "lowest_step_offset": offset,
+    }
     for log_scale in (-8.0, 3.0)
     for shape in (-1.0, 0.0, 1.0)
     for offset in (-6.0, 6.0)

@@ -21,7 +21,14 @@ from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 
 MARGINAL, REFERENCE = "binomial_tail", "latent_reference"
-HYPERPARAMETERS = ["log_scale", "shape", "step_offset", "rate", "step_weight"]
+HYPERPARAMETERS = [
+    "log_scale",
+    "shape",
+    "step_offset",
+    "lowest_step_offset",
+    "rate",
+    "step_weight",
+]
 QUERIES, TRIALS = 1_000, 50
 # Riskier than the tenth query or so, the tail begins.
 SETTINGS: dict[str, Any] = {"exceedances": 10.0}
@@ -69,7 +76,8 @@ def point_of(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "log_scale": rng.normal(-1.0, 0.5, 1),
         "shape": rng.normal(0, 0.1, 1),
-        "step_offset": rng.normal(0, 0.5, (1, latent.STEPS + 1)),
+        "step_offset": rng.normal(0, 0.5, (1, latent.STEPS)),
+        "lowest_step_offset": rng.normal(0, 0.5, 1),
     }
 
 
@@ -99,9 +107,11 @@ def test_the_mean_over_scores_is_the_marginal_likelihood(
     point = point_of(rng)
     cells, _ = density_at(MARGINAL, evaluation, point)
     marginal = np.asarray(cells["tallies"])[0, : rows.size]
-    # Midpoints of 200,001 levels, in scores that the reference itself gives.
-    levels = (np.arange(200_001) + 0.5) / 200_001
-    many = Evaluation.from_counts(np.zeros(levels.size), np.full(levels.size, 50))
+    # Midpoints of 200,001 levels, denser towards the tail, in scores that the reference
+    # itself gives.
+    middle = (np.arange(200_001) + 0.5) / 200_001
+    survival, log_share = (1 - middle) ** 4, np.log(4 * (1 - middle) ** 3 / middle.size)
+    many = Evaluation.from_counts(np.zeros(middle.size), np.full(middle.size, 50))
     built = catalog.load(REFERENCE).build(many, threshold=0.0)
     observe: Any = catalog.load(MARGINAL).observe
     edges = observe(evaluation, **SETTINGS)["edges"]
@@ -110,17 +120,16 @@ def test_the_mean_over_scores_is_the_marginal_likelihood(
     data = [built[name].get_value() for name in density.data]
     length = built["query_count"].get_value().shape[1]
     place = np.zeros((1, length))
-    place[0, : levels.size] = special.ndtri(levels)
+    place[0, : middle.size] = -special.ndtri(survival)
     values = point | {"place": place}
     named = density.constrain(*(values[name] for name in density.values), *data)
-    score = np.asarray(named["score"])[0, : levels.size]
+    score = np.asarray(named["score"])[0, : middle.size]
     log_risk, log_safe = latent.log_chances(np, score)
     ways = latent.log_ways(rows, np.full(rows.size, 50.0))
     terms = rows[:, None] * log_risk + (50 - rows[:, None]) * log_safe
-    exact = ways + special.logsumexp(terms, axis=1) - np.log(levels.size)
-    near = exact > -11  # rarer outcomes need levels between these
-    assert near.sum() > 5
-    np.testing.assert_allclose(marginal[near], exact[near], rtol=0, atol=1e-5)
+    exact = ways + special.logsumexp(terms + log_share, axis=1)
+    assert (exact > -30).all()
+    np.testing.assert_allclose(marginal, exact, rtol=0, atol=1e-5)
 
 
 def test_gradients_are_finite_far_out(rng: np.random.Generator) -> None:
@@ -134,7 +143,8 @@ def test_gradients_are_finite_far_out(rng: np.random.Generator) -> None:
         point = {
             "log_scale": np.full(1, float(log_scale)),
             "shape": np.full(1, float(shape)),
-            "step_offset": spread * rng.choice([-1.0, 1.0], (1, latent.STEPS + 1)),
+            "step_offset": spread * rng.choice([-1.0, 1.0], (1, latent.STEPS)),
+            "lowest_step_offset": spread * rng.choice([-1.0, 1.0], 1),
             "place": rng.uniform(-6, 6, (1, 64)),
         }
         values = [point[name] for name in density.values]
