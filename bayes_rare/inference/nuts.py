@@ -54,6 +54,9 @@ _STARTS = 8
 # millions of queries know an unknown to 1e-3 that would be most of its variance, so a
 # sampler that learns a dense matrix sees unknowns so many times larger.
 _STRETCH = 30.0
+# Doublings of a trajectory, while it warms up and after that. Until the matrix is learnt
+# a narrow posterior takes all that are allowed, to no avail.
+_DEPTHS = (7, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +280,7 @@ class Sampler:
             step_size=stretch,
             target_accept_prob=target_accept,
             dense_mass=self._learns_all,
+            max_tree_depth=_DEPTHS if self._learns_all else _DEPTHS[1],
         )
         state = kernel.init(chain_key, self.warmup, position, (), {})
         return kernel, state
