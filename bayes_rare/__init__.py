@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayes_rare.averages import Average
     from bayes_rare.backtesting import Backtest, backtest, load_backtest
     from bayes_rare.baselines import (
         evaluation_maximum,
@@ -24,28 +25,37 @@ if TYPE_CHECKING:
     from bayes_rare.errors import BayesRareError
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Deployment, Forecast, forecast
-    from bayes_rare.inference import fit, fit_many
+    from bayes_rare.inference import average, fit, fit_many
     from bayes_rare.pools import QueryPool
     from bayes_rare.posterior import Posterior, load_posterior
     from bayes_rare.querying import QueryRisks, query_risks
+    from bayes_rare.readers.garak_reports import import_garak
+    from bayes_rare.readers.imported import ImportedTable
+    from bayes_rare.readers.inspect_samples import import_inspect
+    from bayes_rare.readers.lm_eval_samples import import_lm_eval
     from bayes_rare.readers.rows import read_pool
     from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
     from bayes_rare.readers.tables import read_table
+    from bayes_rare.reporting import Report, report
     from bayes_rare.verification import Realised, score
 
 __version__ = version("bayes-rare")
 
 _HOMES = {
+    "Average": "averages",
     "Backtest": "backtesting",
     "BayesRareError": "errors",
     "Comparison": "comparison",
     "Deployment": "forecasting",
     "Evaluation": "evaluation",
     "Forecast": "forecasting",
+    "ImportedTable": "readers.imported",
     "Posterior": "posterior",
     "QueryPool": "pools",
     "QueryRisks": "querying",
     "Realised": "verification",
+    "Report": "reporting",
+    "average": "inference",
     "backtest": "backtesting",
     "compare": "comparison",
     "evaluation_maximum": "baselines",
@@ -55,12 +65,16 @@ _HOMES = {
     "gpd_mle": "baselines",
     "gumbel_ols": "baselines",
     "gumbel_ols_pivot": "baselines",
+    "import_garak": "readers.garak_reports",
+    "import_inspect": "readers.inspect_samples",
+    "import_lm_eval": "readers.lm_eval_samples",
     "load_backtest": "backtesting",
     "load_posterior": "posterior",
     "log_normal_moments": "baselines",
     "query_risks": "querying",
     "read_pool": "readers.rows",
     "read_table": "readers.tables",
+    "report": "reporting",
     "sample_evaluation": "readers.sample",
     "sample_split": "readers.sample",
     "sample_table": "readers.sample",
@@ -68,16 +82,20 @@ _HOMES = {
 }
 
 __all__ = [
+    "Average",
     "Backtest",
     "BayesRareError",
     "Comparison",
     "Deployment",
     "Evaluation",
     "Forecast",
+    "ImportedTable",
     "Posterior",
     "QueryPool",
     "QueryRisks",
     "Realised",
+    "Report",
+    "average",
     "backtest",
     "compare",
     "evaluation_maximum",
@@ -87,12 +105,16 @@ __all__ = [
     "gpd_mle",
     "gumbel_ols",
     "gumbel_ols_pivot",
+    "import_garak",
+    "import_inspect",
+    "import_lm_eval",
     "load_backtest",
     "load_posterior",
     "log_normal_moments",
     "query_risks",
     "read_pool",
     "read_table",
+    "report",
     "sample_evaluation",
     "sample_split",
     "sample_table",

@@ -27,6 +27,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 
 from bayes_rare import __version__
 from bayes_rare.errors import BayesRareError, InvalidInput, NotConverged
+from bayes_rare.importing import app as importing
 
 __all__ = ["app", "main"]
 
@@ -68,14 +69,16 @@ app = App(
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
 )
+app.command(importing)
 
 
 @app.command
 def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-output")):
     """Forecast from 1,000 real queries, and hold it against 24,000 others.
 
-    Writes posterior.nc, forecast.csv and scaling.png. Takes under a minute on two
-    cores; the first time longer, as programs are compiled.
+    Writes posterior.nc, forecast.csv, scaling.png and report.html, a page to open in a
+    browser. Takes about a minute on two cores; the first time longer, as programs are
+    compiled.
 
     Parameters
     ----------
@@ -136,8 +139,10 @@ def fit(
         NetCDF file to write; it appears whole or not at all, and replaces what was
         there.
     model
-        A shipped model (see `bayes-rare models`) or the path of a file of yours; by
-        default the one for this kind of data.
+        A shipped model (see `bayes-rare models`), the path of a file of yours, or
+        `average`: all that suit exact risks, weighted by what they forecast. By default
+        the one for this kind of data: where exact risks come with families,
+        family_tail.
     prior
         Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
         pool=false; a value is a number, inf, true, false or none. By default those of
@@ -174,13 +179,21 @@ def fit(
     read = read_table(evaluation, columns=_columns(columns), behaviours=behaviours)
     out.print(f"Read {evaluation}:\n", soft_wrap=True)
     out.print(printing.evaluation_table(read))
+    if read.record is not None:
+        for part in printing.dropped_report(read.record):
+            out.print(part)
     out.print()
     _import("bayes_rare.inference")
     from bayes_rare import inference
 
     with printing.progress_bar("Sampling") as progress:
+        if model == "average":
+            _fitted_average(read, output, allow_unconverged, progress, sizes, priors)
+            return
         posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
     kinds = " and ".join(sorted({read.kind(name) for name in read.behaviours}))
+    if posterior.model.name == "family_tail":
+        kinds += " with families"
     why = "" if model is not None else f", the default for data of the kind: {kinds}"
     out.print(f"Model {posterior.model.name}{why}.", posterior.model.summary)
     tail = printing.tail_table(posterior)
@@ -198,6 +211,38 @@ def fit(
     _warn_if_unconverged(posterior)
 
 
+def _fitted_average(
+    evaluation: Any,
+    output: Path,
+    allow_unconverged: bool,
+    progress: Any,
+    sizes: dict[str, int],
+    priors: dict[str, Any],
+) -> None:
+    """Average the models that suit an evaluation, and write and show the average."""
+    from bayes_rare import inference, printing
+    from bayes_rare.errors import InvalidInput
+
+    if priors:
+        raise InvalidInput(
+            f"average has no settings of its own, got --prior {', '.join(priors)}. "
+            "Name one model (--model) to set its priors."
+        )
+    averaged = inference.average(evaluation, progress=progress, **sizes)
+    out = printing.console()
+    out.print("Average of the models that suit the data, each with its weight:\n")
+    out.print(printing.weight_table(averaged))
+    out.print()
+    if not allow_unconverged:
+        averaged.require_convergence(
+            "Nothing was written; --allow-unconverged writes it all the same."
+        )
+    out.print(printing.verdict(averaged))
+    averaged.save(output)
+    out.print(f"Wrote {output}", soft_wrap=True)
+    _warn_if_unconverged(averaged)
+
+
 @app.command
 def forecast(
     posterior: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
@@ -206,6 +251,9 @@ def forecast(
     queries: Counts,
     risk_thresholds: Risks = None,
     samples_per_query: Count = 1,
+    families: Annotated[Path | None, Parameter(metavar="WEIGHTS.csv")] = None,
+    unseen_share: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
+    unseen_families: Count | None = None,
     interval: Annotated[float, Parameter(metavar="PROBABILITY")] = 0.9,
     seed: Count = 0,
     output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
@@ -224,6 +272,14 @@ def forecast(
         Risks, between 0 and 1, above which queries are counted; by default 0.01 0.5.
     samples_per_query
         Responses sampled for each query, from 1.
+    families
+        Table with the columns family and weight: what families the queries are from.
+        By default the mix of the evaluation.
+    unseen_share
+        Share of the queries that come from families which the evaluation has not met,
+        between 0 and 1.
+    unseen_families
+        How many such families there are; give both or neither.
     interval
         Probability that the intervals hold, between 0 and 1.
     seed
@@ -235,15 +291,19 @@ def forecast(
         Print one JSON object on standard output, and nothing else.
     """
     _import("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import files, forecasting, printing
-    from bayes_rare.posterior import load_posterior
+    from bayes_rare import averages, files, forecasting, printing
+    from bayes_rare.mixes import read_mix
 
     if output is not None:
         files.refuse_unwritable(output, posterior)
     deployment = forecasting.Deployment(
-        queries, _whole("--samples-per-query", samples_per_query)
+        queries,
+        _whole("--samples-per-query", samples_per_query),
+        None if families is None else read_mix(families),
+        unseen_share,
+        _optional("--unseen-families", unseen_families),
     )
-    loaded = load_posterior(posterior)
+    loaded = averages.load(posterior)
     made = forecasting.forecast(
         loaded,
         deployment,
@@ -272,6 +332,93 @@ def forecast(
         out.print(printing.bullets(made.notes))
         if output is not None:
             out.print(f"\nWrote {output}", soft_wrap=True)
+    _warn_if_unconverged(loaded)
+
+
+@app.command
+def families(
+    posterior: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    /,
+    *,
+    queries: Counts,
+    families: Annotated[Path | None, Parameter(metavar="WEIGHTS.csv")] = None,
+    unseen_share: Annotated[float, Parameter(metavar="SHARE")] = 0.0,
+    unseen_families: Count | None = None,
+    top: Count = 5,
+    seed: Count = 0,
+    output: Annotated[Path | None, Parameter(metavar="FAMILIES.csv")] = None,
+    picture: Annotated[Path | None, Parameter(metavar="FAMILIES.png")] = None,
+    as_json: Annotated[bool, Parameter("--json")] = False,
+):
+    """List which families are likely to hold the riskiest query.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote, of a model that knows families.
+    queries
+        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
+        from 1 to 1e12.
+    families
+        Table with the columns family and weight: what families the queries are from.
+        By default the mix of the evaluation.
+    unseen_share
+        Share of the queries that come from families which the evaluation has not met,
+        between 0 and 1.
+    unseen_families
+        How many such families there are; give both or neither.
+    top
+        How many families are printed of each behaviour and number of queries.
+    seed
+        Seed of the luck of the draw, a whole number from 0.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    picture
+        Picture to write, .png, .svg or .pdf.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    _import("pandas", "xarray", "h5netcdf", "pymc")
+    from bayes_rare import averages, files, forecasting, printing
+    from bayes_rare.mixes import read_mix
+
+    for place in (output, picture):
+        if place is not None:
+            files.refuse_unwritable(place, posterior)
+    deployment = forecasting.Deployment(
+        queries,
+        families=None if families is None else read_mix(families),
+        unseen_share=unseen_share,
+        unseen_families=_optional("--unseen-families", unseen_families),
+    )
+    most, start = _whole("--top", top), _whole("--seed", seed)
+    loaded = averages.load(posterior)
+    made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
+    table = made.family_contributions(seed=start)
+    if output is not None:
+        with files.replacing(output) as written:
+            table.to_csv(written, index=False)
+    if picture is not None:
+        made.plot_families(picture, seed=start)
+    rows = printing.records(table)
+    if as_json:
+        _print_json(
+            {
+                "rows": rows,
+                "converged": made.converged,
+                "model": made.method,
+                "notes": list(dict.fromkeys(made.notes)),
+            }
+        )
+    else:
+        out = printing.console()
+        for part in printing.families_report(rows, most):
+            out.print(part)
+        out.print(printing.bullets(made.notes))
+        for place in (output, picture):
+            if place is not None:
+                out.print(f"\nWrote {place}", soft_wrap=True)
     _warn_if_unconverged(loaded)
 
 
@@ -527,6 +674,75 @@ def compare(
             printing.console().print(f"Wrote {place}", soft_wrap=True)
 
 
+@app.command
+def report(
+    posterior: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(metavar="REPORT.html")],
+    backtest: Annotated[Path | None, Parameter(metavar="BACKTEST.parquet")] = None,
+    queries: Count | None = None,
+    samples_per_query: Count = 1,
+    risk_threshold: Annotated[float, Parameter(metavar="RISK")] = 0.5,
+    interval: Annotated[float, Parameter(metavar="PROBABILITY")] = 0.9,
+    refit: bool = False,
+    seed: Count = 0,
+):
+    """Write a page for the person who decides: one HTML file that needs no network.
+
+    It says the forecast in sentences and pictures; whoever reads it moves the size of
+    the deployment, the threshold and the responses to each query, and it follows.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    output
+        HTML file to write; it appears whole or not at all, and replaces what was there.
+    backtest
+        A file that `bayes-rare backtest` wrote: how methods did on what they had not
+        seen.
+    queries
+        Queries served, 1 to 1e12, at which the page opens; by default the power of ten
+        that is at most a thousand times the evaluation.
+    samples_per_query
+        Responses to each query, 1 to 1e6, at which it opens.
+    risk_threshold
+        Risk, between 0 and 1, above which a query counts, at which it opens.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    refit
+        Fit the model again with other thresholds, and show whether it matters.
+    seed
+        Seed of the risks of single queries, of the checks and of further fits, a whole
+        number from 0.
+    """
+    _import("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
+    from bayes_rare import averages, files, printing, reporting
+    from bayes_rare.backtesting import load_backtest
+
+    files.refuse_unwritable(output, posterior, *([backtest] if backtest else []))
+    responses = _whole("--samples-per-query", samples_per_query)
+    loaded = averages.load(posterior)
+    record = None if backtest is None else load_backtest(backtest)
+    with printing.progress_bar("Forecasting") as progress:
+        made = reporting.report(
+            loaded,
+            backtest=record,
+            queries=queries,
+            samples_per_query=responses,
+            risk_threshold=risk_threshold,
+            interval=interval,
+            refit=refit,
+            seed=_whole("--seed", seed),
+            progress=progress,
+        )
+    made.save(output)
+    for warning in made.warnings:
+        print(f"bayes-rare: warning: {warning}", file=sys.stderr)
+    printing.console().print(f"Wrote {output}", soft_wrap=True)
+
+
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -591,7 +807,7 @@ def _refuse(error: Exception, code: int = _REFUSED) -> int:
 def _warn_if_unconverged(posterior: Any) -> None:
     if not posterior.verdict.converged:
         print(
-            f"bayes-rare: warning: the fit of {posterior.model.name} did not converge "
+            f"bayes-rare: warning: the fit of {posterior.name} did not converge "
             f"({'; '.join(posterior.verdict.reasons)}). What is made from it may be "
             "wrong.",
             file=sys.stderr,

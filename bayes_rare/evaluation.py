@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from bayes_rare.cells import (
@@ -29,6 +29,7 @@ from bayes_rare.cells import (
     merged_cells,
     stacked_cells,
 )
+from bayes_rare.dropped import Dropped, merged
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.estimates import added_up, cells_of_estimates
 from bayes_rare.parts import (
@@ -126,8 +127,9 @@ class Evaluation:
         -1 where the query has none).
     resolution
         Smallest risk told from 0, and smallest 1 - risk told from 0.
-    reasons
-        Why rows were left out by a reader of logs, and how many.
+    record
+        What a reader of logs read, kept and left out; None where there was none. The
+        digest does not depend on it.
     """
 
     behaviours: tuple[str, ...]
@@ -137,7 +139,7 @@ class Evaluation:
     estimated: Columns = field(repr=False)
     shown: Columns = field(repr=False)
     resolution: tuple[float, float] = RESOLUTION
-    reasons: tuple[tuple[str, int], ...] = ()
+    record: Dropped | None = None
 
     @classmethod
     def from_scores(
@@ -400,21 +402,47 @@ class Evaluation:
             name: joined_rows(name, [vars(part)[name] for part in parts], codes)
             for name in COLUMNS
         }
-        reasons: dict[str, int] = {}
-        for reason, rows in (pair for part in parts for pair in part.reasons):
-            reasons[reason] = reasons.get(reason, 0) + rows
         return cls(
             tuple(behaviours),
             tuple(labels),
             **columns,
             resolution=next(iter(resolutions), parts[0].resolution),
-            reasons=tuple(reasons.items()),
+            record=merged([part.record for part in parts if part.record is not None]),
         )
 
     @property
     def families(self) -> tuple[str, ...]:
         """Names of the families; none where the evaluation does not tell them."""
         return () if self.labels == ("",) else self.labels
+
+    def families_of(self, behaviour: str) -> tuple[str, ...]:
+        """Names of the families that a behaviour has queries of; "" for no family.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        sizes = self._family_counts(behaviour)
+        return tuple(self.labels[code] for code in np.flatnonzero(sizes).tolist())
+
+    def family_sizes(self, behaviour: str) -> Float[np.ndarray, " family"]:
+        """Number of queries of each of a behaviour's families, in their order.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        sizes = self._family_counts(behaviour)
+        return sizes[sizes > 0]
+
+    def _family_counts(self, behaviour: str) -> Float[np.ndarray, " family"]:
+        code, total = self._code(behaviour), np.zeros(len(self.labels))
+        for part in (self.exact, self.tallied, self.estimated):
+            mine = part["behaviour"] == code
+            total += np.bincount(part["family"][mine], part["count"][mine], len(total))
+        return total
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -483,14 +511,10 @@ class Evaluation:
 
     @property
     def dropped(self) -> "pandas.DataFrame":
-        """Why rows were left out, and how many; empty for a table."""
+        """Rows read from logs, kept, and left out by reason; empty for a table."""
         import pandas as pd
 
-        reasons = [reason for reason, _ in self.reasons]
-        rows = [rows for _, rows in self.reasons]
-        return pd.DataFrame(
-            {"reason": pd.Series(reasons, dtype=str), "rows": np.array(rows, np.int64)}
-        )
+        return pd.DataFrame() if self.record is None else self.record.frame()
 
     def kind(self, behaviour: str) -> Kind:
         """Kind of outcome of a behaviour.
@@ -595,7 +619,7 @@ class Evaluation:
             tuple(self.labels[code] for code in used),
             *parts,
             resolution=self.resolution,
-            reasons=self.reasons,
+            record=None if self.record is None else self.record.select(behaviours),
         )
 
     @cached_property
@@ -644,7 +668,8 @@ class Evaluation:
                 # NetCDF takes a dimension of length 0 for an unlimited one.
                 if len(values)
             },
-            attrs={"evaluation": self._header()},
+            attrs={"evaluation": self._header()}
+            | ({} if self.record is None else {"dropped": self.record.to_json()}),
         )
 
     @classmethod
@@ -672,12 +697,13 @@ class Evaluation:
                     values = np.array([str(text) for text in values], object)
                 parts[part][name] = values.astype(dtype)
         low, high = header["resolution"]
+        dropped = dataset.attrs.get("dropped")
         return cls(
             tuple(header["behaviours"]),
             tuple(header["families"]),
             **parts,
             resolution=(low, high),
-            reasons=tuple((reason, rows) for reason, rows in header["reasons"]),
+            record=None if dropped is None else Dropped.from_json(str(dropped)),
         )
 
     def __repr__(self) -> str:
@@ -730,7 +756,8 @@ class Evaluation:
                 "behaviours": self.behaviours,
                 "families": self.labels,
                 "resolution": self.resolution,
-                "reasons": self.reasons,
+                # Part of every digest so far, and so of the seeds of fits.
+                "reasons": [],
             }
         )
 

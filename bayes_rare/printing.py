@@ -15,7 +15,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pandas
 
+    from bayes_rare.averages import Average
     from bayes_rare.comparison import Comparison
+    from bayes_rare.dropped import Dropped
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Forecast
     from bayes_rare.posterior import Posterior
@@ -26,8 +28,10 @@ __all__ = [
     "comparison_report",
     "console",
     "count",
+    "dropped_report",
     "duration",
     "evaluation_table",
+    "families_report",
     "forecast_report",
     "percent",
     "progress_bar",
@@ -50,6 +54,8 @@ _HOUR = 3600.0
 _PLAIN_SECONDS = 20.0
 # Deployment sizes side by side, so that a table fits into 80 columns.
 _ABREAST = 3
+# Of the values of a score so many are shown.
+_JUDGEMENTS = 8
 # Of a query's text so much is shown, where there is room for it.
 _TEXT = 60
 # Above this, two digits would round a risk to 1.
@@ -183,6 +189,41 @@ def evaluation_table(evaluation: "Evaluation") -> Table:
     return made
 
 
+def dropped_report(record: "Dropped") -> Generator[Any]:
+    """What an import read, kept and left out, as parts for a console to print.
+
+    Parameters
+    ----------
+    record
+        What the evaluation carries.
+    """
+    yield f"Imported from logs ({record.reader}); the behaviour: {record.rule}."
+    frame = record.frame()
+    made = table(*(str(name).removeprefix("share ") for name in frame.columns))
+    for row in records(frame):
+        share = percent(float(f"{row.pop('share lost'):.2g}"))
+        name, *numbers = (row[key] for key in row)
+        *numbers, queries = (f"{number:,}" for number in numbers)
+        made.add_row(name, *numbers, share, queries)
+    yield made
+    if record.judgements:
+        said = (
+            f"{one.value!r}: {one.rows:,}, {'' if one.shows else 'not '}the behaviour"
+            for one in record.judgements[:_JUDGEMENTS]
+        )
+        more = "; ..." if len(record.judgements) > _JUDGEMENTS else ""
+        yield f"Scores: {'; '.join(said)}{more}."
+    if record.reasons:
+        yield "Lost, in the words of the logs:"
+        yield bullets(
+            f"{one.rows:,} {one.reason}{f': {one.message}' if one.message else ''}"
+            for one in record.reasons
+        )
+    if record.warnings:
+        yield "What to bear in mind:"
+        yield bullets(record.warnings)
+
+
 def tail_table(posterior: "Posterior") -> Table | None:
     """What the tail was fitted to, for a model that has a threshold."""
     from bayes_rare.scores import risk_from_score
@@ -204,7 +245,17 @@ def tail_table(posterior: "Posterior") -> Table | None:
     return made
 
 
-def verdict(posterior: "Posterior") -> str:
+def weight_table(average: "Average") -> Table:
+    """The weight of each model, by behaviour."""
+    weights = average.weights()
+    labels = [member.label for member in average.members]
+    made = table("behaviour", *labels)
+    for behaviour, shares in weights.items():
+        made.add_row(behaviour, *(f"{100 * shares[label]:.0f} %" for label in labels))
+    return made
+
+
+def verdict(posterior: "Posterior | Average") -> str:
     """Whether the draws can be trusted, with the numbers that say so."""
     found = posterior.verdict
     numbers = (
@@ -392,6 +443,49 @@ def shortened(text: str, most: int) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def families_report(rows: Sequence[Row], most: int) -> Generator[Any]:
+    """Which families are likely to hold the riskiest query, as parts to print.
+
+    Parameters
+    ----------
+    rows
+        `Forecast.family_contributions`, as `records`.
+    most
+        Families to print of each behaviour and number of queries.
+    """
+    sizes = list(dict.fromkeys(row["queries"] for row in rows))
+    for behaviour in dict.fromkeys(row["behaviour"] for row in rows):
+        for size in sizes:
+            own = [
+                row
+                for row in rows
+                if (row["behaviour"], row["queries"]) == (behaviour, size)
+            ]
+            yield f"{behaviour}: families that hold the riskiest of {count(size)}"
+            made = table("family", "chance", "share of queries")
+            made.columns[0].overflow = "fold"
+            for row in own[:most]:
+                made.add_row(
+                    shortened(row["family"], _TEXT),
+                    _percent_of(row["chance_of_worst"]),
+                    _percent_of(row["share_of_queries"]),
+                )
+            others = own[most:]
+            if others:
+                made.add_row(
+                    f"{len(others)} others",
+                    _percent_of(sum(row["chance_of_worst"] for row in others)),
+                    _percent_of(sum(row["share_of_queries"] for row in others)),
+                )
+            yield made
+            yield ""
+
+
+def _percent_of(share: float) -> str:
+    """A share in percent, to two digits."""
+    return f"{100 * share:.2g} %"
 
 
 def comparison_report(comparison: "Comparison") -> Generator[Any]:

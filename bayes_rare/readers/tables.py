@@ -3,12 +3,14 @@
 import glob
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
+from bayes_rare.readers.carried import record_of
 from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN, named_columns
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def read_table(
     ``behaviour``, ``family``, ``query_text``, and ``weight``: how many queries it
     stands for, up to a factor, where rows were drawn with unequal probabilities.
     Without ``behaviour`` all rows are of one, named "behaviour". Other columns are not
-    read.
+    read. A table that was made of logs carries a record of what was left out.
 
     Files are read by DuckDB in bounded memory, whatever their size. Lazy frames stay
     lazy: their engine groups the rows, and a few thousand a behaviour are fetched.
@@ -92,7 +94,13 @@ def read_table(
             frame, columns=columns, behaviours=behaviours, resolution=resolution
         )
 
-    return opened(source, columns or {}, summary)
+    evaluation = opened(source, columns or {}, summary)
+    named = isinstance(source, str | Path | list | tuple)
+    files = _files(cast("str | Path | Sequence[str | Path]", source)) if named else []
+    record = record_of(source, files)
+    if record is None:
+        return evaluation
+    return replace(evaluation, record=record.select(evaluation.behaviours))
 
 
 def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T]) -> T:

@@ -1,0 +1,356 @@
+"""Trials of queries gathered from logs, one at a time, whatever order they come in.
+
+A trial has a slot of its query, such as an epoch: where a slot is filled twice, the
+later trial takes the place of the earlier, which was a failed attempt or a copy.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
+from bayes_rare.errors import InvalidData
+
+__all__ = ["HIT", "MISS", "Gathering", "shortened"]
+
+MISS, HIT = 0, 1
+"""What a trial showed. A lost one is a number from 2 on, by its reason."""
+
+_LOST = {reason: number for number, reason in enumerate(LOST, 2)}
+_REASONS = {number: reason for reason, number in _LOST.items()}
+# A slot holds an outcome, whether its response was cut off, and the number of a
+# message, in one integer: a million small objects would not fit.
+_CUT, _MESSAGE, _KIND = 8, 4, 7
+_MESSAGES, _LENGTH = 1_000, 200
+_LISTED = 10
+# Log-probabilities of one text differ so much between batches of one model.
+_ROUNDING = 1e-2
+
+
+class _Query:
+    __slots__ = ("family", "slots", "text")
+
+    def __init__(self, family: str | None, text: str) -> None:
+        self.family = family
+        self.text = text
+        self.slots: dict[int, int | float] = {}
+
+
+class Gathering:
+    """Trials as they are read, by behaviour and query.
+
+    Examples
+    --------
+    >>> gathered = Gathering()
+    >>> gathered.add("leak", "q1", 1, HIT)
+    >>> gathered.lose("leak", "q1", 2, "errored", "timed out")
+    >>> gathered.add("leak", "q1", 2, MISS)  # the second attempt counts
+    >>> gathered.tallies()[0].read, gathered.tallies()[0].kept
+    (3, 2)
+    >>> gathered.table().to_pylist()[0]["successes"]
+    1
+    """
+
+    def __init__(self) -> None:
+        self._queries: dict[tuple[str, str], _Query] = {}
+        self._aside: dict[str, Counter[str]] = {}
+        self._messages: dict[str, int] = {"": 0}
+        self.retold: dict[str, None] = {}
+        """Queries that had another text before."""
+        self.filled = 0
+        """Slots that have a trial, lost or not."""
+
+    def add(
+        self,
+        behaviour: str,
+        query: str,
+        slot: int,
+        outcome: int | float,
+        *,
+        family: str | None = None,
+        text: str = "",
+        cut_off: bool = False,
+        said: str = "",
+        place: str = "a row",
+    ) -> None:
+        """Take a trial.
+
+        Parameters
+        ----------
+        behaviour, query
+            Whose it is.
+        slot
+            Which trial of the query it is.
+        outcome
+            `HIT` or `MISS`; or, as a float, the natural logarithm of the risk.
+        family, text
+            Of the query.
+        cut_off
+            Whether a limit ended the response.
+        said
+            The value that it was scored with.
+        place
+            Where it stands, for refusals.
+
+        Raises
+        ------
+        InvalidData
+            If the query has another family elsewhere.
+        """
+        value = outcome
+        if not isinstance(outcome, float):
+            value = outcome | self._number(said) << _MESSAGE | (_CUT if cut_off else 0)
+        self._fill(behaviour, query, slot, value, family, text, place)
+
+    def lose(
+        self,
+        behaviour: str,
+        query: str,
+        slot: int,
+        reason: str,
+        message: str = "",
+        *,
+        family: str | None = None,
+        text: str = "",
+        place: str = "a row",
+    ) -> None:
+        """Take a trial that says nothing.
+
+        Parameters
+        ----------
+        behaviour, query, slot, family, text, place
+            As of `add`.
+        reason
+            One of `bayes_rare.dropped.LOST`.
+        message
+            What the log says of it.
+
+        Raises
+        ------
+        InvalidData
+            If the query has another family elsewhere.
+        """
+        number = self._number(shortened(message, _LENGTH))
+        value = _LOST[reason] | number << _MESSAGE
+        self._fill(behaviour, query, slot, value, family, text, place)
+
+    def set_aside(self, behaviour: str, reason: str, rows: int = 1) -> None:
+        """Count rows that are no further measurements.
+
+        Parameters
+        ----------
+        behaviour
+            Whose they are.
+        reason
+            One of `bayes_rare.dropped.ASIDE`.
+        rows
+            How many.
+        """
+        self._aside.setdefault(behaviour, Counter())[reason] += rows
+
+    def _number(self, text: str) -> int:
+        """The number of a message; that of none where there are too many."""
+        known = self._messages.get(text)
+        if known is None:
+            if len(self._messages) >= _MESSAGES:
+                return 0
+            known = self._messages[text] = len(self._messages)
+        return known
+
+    def renew(self, behaviour: str, query: str) -> None:
+        """Set the trials of a query aside, for what follows takes their place.
+
+        Parameters
+        ----------
+        behaviour, query
+            Whose they are.
+        """
+        known = self._queries.get((behaviour, query))
+        if known is not None and known.slots:
+            self.set_aside(behaviour, "duplicated", len(known.slots))
+            self.filled -= len(known.slots)
+            known.slots = {}
+
+    def _fill(
+        self,
+        behaviour: str,
+        name: str,
+        slot: int,
+        value: int | float,
+        family: str | None,
+        text: str,
+        place: str,
+    ) -> None:
+        key = (behaviour, name)
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = _Query(family, text)
+        elif query.family != family:
+            raise InvalidData(
+                f"{place}: query {name!r} is of family {family!r} here and of "
+                f"{query.family!r} elsewhere. Name a family that is the same in all "
+                "its trials, --family FIELD, or none."
+            )
+        elif query.text != text:
+            self.retold[name] = None
+            query.text = text
+        if slot in query.slots:
+            self.set_aside(behaviour, "duplicated")
+        else:
+            self.filled += 1
+        query.slots[slot] = value
+
+    def kept(self) -> Iterator[tuple[int, int]]:
+        """Successes and trials of each query that has trials."""
+        for query in self._queries.values():
+            marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
+            trials = sum(mark <= HIT for mark in marks)
+            if trials:
+                yield marks.count(HIT), trials
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """The rows of each behaviour, sorted by its name."""
+        total: dict[str, Counter[str]] = {
+            name: Counter(rows) for name, rows in self._aside.items()
+        }
+        for (behaviour, _), query in self._queries.items():
+            rows = total.setdefault(behaviour, Counter())
+            kept = 0
+            for value in query.slots.values():
+                reason = "kept"
+                if isinstance(value, int):
+                    reason = _REASONS.get(value & _KIND, "kept")
+                    if reason == "kept" and value & _CUT:
+                        rows["cut off"] += 1
+                kept += reason == "kept"
+                if reason != "kept":
+                    rows[reason] += 1
+            rows["kept"] += kept
+            rows["queries" if kept else "empty"] += 1
+        return tuple(_tally(name, rows) for name, rows in sorted(total.items()))
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """What the logs say of lost rows, the most frequent first."""
+        found = {
+            (_REASONS[kind], text): rows
+            for (kind, text), rows in self._told().items()
+            if kind > HIT
+        }
+        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+        return tuple(Reason(*key, rows) for key, rows in ranked[:_LISTED])
+
+    def judgements(self) -> tuple[Judgement, ...]:
+        """Values that trials were scored with, the most frequent first."""
+        found = {
+            (text, kind == HIT): rows
+            for (kind, text), rows in self._told().items()
+            if kind <= HIT and text
+        }
+        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+        return tuple(Judgement(*key, rows) for key, rows in ranked[:_LISTED])
+
+    def _told(self) -> Counter[tuple[int, str]]:
+        """How many slots have each outcome and message."""
+        texts = {number: text for text, number in self._messages.items()}
+        found: Counter[tuple[int, int]] = Counter()
+        for query in self._queries.values():
+            for value in query.slots.values():
+                if isinstance(value, int):
+                    found[value & _KIND, value >> _MESSAGE] += 1
+        return Counter(
+            {(k, texts[number]): rows for (k, number), rows in found.items()}
+        )
+
+    def spread(self) -> tuple[str, float] | None:
+        """The query whose log risks differ most, and by how much; None within rounding.
+
+        One text has one probability: it varies a little with the batch it is in.
+        """
+        worst, most = "", _ROUNDING
+        for (_, name), query in self._queries.items():
+            known = [v for v in query.slots.values() if isinstance(v, float)]
+            if len(known) > 1 and max(known) - min(known) > most:
+                worst, most = name, max(known) - min(known)
+        return (worst, most) if worst else None
+
+    def table(self) -> Any:
+        """A row a query: its identity, and successes and trials or log risk.
+
+        A table of PyArrow.
+        """
+        import pyarrow as pa
+
+        names: tuple[str, ...] = ("query_id", "behaviour", "family", "query_text")
+        labels: list[list[Any]] = [[], [], [], []]
+        risks: list[float] = []
+        successes: list[int] = []
+        trials: list[int] = []
+        for (behaviour, name), query in self._queries.items():
+            known = [v for v in query.slots.values() if isinstance(v, float)]
+            marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
+            tried = sum(mark <= HIT for mark in marks)
+            if known:
+                risks.append(_mean(known))
+            elif tried:
+                successes.append(marks.count(HIT))
+                trials.append(tried)
+            else:
+                continue
+            row = (name, behaviour, query.family, query.text)
+            for column, label in zip(labels, row, strict=True):
+                column.append(label)
+        columns: dict[str, Any] = {
+            name: pa.array(column, pa.string())
+            for name, column in zip(names, labels, strict=True)
+            if any(label for label in column)
+        }
+        if risks:
+            columns["log_risk"] = pa.array(risks, pa.float64())
+        else:
+            columns["successes"] = pa.array(successes, pa.int64())
+            columns["trials"] = pa.array(trials, pa.int64())
+        return cast("Any", pa).table(columns)
+
+
+def shortened(text: Any, most: int) -> str:
+    r"""A text on one line, at most so long.
+
+    Parameters
+    ----------
+    text
+        Anything.
+    most
+        Characters.
+
+    Examples
+    --------
+    >>> shortened("a\nlong text", 6)
+    'a l...'
+    """
+    line = " ".join(str(text).split())
+    return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def _tally(behaviour: str, rows: Counter[str]) -> Tally:
+    out = tuple(
+        (reason, number) for reason in (*LOST, *ASIDE) if (number := rows[reason])
+    )
+    return Tally(
+        behaviour,
+        read=rows["kept"] + sum(number for _, number in out),
+        kept=rows["kept"],
+        cut_off=rows["cut off"],
+        left_out=out,
+        queries=rows["queries"],
+        empty=rows["empty"],
+    )
+
+
+def _mean(log_risks: list[float]) -> float:
+    """Logarithm of the mean risk."""
+    top = max(log_risks)
+    if top == -math.inf:
+        return top
+    total = sum(math.exp(value - top) for value in log_risks)
+    return min(top + math.log(total / len(log_risks)), 0.0)

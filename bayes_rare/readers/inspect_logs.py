@@ -1,0 +1,324 @@
+"""Logs of Inspect as streams of samples: ``.eval`` archives and ``.json`` files.
+
+What is read of an archive are its summaries, one a sample and epoch. Results and
+reductions are averages over epochs, in which an error or a missing score no longer
+shows. Inspect itself is not needed.
+"""
+
+import re
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.readers.archives import Archive, opened_archive
+from bayes_rare.readers.streams import (
+    Json,
+    JsonStream,
+    as_list,
+    as_object,
+    file_chunks,
+)
+
+__all__ = ["Run", "read_run", "samples_of"]
+
+_HEADER, _START, _SUMMARIES = "header.json", "_journal/start.json", "summaries.json"
+_JOURNAL = re.compile(r"_journal/summaries/(\d+)\.json")
+_SAMPLE = re.compile(r"samples/(?:[^/]+|.+_epoch_\d+)\.json|samples/.+/sample\.json")
+# Of a sample so much is built; messages and events, which are most of it, are not.
+_FIELDS = frozenset(
+    {
+        "id",
+        "epoch",
+        "input",
+        "metadata",
+        "scores",
+        "score",
+        "error",
+        "limit",
+        "invalidation",
+    }
+)
+_HEAD = frozenset({"status", "eval", "plan", "invalidated"})
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the header of a log says of its samples.
+
+    Parameters
+    ----------
+    name
+        The file.
+    task, model, dataset
+        Names.
+    task_id
+        What the retries of a run have in common.
+    created
+        When it began, in seconds; 0 where it is not told.
+    arguments
+        Of the task, by name, as text.
+    epochs
+        How often each sample was to be run.
+    expected
+        Samples times epochs; None where not told.
+    status
+        "success", or what else became of it; "started" where it is not finished.
+    invalidated
+        Whether some samples were declared invalid later.
+    config
+        How responses were generated.
+    copies
+        Whether a cache gave all epochs the same response.
+    """
+
+    name: str
+    task: str
+    model: str
+    dataset: str
+    task_id: str
+    created: float = 0.0
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
+    epochs: int = 1
+    expected: int | None = None
+    status: str = "success"
+    invalidated: bool = False
+    config: Json = field(default_factory=dict[str, Any])
+    copies: bool = False
+
+
+def read_run(path: Path) -> Run:
+    """What the header of a log says.
+
+    Parameters
+    ----------
+    path
+        The log.
+
+    Raises
+    ------
+    InvalidData
+        If it is no log of Inspect, cut off or damaged.
+    """
+    if not _is_archive(path):
+        return _run(path, _json_header(path), str(path))
+    with opened_archive(path, _wanted) as archive:
+        for name in (_HEADER, _START):
+            if name in archive.members:
+                stream = JsonStream(archive.chunks(name), archive.place(name))
+                head = _object(stream, _HEAD)
+                if name == _START:
+                    head["status"] = "started"
+                return _run(path, head, archive.place(name))
+        raise InvalidData(
+            f"{path} is a zip archive without {_HEADER} or {_START}: no log of "
+            "Inspect. Give an .eval log."
+        )
+
+
+def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
+    """The samples of a log, each with its place; of one epoch each.
+
+    Parameters
+    ----------
+    path
+        The log.
+    run
+        Its header.
+
+    Raises
+    ------
+    InvalidData
+        If it has no samples, is cut off or damaged.
+    """
+    if not _is_archive(path):
+        yield from _json_samples(path)
+        return
+    with opened_archive(path, _wanted) as archive:
+        invalid = _invalid_samples(path) if run.invalidated else frozenset[object]()
+        for place, sample in _summaries(archive):
+            if (str(sample.get("id")), sample.get("epoch")) in invalid:
+                sample["invalidation"] = True
+            yield place, sample
+
+
+def _wanted(name: str) -> bool:
+    return name in {_HEADER, _SUMMARIES} or name.startswith("_journal/")
+
+
+def _is_archive(path: Path) -> bool:
+    if path.suffix.lower() == ".eval":
+        return True
+    return next(iter(file_chunks(path)), b"")[:2] == b"PK"
+
+
+def _summaries(archive: Archive) -> Iterator[tuple[str, dict[str, Any]]]:
+    journal = {
+        int(found[1]): name
+        for name in archive.members
+        if (found := _JOURNAL.fullmatch(name))
+    }
+    names = [journal[number] for number in sorted(journal)]
+    if _SUMMARIES in archive.members:
+        names = [_SUMMARIES]
+    elif not names:
+        yield from _full_samples(archive.path)
+        return
+    for name in names:
+        where = archive.place(name)
+        stream = JsonStream(archive.chunks(name), where)
+        for number, sample in enumerate(stream.values(), 1):
+            yield f"{where}, sample {number:,}", _checked(sample, where, number)
+        stream.end()
+
+
+def _full_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The samples themselves, of a log without summaries."""
+    with opened_archive(path, lambda name: bool(_SAMPLE.fullmatch(name))) as archive:
+        if not archive.members:
+            raise InvalidData(
+                f"{path} has neither summaries nor samples. Was it written with "
+                "--no-log-samples, or ended before its first sample? Run it again."
+            )
+        for name in archive.members:
+            where = archive.place(name)
+            stream = JsonStream(archive.chunks(name), where)
+            yield where, _object(stream, _FIELDS)
+
+
+def _invalid_samples(path: Path) -> frozenset[object]:
+    """Identity and epoch of samples that were declared invalid: summaries omit it."""
+    return frozenset(
+        (str(sample.get("id")), sample.get("epoch"))
+        for _, sample in _full_samples(path)
+        if sample.get("invalidation")
+    )
+
+
+def _json_header(path: Path) -> dict[str, Any]:
+    stream = JsonStream(file_chunks(path), str(path))
+    if not stream.next_is("{"):
+        raise InvalidData(
+            f"{path} is no log of Inspect: it does not begin with an object of JSON. "
+            "Give a log that ends in .eval or .json."
+        )
+    head: dict[str, Any] = {}
+    for key in stream.object_keys():
+        if key in _HEAD:
+            head[key] = stream.value()
+        # All that is wanted stands before the samples, which may be very long.
+        elif key == "samples" and "eval" in head:
+            break
+        else:
+            stream.skip()
+    return head
+
+
+def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    stream = JsonStream(file_chunks(path), str(path))
+    found = False
+    for key in stream.object_keys():
+        if key != "samples" or not stream.next_is("["):
+            stream.skip()
+            continue
+        found = True
+        for number, _ in enumerate(stream.elements(), 1):
+            place = f"{path}, sample {number:,}"
+            if not stream.next_is("{"):
+                _checked(stream.value(), str(path), number)
+            yield place, _object(stream, _FIELDS)
+    stream.end()
+    if not found:
+        raise InvalidData(
+            f"{path} has no samples. Was it written with --no-log-samples, or is it "
+            "the header of a log? Give the log itself."
+        )
+
+
+def _object(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
+    """Of an object the wanted parts; the others are passed over."""
+    found: dict[str, Any] = {}
+    for key in stream.object_keys():
+        if key in wanted:
+            found[key] = stream.value()
+        else:
+            stream.skip()
+    return found
+
+
+def _checked(sample: Any, where: str, number: int) -> dict[str, Any]:
+    if not isinstance(sample, dict):
+        raise InvalidData(
+            f"{where}, sample {number:,}: it is {type(sample).__name__}, no object. "
+            "Give a log of Inspect."
+        )
+    return cast("dict[str, Any]", sample)
+
+
+def _run(path: Path, head: Json, place: str) -> Run:
+    spec = _part(head, "eval")
+    if "task" not in spec or "model" not in spec:
+        raise InvalidData(
+            f"{place} has no `eval` with a task and a model: no log of Inspect. Give "
+            "one that ends in .eval or .json."
+        )
+    config, dataset = _part(spec, "config"), _part(spec, "dataset")
+    plan = _part(head, "plan")
+    generated = {
+        name: value
+        for part in (_part(spec, "model_generate_config"), _part(plan, "config"))
+        for name, value in part.items()
+        if value is not None
+    }
+    epochs = config.get("epochs")
+    epochs = epochs if isinstance(epochs, int) and epochs > 0 else 1
+    ids = dataset.get("sample_ids")
+    expected = len(as_list(ids)) * epochs if isinstance(ids, list) else None
+    return Run(
+        name=path.name,
+        task=str(spec["task"]),
+        model=str(spec["model"]),
+        dataset=str(dataset.get("name") or ""),
+        task_id=str(
+            spec.get("task_id")
+            or spec.get("eval_id")
+            or spec.get("run_id")
+            or path.resolve()
+        ),
+        created=_seconds(spec.get("created")),
+        arguments={
+            name: str(value)
+            for name, value in (
+                *_part(spec, "task_args").items(),
+                *_part(spec, "task_args_passed").items(),
+            )
+        },
+        epochs=epochs,
+        expected=expected,
+        status=str(head.get("status") or "success"),
+        invalidated=head.get("invalidated") is True,
+        config=generated,
+        copies=_copies(generated.get("cache"))
+        or any(
+            _copies(_part(as_object(step), "params").get("cache"))
+            for step in as_list(plan.get("steps"))
+        ),
+    )
+
+
+def _part(of: Json, name: str) -> Json:
+    return as_object(of.get(name))
+
+
+def _copies(policy: Any) -> bool:
+    """Whether a cache answers each epoch with the response of the first."""
+    return as_object(policy).get("per_epoch") is False
+
+
+def _seconds(text: Any) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0

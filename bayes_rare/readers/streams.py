@@ -1,0 +1,357 @@
+"""JSON from a stream of bytes, in bounded memory.
+
+Logs may be larger than memory. What is wanted of them is parsed value by value; what
+is not is passed over without being built. Bare ``NaN`` and ``Infinity``, which Python's
+own writer leaves in logs, are read as what they say.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from bayes_rare.errors import InvalidData
+
+__all__ = [
+    "CHUNK",
+    "MOST",
+    "Json",
+    "JsonStream",
+    "as_list",
+    "as_object",
+    "file_chunks",
+    "json_lines",
+]
+
+type Json = Mapping[str, Any]
+"""An object of JSON."""
+
+CHUNK = 1 << 20
+"""Bytes that are read at once."""
+
+MOST = 1 << 26
+"""Characters of one value, or bytes of one line, at most: a hostile log has no end."""
+
+_BLANK = " \t\r\n"
+# What text, arrays and objects end with: numbers may go on in the next piece.
+_CLOSED = '"]}'
+_DECODE = json.JSONDecoder().raw_decode
+# What ends a stretch of JSON that is passed over: outside of text, and within it.
+_MARKS = re.compile(r'["\[\]{}]')
+_TEXT_MARKS = re.compile(r'["\\]')
+_SCALAR_END = re.compile(r"[,\]}\s]")
+
+
+def as_object(value: Any) -> Json:
+    """A value that is an object; an empty one where it is none.
+
+    Parameters
+    ----------
+    value
+        Of JSON.
+    """
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value that is an array; an empty one where it is none.
+
+    Parameters
+    ----------
+    value
+        Of JSON.
+    """
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def file_chunks(path: Path) -> Generator[bytes]:
+    """The bytes of a file, a piece at a time.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InvalidData
+        If the operating system refuses.
+    """
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+    except OSError as error:
+        raise InvalidData(
+            f"cannot read {path}: {error.strerror or error}. Give a file that may be "
+            "read."
+        ) from error
+
+
+class JsonStream:
+    """A JSON text that is read once, from the front to the end.
+
+    Parameters
+    ----------
+    chunks
+        Its bytes, in UTF-8.
+    place
+        The file, and the place in it, for refusals.
+
+    Examples
+    --------
+    >>> stream = JsonStream([b'{"skipped": [1, {"a": ', b'"]"}], "kept": NaN}'], "x")
+    >>> for key in stream.object_keys():
+    ...     if key == "kept":
+    ...         print(stream.value())
+    ...     else:
+    ...         stream.skip()
+    nan
+    """
+
+    def __init__(self, chunks: Iterable[bytes], place: str) -> None:
+        self._chunks = iter(chunks)
+        self._place = place
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0
+        # Characters that are gone from the front of the text.
+        self._gone = 0
+        self._bytes = 0
+        self._ended = False
+
+    def object_keys(self) -> Generator[str]:
+        """The keys of an object; each one's value is to be taken before the next."""
+        for closing in self._parts("{", "}"):
+            if closing:
+                return
+            key = self.value()
+            if not isinstance(key, str):
+                raise self._broken("a key is not text")
+            self._expect(":")
+            yield key
+
+    def elements(self) -> Generator[None]:
+        """The elements of an array; each is to be taken before the next."""
+        for closing in self._parts("[", "]"):
+            if closing:
+                return
+            yield
+
+    def values(self) -> Generator[Any]:
+        """The elements of an array, built."""
+        for _ in self.elements():
+            yield self.value()
+
+    def next_is(self, mark: str) -> bool:
+        """Whether the next character that is not blank is this one."""
+        return self._peek() == mark
+
+    def value(self) -> Any:
+        """The next value, built.
+
+        Raises
+        ------
+        InvalidData
+            If it is no JSON, is cut off, or is larger than `MOST`.
+        """
+        self._peek()
+        while True:
+            try:
+                found, end = _DECODE(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if self._ended:
+                    raise self._broken(error.msg, error.pos) from error
+                if len(self._text) - self._at > MOST:
+                    raise self._broken(
+                        f"a value has no end within {MOST:,} characters"
+                    ) from error
+            except (ValueError, RecursionError) as error:
+                raise self._broken(str(error)) from error
+            else:
+                # A number that ends near the end of the text may go on: "1e+" is read
+                # as a 1 so far.
+                closed = self._text[end - 1] in _CLOSED
+                if closed or end + 2 < len(self._text) or self._ended:
+                    self._at = end
+                    return found
+            # As much again: the work stays in proportion to the length of the value.
+            self._fill(len(self._text) - self._at)
+
+    def skip(self) -> None:
+        """Pass over the next value, however large it is.
+
+        Raises
+        ------
+        InvalidData
+            If the text ends within it.
+        """
+        first = self._peek()
+        if first not in '"[{':
+            while not (end := _SCALAR_END.search(self._text, self._at)):
+                self._at = len(self._text)
+                if not self._fill():
+                    return
+            self._at = end.start()
+            return
+        depth = 0
+        while True:
+            found = _MARKS.search(self._text, self._at)
+            if found is None:
+                self._at = len(self._text)
+                self._more()
+                continue
+            self._at = found.end()
+            mark = found.group()
+            if mark == '"':
+                self._skip_text()
+            else:
+                depth += 1 if mark in "[{" else -1
+            if depth == 0:
+                return
+
+    def end(self) -> None:
+        """Refuse anything but blanks after what was read."""
+        if self._peek():
+            raise self._broken("there is more after its end")
+
+    def _skip_text(self) -> None:
+        while True:
+            found = _TEXT_MARKS.search(self._text, self._at)
+            if found is None:
+                self._at = len(self._text)
+                self._more()
+                continue
+            self._at = found.end()
+            if found.group() == '"':
+                return
+            while self._at >= len(self._text):
+                self._more()
+            self._at += 1
+
+    def _parts(self, opening: str, closing: str) -> Iterator[bool]:
+        """False before each part of an array or object, True at its end."""
+        self._expect(opening)
+        if self._peek() == closing:
+            self._at += 1
+            yield True
+            return
+        while True:
+            yield False
+            mark = self._peek()
+            if mark not in {",", closing}:
+                raise self._broken(f"{closing!r} or ',' is missing")
+            self._at += 1
+            if mark == closing:
+                yield True
+                return
+
+    def _expect(self, mark: str) -> None:
+        if self._peek() != mark:
+            raise self._broken(f"{mark!r} is missing")
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next character that is not blank; none at the end."""
+        while True:
+            while self._at < len(self._text):
+                mark = self._text[self._at]
+                if mark not in _BLANK:
+                    return mark
+                self._at += 1
+            if not self._fill():
+                return ""
+
+    def _more(self) -> None:
+        if not self._fill():
+            raise self._broken("it is cut off")
+
+    def _fill(self, least: int = 0) -> bool:
+        """Read on, at least so many characters if there are; whether there was more."""
+        pieces = [self._text[self._at :]]
+        self._gone += self._at
+        self._at = 0
+        new = 0
+        while not self._ended and (new == 0 or new < least):
+            piece = self._decoded(next(self._chunks, b""))
+            new += len(piece)
+            pieces.append(piece)
+        self._text = "".join(pieces)
+        return new > 0
+
+    def _decoded(self, chunk: bytes) -> str:
+        self._ended = not chunk
+        try:
+            text = self._decoder.decode(chunk, final=self._ended)
+        except UnicodeDecodeError as error:
+            held = len(error.object) - len(chunk)
+            raise InvalidData(
+                f"{self._place} is not UTF-8 at byte "
+                f"{self._bytes - held + error.start:,} "
+                f"(0x{error.object[error.start]:02x}). Give the log as it was written, "
+                "or convert it: iconv -t UTF-8."
+            ) from error
+        if self._bytes == 0:
+            text = text.removeprefix("\ufeff")
+        self._bytes += len(chunk)
+        return text
+
+    def _broken(self, what: str, at: int | None = None) -> InvalidData:
+        at = self._at if at is None else at
+        near = self._text[max(at - 20, 0) : at + 20]
+        return InvalidData(
+            f"{self._place} is no JSON at character {self._gone + at:,}: {what}, near "
+            f"{near!r}. It may be cut off: copy it again."
+        )
+
+
+def json_lines(path: Path) -> Generator[tuple[int, Any]]:
+    """The lines of a file of JSON lines, each with its number from 1; blank ones not.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InvalidData
+        If a line is no JSON, not UTF-8, or longer than `MOST`.
+    """
+    with _opened(path) as file:
+        number = 0
+        while line := file.readline(MOST + 1):
+            number += 1
+            if len(line) > MOST:
+                raise InvalidData(
+                    f"{path}, line {number:,}: it has no end within {MOST:,} bytes. "
+                    "Give a file of JSON lines."
+                )
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
+                    yield number, json.loads(text)
+            except UnicodeDecodeError as error:
+                raise InvalidData(
+                    f"{path}, line {number:,}: it is not UTF-8 at byte {error.start:,} "
+                    f"(0x{line[error.start]:02x}). Give the log as it was written, or "
+                    "convert it: iconv -t UTF-8."
+                ) from error
+            except (ValueError, RecursionError) as error:
+                last = "" if line.endswith(b"\n") else " The last line is cut off?"
+                raise InvalidData(
+                    f"{path}, line {number:,}: it is no JSON ({error}).{last} Give the "
+                    "log as it was written, or delete the line."
+                ) from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InvalidData(
+            f"cannot read {path}: {error.strerror or error}. Give a file that may be "
+            "read."
+        ) from error

@@ -1,0 +1,336 @@
+"""Sample logs of lm-eval: real ones by its dummy model, and what is no trial."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.special import logsumexp
+
+import bayes_rare as br
+from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.readers.imported import ImportedTable
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """A folder of real logs, of five tasks."""
+    made = tmp_path_factory.mktemp("lm_eval") / "run"
+    answer = subprocess.run(
+        [sys.executable, str(root / "tests" / "data" / "lm_eval_tasks.py"), str(made)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return made / "logs"
+
+
+def log(folder: Path, task: str) -> Path:
+    (found,) = folder.rglob(f"samples_rare_{task}_*.jsonl")
+    return found
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def edited(path: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A log with each of its lines changed; those that become None are left out."""
+    rows = [change(row) for row in lines(path)]
+    text = "".join(json.dumps(row) + "\n" for row in rows if row is not None)
+    target.write_text(text)
+    return target
+
+
+def with_(**more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda row: row | more
+
+
+def counts(made: ImportedTable) -> list[tuple[int, int]]:
+    rows = made.rows.to_pylist()
+    assert len({row["query_id"] for row in rows}) == len(rows)
+    return [(row["successes"], row["trials"]) for row in rows]
+
+
+# Real logs.
+
+
+def test_log_likelihoods_are_exact_risks(folder: Path) -> None:
+    path = log(folder, "ll")
+    made = br.import_lm_eval(path, family="group")
+    said = [float(row["filtered_resps"][0][0]) for row in lines(path)]
+    assert made.rows["log_risk"].to_pylist() == said
+    assert made.rows["family"].to_pylist() == ["bio"] * 3 + ["cyber"] * 2
+    assert made.rows["query_text"].to_pylist()[0] == "query 0"
+    assert made.rows["query_id"].to_pylist() == [r["doc_hash"] for r in lines(path)]
+    evaluation = made.evaluation()
+    assert evaluation.behaviours == ("rare_ll",)
+    assert evaluation.kind("rare_ll") == "exact"
+    (tally,) = made.dropped.tallies
+    assert (tally.read, tally.kept, tally.left_out) == (5, 5, ())
+    assert "lower bound" in made.dropped.warnings[0]
+
+
+def test_a_choice_is_its_share_of_all_choices(folder: Path) -> None:
+    path = log(folder, "mc")
+    yes = br.import_lm_eval(path, choice="yes").rows["log_risk"].to_pylist()
+    no = br.import_lm_eval(path, choice="no").rows["log_risk"].to_pylist()
+    for row, first, second in zip(lines(path), yes, no, strict=True):
+        known = [float(one[0]) for one in row["filtered_resps"]]
+        assert first == pytest.approx(known[0] - logsumexp(known), abs=1e-12)
+        assert math.exp(first) + math.exp(second) == pytest.approx(1)
+    with pytest.raises(InvalidInput, match=r"'yes', 'no': --choice 'yes'.*is no trial"):
+        br.import_lm_eval(path)
+    with pytest.raises(InvalidInput, match=r"line 1 has no choice 'nope'.*'yes', 'no'"):
+        br.import_lm_eval(path, choice="nope")
+
+
+def test_repeats_are_trials_under_an_expression(folder: Path) -> None:
+    path = log(folder, "gen")
+    made = br.import_lm_eval(path, success="^lol$")
+    assert counts(made) == [(3, 3)] * 5
+    (tally,) = made.dropped.tallies
+    # Each document is there once for each of two filters.
+    assert (tally.read, tally.kept, tally.out("other filter")) == (30, 15, 15)
+    assert counts(br.import_lm_eval(path, success="harm")) == [(0, 3)] * 5
+    named = br.import_lm_eval(path, success="^lol$", filter="maj@3")
+    assert counts(named) == [(3, 3)] * 5
+    with pytest.raises(InvalidInput, match=r"no line of the filter 'maj' ?\(did you"):
+        br.import_lm_eval(path, success="^lol$", filter="maj")
+
+
+def test_a_metric_that_scores_the_filtered_response_is_no_count(folder: Path) -> None:
+    path = log(folder, "gen")
+    for chosen in (None, "maj@3"):
+        with pytest.raises(InvalidData, match=r"3 repeats and one value of 'exact_mat"):
+            br.import_lm_eval(path, success="exact_match", filter=chosen)
+
+
+def test_a_filter_is_named_where_there_are_several(
+    folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    text = log(folder, "ll").read_text()
+    path.write_text(text + text.replace('"filter": "none"', '"filter": "other"'))
+    with pytest.raises(InvalidInput, match=r"line 6 is of the filter 'other', and lin"):
+        br.import_lm_eval(path)
+    made = br.import_lm_eval(path, filter="other")
+    assert made.dropped.tallies[0].out("other filter") == 5
+    assert made.rows.num_rows == 5
+
+
+def test_a_metric_of_single_responses_is_a_trial(folder: Path) -> None:
+    path = log(folder, "once")
+    made = br.import_lm_eval(path, success="exact_match")
+    assert counts(made) == [(1, 1)] * 5
+    assert "Every query has one trial" in made.dropped.warnings[0]
+    assert counts(br.import_lm_eval(path, success="exact_match=0")) == [(0, 1)] * 5
+
+
+def test_a_metric_may_score_each_repeat(folder: Path, tmp_path: Path) -> None:
+    path = edited(
+        log(folder, "gen"),
+        tmp_path / "samples_a_2026-01-01T00-00-00.jsonl",
+        with_(exact_match=[1, 0, 1.0]),
+    )
+    made = br.import_lm_eval(path, success="exact_match", filter="maj@3")
+    assert counts(made) == [(2, 3)] * 5
+
+
+def test_greedy_repeats_are_copies_and_refused(folder: Path, tmp_path: Path) -> None:
+    path = log(folder, "greedy")
+    with pytest.raises(InvalidData, match=r"3 repeats that were generated greedily"):
+        br.import_lm_eval(path, success="lol")
+    once = edited(
+        path,
+        tmp_path / "samples_a_2026-01-01T00-00-00.jsonl",
+        with_(resps=[["lol"]]),
+    )
+    made = br.import_lm_eval(once, success="lol")
+    assert counts(made) == [(1, 1)] * 5
+    assert "was generated greedily" in made.dropped.warnings[0]
+
+    def unsaid(row: dict[str, Any]) -> dict[str, Any]:
+        row["arguments"]["gen_args_0"]["arg_1"] = {"until": ["\n"]}
+        return row
+
+    unsaid_path = edited(path, tmp_path / "samples_b_2026-01-01T00-00-00.jsonl", unsaid)
+    with pytest.raises(InvalidData, match="generated greedily"):
+        br.import_lm_eval(unsaid_path, success="lol")
+
+
+def test_nothing_says_what_the_behaviour_is(folder: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"Give --success .*: exact_match\."):
+        br.import_lm_eval(log(folder, "gen"))
+    with pytest.raises(InvalidInput, match=r"neither a metric .* nor a regular expr"):
+        br.import_lm_eval(log(folder, "gen"), success="[")
+    with pytest.raises(
+        InvalidInput, match=r"is no metric .*did you mean 'exact_match'"
+    ):
+        br.import_lm_eval(log(folder, "gen"), success="exact_mtch")
+
+
+def test_results_name_their_samples_and_folders_hold_them(folder: Path) -> None:
+    (results,) = folder.rglob("results_*.json")
+    # The first line of the first task refuses: all of them were found.
+    for given in (results, folder, f"{folder}/*/*.jsonl"):
+        with pytest.raises(InvalidInput, match=r"samples_rare_gen_.*Give --success"):
+            br.import_lm_eval(given)
+    two = [log(folder, "ll"), log(folder, "gen")]
+    with pytest.raises(InvalidInput, match="probabilities and counts do not go into"):
+        br.import_lm_eval(two, success="lol")
+    both = br.import_lm_eval([log(folder, "ll"), log(folder, "mc")], choice="yes")
+    assert both.evaluation().behaviours == ("rare_ll", "rare_mc")
+    assert both.rows.num_rows == 10
+    assert all("/" in name for name in both.rows["query_id"].to_pylist())
+
+
+def test_results_without_samples_are_refused(folder: Path, tmp_path: Path) -> None:
+    (results,) = folder.rglob("results_*.json")
+    copy = tmp_path / results.name
+    copy.write_bytes(results.read_bytes())
+    with pytest.raises(InvalidData, match=r"has no samples_\*.* --log_samples"):
+        br.import_lm_eval(copy)
+
+
+# Lines that are there twice, and logs of several runs.
+
+
+def test_lines_that_are_repeated_count_once(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    text = log(folder, "gen").read_text()
+    path.write_text(text + text)
+    made = br.import_lm_eval(path, success="lol", filter="maj@3")
+    assert counts(made) == [(3, 3)] * 5
+    (tally,) = made.dropped.tallies
+    assert dict(tally.left_out) == {"duplicated": 15, "other filter": 30}
+
+
+def test_of_several_runs_the_newest_counts(folder: Path, tmp_path: Path) -> None:
+    source = log(folder, "gen")
+    old = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    new = tmp_path / "samples_a_2026-02-01T00-00-00.jsonl"
+    edited(source, old, with_(resps=[["lol"] * 4]))
+    edited(source, new, with_(resps=[["no"] * 2]))
+    for given in ([old, new], [new, old]):
+        made = br.import_lm_eval(given, success="lol", filter="maj@3")
+        assert counts(made) == [(0, 2)] * 5
+        assert made.dropped.tallies[0].out("duplicated") == 20
+
+
+def test_equal_documents_are_queries_of_their_own(folder: Path, tmp_path: Path) -> None:
+    path = edited(
+        log(folder, "ll"),
+        tmp_path / "samples_a_2026-01-01T00-00-00.jsonl",
+        with_(doc_hash="same"),
+    )
+    made = br.import_lm_eval(path)
+    names = made.rows["query_id"].to_pylist()
+    assert names == ["same", "same#1", "same#2", "same#3", "same#4"]
+
+
+def test_mutual_information_asks_each_choice_twice(
+    folder: Path, tmp_path: Path
+) -> None:
+    def twice(row: dict[str, Any]) -> dict[str, Any]:
+        first = list(row["arguments"].values())
+        second = [one | {"arg_0": ""} for one in first]
+        row["arguments"] = {f"gen_args_{i}": a for i, a in enumerate(first + second)}
+        row["filtered_resps"] += [["-9.0", "False"], ["-1.0", "False"]]
+        return row
+
+    source = log(folder, "mc")
+    path = edited(source, tmp_path / "samples_a_2026-01-01T00-00-00.jsonl", twice)
+    assert (
+        br.import_lm_eval(path, choice="no")
+        .rows.column("log_risk")
+        .equals(br.import_lm_eval(source, choice="no").rows.column("log_risk"))
+    )
+
+
+# What is no measurement.
+
+
+def test_a_log_probability_that_is_no_number_is_lost(
+    folder: Path, tmp_path: Path
+) -> None:
+    def change(row: dict[str, Any]) -> dict[str, Any]:
+        if row["doc_id"] == 0:
+            row["filtered_resps"] = [["nan", "False"]]
+        if row["doc_id"] == 1:
+            row["filtered_resps"] = [["-inf", "False"]]
+        return row
+
+    source = log(folder, "ll")
+    path = edited(source, tmp_path / "samples_a_2026-01-01T00-00-00.jsonl", change)
+    with pytest.raises(InvalidData, match=r"1 are lost \(20 %; 1 unscored"):
+        br.import_lm_eval(path)
+    made = br.import_lm_eval(path, max_dropped=0.2)
+    assert made.rows["log_risk"].to_pylist()[0] == -math.inf
+    assert "1 queries have no usable trial" in " ".join(made.dropped.warnings)
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "said"),
+    [
+        ("ll", {"filtered_resps": [["0.5", "F"]]}, "log-probability 0.5, which is no"),
+        ("ll", {"filtered_resps": [["oops", "F"]]}, "where pairs of a log-probability"),
+        ("ll", {"filtered_resps": ["-1"]}, "where pairs of a log-probability"),
+        ("ll", {"arguments": {"gen_args_0": {"arg_0": "a"}}}, "loglikelihood_rolling"),
+        ("ll", {"doc_id": None}, "doc_id None"),
+        ("mc", {"filtered_resps": [["-1", "F"]]}, "2 choices and 1 log-prob"),
+        ("gen", {"resps": [["a"], ["b"]]}, "where the repeats of one request belong"),
+    ],
+)
+def test_what_is_no_measurement_is_refused_with_its_line(
+    task: str, change: dict[str, Any], said: str, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    edited(log(folder, task), path, with_(**change))
+    with pytest.raises(InvalidData, match=said) as refusal:
+        br.import_lm_eval(path, success="lol", choice="yes")
+    assert f"{path}, line 1" in str(refusal.value)
+
+
+def test_a_metric_between_0_and_1_is_no_outcome(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    edited(log(folder, "once"), path, with_(exact_match=0.3))
+    with pytest.raises(InvalidData, match=r"0\.3 of 'exact_match', neither 0 nor 1"):
+        br.import_lm_eval(path, success="exact_match")
+
+
+def test_what_is_no_sample_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
+    path.write_text("[1]\n")
+    with pytest.raises(InvalidData, match="line 1 has no `resps`"):
+        br.import_lm_eval(path)
+    path.write_text("")
+    with pytest.raises(InvalidData, match="there is no measurement"):
+        br.import_lm_eval(path)
+    with pytest.raises(InvalidInput, match="no log is named"):
+        br.import_lm_eval([])
+
+
+# Logs that others made, where they are.
+
+
+def test_logs_of_others_are_read(root: Path) -> None:
+    shared = root.parent / "shared" / "logs"
+    if not shared.is_dir():
+        pytest.skip("needs logs that are not shipped")
+    (path,) = shared.glob("lmeval_samples_math*.jsonl")
+    made = br.import_lm_eval(path, success="exact_match=0")
+    assert made.dropped.tallies[0].behaviour == "math_perturbed_full"
+    assert counts(made) == [(1 - row["exact_match"], 1) for row in lines(path)]
+    (path,) = shared.glob("generated_lmeval_*_samples_rare_ll_*.jsonl")
+    made = br.import_lm_eval(path, family="group")
+    assert made.rows["log_risk"].to_pylist()[0] == -0.898173121357879
+    (path,) = shared.glob("generated_lmeval_*_samples_rare_gen_*.jsonl")
+    assert counts(br.import_lm_eval(path, success="lol")) == [(3, 3)] * 5
