@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bayes_rare import files, forecasting, inference, methods, printing
+from bayes_rare import files, forecasting, inference, methods, printing, reporting
 from bayes_rare.baselines import BASELINES, PUBLISHED
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
@@ -15,6 +15,7 @@ from bayes_rare.scores import risk_from_score
 
 __all__ = ["run", "sampled"]
 
+_WRITTEN = ("posterior.nc", "forecast.csv", "scaling.png", "report.html")
 _SEEN = 1_000
 _FURTHER = (10**6, 10**9)
 _INTERVAL = 0.9
@@ -56,7 +57,8 @@ def run(output: Path) -> Forecast:
 
     Six behaviours of a small language model: a tail is fitted to 1,000 queries, and its
     forecast of 24,000 others stands beside their true worst risk. ``posterior.nc``,
-    ``forecast.csv`` and ``scaling.png`` are written at the end, each whole.
+    ``forecast.csv``, ``scaling.png`` and ``report.html`` are written at the end, each
+    whole.
 
     Parameters
     ----------
@@ -71,9 +73,7 @@ def run(output: Path) -> Forecast:
         If the fit cannot be trusted.
     """
     out = printing.console()
-    places = {
-        name: output / name for name in ("posterior.nc", "forecast.csv", "scaling.png")
-    }
+    places = {name: output / name for name in _WRITTEN}
     for place in places.values():
         files.refuse_unwritable(place)
     seen, unseen = sample_split(_SEEN)
@@ -95,9 +95,14 @@ def run(output: Path) -> Forecast:
     with files.replacing(places["forecast.csv"]) as written:
         summary.to_csv(written, index=False)
     forecast.plot(truth=unseen, others=others, path=places["scaling.png"])
+    with printing.progress_bar("Report") as progress:
+        page = reporting.report(posterior, progress=progress)
+    page.save(places["report.html"])
     out.print()
     for place in places.values():
         out.print(f"Wrote {place}", soft_wrap=True)
+    address = places["report.html"].resolve().as_uri()
+    out.print(f"\nOpen in a browser: {address}", soft_wrap=True)
     return forecast
 
 

@@ -21,12 +21,15 @@ def test_it_shows_its_forecast_beside_the_truth(
     assert main(["demo", "--output", str(tmp_path / "made")]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    names = {"posterior.nc", "forecast.csv", "scaling.png"}
+    names = {"posterior.nc", "forecast.csv", "scaling.png", "report.html"}
     assert {path.name for path in (tmp_path / "made").iterdir()} == names
     for name in names:
         assert f"Wrote {tmp_path / 'made' / name}\n" in captured.out
     assert load_posterior(tmp_path / "made" / "posterior.nc").verdict.converged
     assert (tmp_path / "made" / "scaling.png").read_bytes()[:4] == b"\x89PNG"
+    page = tmp_path / "made" / "report.html"
+    assert f"Open in a browser: {page.as_uri()}\n" in captured.out
+    assert '<q data-say="behaviour"><bdi>I&#39;m sorry</bdi></q>' in page.read_text()
     forecast = pd.read_csv(tmp_path / "made" / "forecast.csv")
     assert set(forecast["queries"].dropna()) == {24_000, 10**6, 10**9}
     worst = forecast[forecast["target"] == "worst_query_risk"]

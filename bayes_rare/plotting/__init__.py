@@ -1,7 +1,20 @@
 """Pictures, from tables: each function takes frames and gives a matplotlib figure."""
 
 from bayes_rare.plotting.backtests import coverage, pit, skill
+from bayes_rare.plotting.families import contributions
 from bayes_rare.plotting.figures import save, written
 from bayes_rare.plotting.forecasts import scaling
+from bayes_rare.plotting.posteriors import quantiles, ranks, thresholds
 
-__all__ = ["coverage", "pit", "save", "scaling", "skill", "written"]
+__all__ = [
+    "contributions",
+    "coverage",
+    "pit",
+    "quantiles",
+    "ranks",
+    "save",
+    "scaling",
+    "skill",
+    "thresholds",
+    "written",
+]

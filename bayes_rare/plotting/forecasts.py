@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["scaling"]
+__all__ = ["risk_ticks", "scaling"]
 
 # Four colours and three styles, each in turn: twelve lines that differ.
 _LINE_COLOURS = (ORANGE, GREEN, PURPLE, AMBER)
@@ -180,14 +180,24 @@ def _label_axes(panel: "Axes", behaviour: str) -> None:
     room = _MARGIN * (high - low)
     low, high = low - room, high + room
     panel.set_ylim(low, high)
-    ticks = _ticks(low, high)
+    ticks = risk_ticks(low, high)
     panel.set_yticks([score for score, _ in ticks], [text for _, text in ticks])
     panel.grid(alpha=0.25, linewidth=0.6)
     panel.tick_params(labelsize="small")
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Round risks within a range of scores, thinned where they would touch."""
+def risk_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round risks within a range of scores, thinned where they would touch.
+
+    Parameters
+    ----------
+    low, high
+        Ends of the range.
+
+    Returns
+    -------
+    Scores, and how matplotlib writes the risks that they stand for.
+    """
     decades = [
         (float(score_from_log_risk(power * math.log(10))), f"$10^{{{power}}}$")
         for power in _DECADES
@@ -201,6 +211,20 @@ def _ticks(low: float, high: float) -> list[tuple[float, str]]:
         apart = not chosen or score - chosen[-1][0] > (high - low) / 9
         if low <= score <= high and apart:
             chosen.append((score, text))
+    if len(chosen) < 2:
+        finer = [
+            (float(score_from_log_risk(math.log(digit * 10.0**power))), digit, power)
+            for power in range(-12, 0)
+            for digit in (1, 2, 3, 4, 5, 6, 7, 8, 9)
+        ]
+        for wanted in ((1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
+            chosen = []
+            for score, digit, power in finer:
+                apart = not chosen or score - chosen[-1][0] > (high - low) / 9
+                if digit in wanted and low <= score <= high and apart:
+                    chosen.append((score, f"{digit * 10.0**power:.6g}"))
+            if len(chosen) > 1:
+                break
     if len(chosen) < 2:
         chosen = [
             (score, f"{float(risk_from_score(score)):.2g}")

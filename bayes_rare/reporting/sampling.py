@@ -1,0 +1,305 @@
+"""What says whether draws can be trusted, and what they owe to the prior."""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.outcomes import worst_score_quantile
+from bayes_rare.posterior import Posterior, extreme_scores, population_of
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "expected_before",
+    "parameters",
+    "prior_and_posterior",
+    "prior_draws",
+    "ranks",
+    "sensitivity",
+]
+
+type Array = Float[np.ndarray, "..."]
+type Chains = Float[np.ndarray, "chain draw"]
+
+# A parameter with more values than this is told by the worst of them.
+_MOST_VALUES = 40
+_PRIOR_DRAWS = 400
+_INTERVAL = (0.05, 0.5, 0.95)
+# Queries of a simulated evaluation: it is thrown away, and its size moves no parameter.
+_SIMULATED = 20
+_BINS = 20
+
+
+def _columns(posterior: Posterior, *, small: bool) -> dict[tuple[str, str], Chains]:
+    """Draws of single numbers, by parameter and by what it is of.
+
+    Without offsets, which are means to an end, and without logarithms of what is there
+    itself: they have its ranks.
+    """
+    found: dict[tuple[str, str], Chains] = {}
+    for name, values in posterior.draws.items():
+        plain = name.removeprefix("log_")
+        if name.endswith("_offset") or (plain != name and plain in posterior.draws):
+            continue
+        dims = posterior.dims.get(name, ())
+        flat = values.reshape(*values.shape[:2], -1)
+        if small and flat.shape[2] > _MOST_VALUES:
+            continue
+        for place in range(flat.shape[2]):
+            index = np.unravel_index(place, values.shape[2:]) if dims else ()
+            labels = [
+                posterior.behaviours[at] if dim == "behaviour" else f"{dim} {at}"
+                for dim, at in zip(dims, index, strict=True)
+            ]
+            found[name, ", ".join(labels)] = flat[..., place]
+    return found
+
+
+def parameters(posterior: Posterior) -> "pandas.DataFrame":
+    """R-hat and effective sample sizes of each parameter, the worst first.
+
+    Columns ``parameter, of, mean, sd, rhat, ess_bulk, ess_tail``; with the score that
+    one query in a million exceeds, which forecasts rest on. Numbers that never move
+    have no row.
+    """
+    import pandas as pd
+
+    array_stats = import_module("arviz_stats.base").array_stats
+    columns = _columns(posterior, small=False)
+    tails = extreme_scores(
+        posterior.model,
+        posterior.draws,
+        posterior.data,
+        posterior.dims,
+        posterior.behaviours,
+    )
+    columns |= {
+        ("score that one in a million exceeds", name): values
+        for name, values in zip(posterior.behaviours, tails.values(), strict=True)
+    }
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    rows: list[dict[str, Any]] = []
+    with np.errstate(all="ignore"):
+        for (name, of), values in columns.items():
+            if (values == values[:1, :1]).all():
+                continue
+            tail = array_stats.ess(values, method="tail", prob=(0.05, 0.95), **axes)
+            rows.append(
+                {
+                    "parameter": name,
+                    "of": of,
+                    "mean": float(values.mean()),
+                    "sd": float(values.std()),
+                    "rhat": float(array_stats.rhat(_halves(values), **axes)),
+                    "ess_bulk": float(array_stats.ess(values, method="bulk", **axes)),
+                    "ess_tail": float(tail),
+                }
+            )
+    frame = pd.DataFrame(rows)
+    return frame.sort_values(
+        "rhat", ascending=False, kind="stable", na_position="first"
+    )
+
+
+def _halves(values: Chains) -> Chains:
+    """The two halves of a single chain as two, which R-hat can compare."""
+    if len(values) > 1:
+        return values
+    half = values.shape[1] // 2
+    return np.concatenate([values[:, :half], values[:, half : 2 * half]])
+
+
+def ranks(posterior: Posterior, most: int = 12) -> "pandas.DataFrame":
+    """Where the draws of each chain stand among all: flat if all say the same [1]_.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+    most
+        How many parameters, those with the largest R-hat.
+
+    Returns
+    -------
+    Columns ``parameter, of, chain, bin, share``; a share of 1 is what is expected.
+
+    References
+    ----------
+    .. [1] A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner (2021).
+       Rank-normalization, folding, and localization: an improved R-hat. Bayesian
+       Analysis 16, 667-718.
+    """
+    import pandas as pd
+
+    columns = _columns(posterior, small=False)
+    judged = parameters(posterior)
+    worst = [
+        key
+        for key in zip(judged["parameter"], judged["of"], strict=True)
+        if key in columns
+    ][:most]
+    rows: list[dict[str, Any]] = []
+    for name, of in worst:
+        values = columns[name, of]
+        place = values.ravel().argsort().argsort().reshape(values.shape)
+        for chain, own in enumerate(place):
+            counts = np.bincount(own * _BINS // values.size, minlength=_BINS)
+            rows += [
+                {
+                    "parameter": name,
+                    "of": of,
+                    "chain": chain,
+                    "bin": number,
+                    "share": float(count * _BINS / own.size),
+                    "draws": int(own.size),
+                }
+                for number, count in enumerate(counts)
+            ]
+    return pd.DataFrame(rows)
+
+
+def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
+    """Draws of the parameters from the prior, by the model's own ``simulate``.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    By name, with leading axes (chain, draw) as a posterior has them.
+
+    Raises
+    ------
+    NoSuchModel
+        If the model defines no ``simulate``.
+    InvalidInput
+        If a prior is improper, and cannot be drawn from.
+    """
+    simulate = posterior.model.simulate
+    known = inspect.signature(simulate).parameters
+    settings = {
+        name: value
+        for name, value in posterior.settings.items()
+        if name in known and value is not None
+    }
+    design = dict.fromkeys(posterior.behaviours, _SIMULATED)
+    rng = np.random.default_rng(seed)
+    drawn = [simulate(rng, design, **settings)[0] for _ in range(_PRIOR_DRAWS)]
+    return {
+        name: np.stack([np.asarray(draw[name]) for draw in drawn])[None]
+        for name in drawn[0]
+    }
+
+
+def prior_and_posterior(
+    posterior: Posterior, prior: Mapping[str, Array]
+) -> "pandas.DataFrame":
+    """What each parameter was expected to be, and what it was found to be.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+    prior
+        Draws from its prior.
+
+    Returns
+    -------
+    Columns ``parameter, of, prior_lower, prior_median, prior_upper, lower, median,
+    upper, learnt``, intervals of 90 %; ``learnt`` is the share of the prior interval's
+    width that the data took away. Parameters with many values have no row.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    places: dict[str, int] = {}
+    for (name, of), values in _columns(posterior, small=True).items():
+        if name not in prior:
+            continue
+        place = places[name] = places.get(name, -1) + 1
+        before = prior[name].reshape(_PRIOR_DRAWS, -1)[:, place]
+        known, found = (np.quantile(each, _INTERVAL) for each in (before, values))
+        ends = ("lower", "median", "upper")
+        rows.append(
+            {
+                "parameter": name,
+                "of": of,
+                **{f"prior_{end}": known[at] for at, end in enumerate(ends)},
+                **{end: found[at] for at, end in enumerate(ends)},
+                "learnt": max(1 - (found[2] - found[0]) / (known[2] - known[0]), 0.0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def expected_before(
+    posterior: Posterior,
+    prior: Mapping[str, Array],
+    queries: int,
+    levels: Float[np.ndarray, " level"],
+) -> dict[str, Float[np.ndarray, " level"]]:
+    """Quantiles of the riskiest query's score before the tail had met any data.
+
+    Where the tail begins, and the body below it, are those of the evaluation.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted; behaviours whose risks are not known exactly have no answer, as
+        the steps of their body are made for the data.
+    prior
+        Draws from its prior.
+    queries
+        Queries served.
+    levels
+        Probabilities in (0, 1).
+    """
+    known = {name: values for name, values in prior.items() if name in posterior.draws}
+    return {
+        behaviour: worst_score_quantile(
+            population_of(
+                posterior.model, known, posterior.data, posterior.dims, place
+            ),
+            queries,
+            levels,
+        )
+        for place, behaviour in enumerate(posterior.behaviours)
+        if posterior.evaluation.kind(behaviour) == "exact"
+    }
+
+
+def sensitivity(posterior: Posterior) -> "pandas.DataFrame | None":
+    """How far the posterior moves if the prior or the likelihood counts more or less.
+
+    Power scaling [1]_, where the log density of both is kept with the draws.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+
+    Returns
+    -------
+    ArviZ's table: columns ``prior, likelihood, diagnosis`` by parameter; None where the
+    posterior keeps no log prior or no log likelihood.
+
+    References
+    ----------
+    .. [1] N. Kallioinen, T. Paananen, P.-C. Bürkner, A. Vehtari (2024). Detecting and
+       diagnosing prior and likelihood sensitivity with power-scaling. Statistics and
+       Computing 34, 57.
+    """
+    tree = posterior.tree
+    if not {"log_prior", "log_likelihood"} <= set(tree.children):
+        return None
+    names = list(dict.fromkeys(name for name, _ in _columns(posterior, small=True)))
+    return import_module("arviz_stats").psense_summary(tree, var_names=names)

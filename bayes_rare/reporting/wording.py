@@ -1,0 +1,145 @@
+"""Numbers as a page says them; its script says them in the same way."""
+
+import math
+
+__all__ = ["chance", "count", "percent", "queries", "risk", "safely"]
+
+_WORDS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+# A space that no line is broken at.
+_JOINED = "\u00a0"
+# Smaller risks are said as one in so many.
+_SMALL = 1e-3
+# Beyond these, a risk is as good as none, or as certain.
+_NONE, _SURE = 1e-15, 1e-9
+
+
+def count(value: int | float) -> str:
+    """A number of queries: to the last one below a million, in words from there.
+
+    Parameters
+    ----------
+    value
+        At least 0, at most 1e15.
+
+    Examples
+    --------
+    >>> [count(value).split() for value in (12_345.6, 123_456_789)]
+    [['12,346'], ['123', 'million']]
+    """
+    for unit, word in _WORDS:
+        if value >= unit * (1 - 5e-4):  # what rounds to it is it
+            return f"{_significant(value / unit, 3)}{_JOINED}{word}"
+    if 0 < value < 10 and round(value, 6) != round(value):
+        return _significant(value, 2)
+    return f"{math.floor(value + 0.5):,}"
+
+
+def queries(value: int | float) -> str:
+    """A number of queries with its noun.
+
+    Examples
+    --------
+    >>> queries(1), queries(20_000)
+    ('1 query', '20,000 queries')
+    """
+    return "1 query" if value == 1 else f"{count(value)} queries"
+
+
+def safely(value: int | float) -> str:
+    """A number of queries that is safe, with its two first digits: never rounded up.
+
+    Examples
+    --------
+    >>> safely(0), safely(9), safely(51_999)
+    ('0', '9', '51,000')
+    """
+    if value < 10:
+        return count(math.floor(value))
+    power = 10 ** (math.floor(math.log10(value) + 1e-12) - 1)
+    return count(math.floor(value / power + 1e-9) * power)
+
+
+def risk(value: int | float) -> str:
+    """A risk in percent; one in so many where it is small, from 100 % where it is not.
+
+    Parameters
+    ----------
+    value
+        In [0, 1].
+
+    Examples
+    --------
+    >>> [" ".join(risk(value).split()) for value in (0.0123, 0.99876, 2e-5, 0.0)]
+    ['1.2 %', '99.88 %', '1 in 50,000', 'below 1 in 10^15']
+    """
+    if value < _NONE:
+        return "below 1 in 10^15"
+    if 1 - value < _SURE:
+        return f"over 99.9999999{_JOINED}%"
+    if value < _SMALL:
+        many = 1 / value
+        if many > 1e15:
+            return "below 1 in 10^15"
+        return f"1 in {_rounded(many)}"
+    if value < 0.99:
+        return f"{_significant(100 * value, 2)}{_JOINED}%"
+    # As many nines as it has, and two digits more.
+    digits = 1 - math.floor(math.log10(100 * (1 - value)) + 1e-9)
+    text = f"{100 * value:.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.')}{_JOINED}%"
+
+
+def chance(value: int | float) -> str:
+    """A chance in percent, between 0.1 % and 99.9 %; beyond, that it is less or more.
+
+    Parameters
+    ----------
+    value
+        In [0, 1].
+
+    Examples
+    --------
+    >>> [" ".join(chance(value).split()) for value in (0.0002, 0.023, 1)]
+    ['below 0.1 %', '2.3 %', 'over 99.9 %']
+    """
+    if value < 0.001:
+        return f"below 0.1{_JOINED}%"
+    if value > 0.999:
+        return f"over 99.9{_JOINED}%"
+    if value > 0.99:
+        return f"{100 * value:.1f}{_JOINED}%"
+    return f"{_significant(100 * value, 2)}{_JOINED}%"
+
+
+def percent(share: int | float) -> str:
+    """A share in percent, with all its digits.
+
+    Examples
+    --------
+    >>> percent(0.995).split()
+    ['99.5', '%']
+    """
+    return f"{100 * share:.6g}{_JOINED}%"
+
+
+def _rounded(value: float) -> str:
+    """A large number with two digits, in words from a million."""
+    power = 10 ** (math.floor(math.log10(value) + 1e-9) - 1)
+    return count(math.floor(value / power + 0.5) * power)
+
+
+def _significant(value: float, digits: int) -> str:
+    """A number of some digits, without zeros at the end and never as a power.
+
+    Examples
+    --------
+    >>> _significant(12.345, 2), _significant(0.10, 2), _significant(99.96, 3)
+    ('12', '0.1', '100')
+    """
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)) + 1e-9)
+    scale = 10.0**places
+    rounded = math.floor(value * scale + 0.5) / scale
+    text = f"{rounded:.{max(places, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
