@@ -134,6 +134,11 @@ class Model:
         return bool(self.scope.get("REFERENCE_ONLY", False))
 
     @property
+    def sized_by(self) -> tuple[str, ...]:
+        """Names of the data whose shapes set how many unknowns there are."""
+        return tuple(self.scope.get("SIZED_BY", ()))
+
+    @property
     def dense_mass(self) -> bool:
         """Whether the sampler learns how all unknowns vary together.
 

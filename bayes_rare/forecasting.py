@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import notes, outcomes
-from bayes_rare.errors import InvalidInput
+from bayes_rare import mixes, notes, outcomes
+from bayes_rare.averages import Average
+from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
-from bayes_rare.populations import Population
+from bayes_rare.populations import FamilyMixture, Population
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 
@@ -91,13 +92,19 @@ class Deployment:
         1e9 is. Held in order, each once.
     samples_per_query
         Responses sampled for each query, at least 1.
+    families
+        What families the queries are from: weights by name, up to a factor, a mapping
+        or a frame with columns ``family`` and ``weight``. By default the mix of the
+        evaluation, uncertain as its counts leave it. A family that the evaluation has
+        met under other behaviours only is, for this one, a new one.
     unseen_share
         Share of queries that come from families which the evaluation has not met, in
-        [0, 1]. A method that knows no families takes them to be like the others, and
-        its forecast says so.
+        [0, 1]; the named ones share the rest. A method that knows no families takes
+        them to be like the others, and its forecast says so.
     unseen_families
-        How many such families there are; needed where the share is positive, as it
-        matters whether a million queries come of one new family or of a thousand.
+        How many such families there are, up to 2,000; needed where the share is
+        positive, as it matters whether a million queries come of one new family or of
+        a thousand. Each has an equal part.
 
     Raises
     ------
@@ -112,6 +119,7 @@ class Deployment:
 
     queries: tuple[int, ...]
     samples_per_query: int
+    families: tuple[tuple[str, float], ...] | None
     unseen_share: float
     unseen_families: int | None
 
@@ -119,7 +127,8 @@ class Deployment:
         self,
         queries: Any,
         samples_per_query: int | float = 1,
-        unseen_share: float = 0.0,
+        families: Any = None,
+        unseen_share: int | float = 0.0,
         unseen_families: int | float | None = None,
     ) -> None:
         given = np.ravel(np.asarray(queries, dtype=object)).tolist()
@@ -141,13 +150,23 @@ class Deployment:
             )
         if unseen_families is not None:
             unseen_families = _whole("unseen_families", unseen_families)
+            if unseen_families > mixes.MOST_UNSEEN:
+                raise InvalidInput(
+                    f"unseen_families is at most {mixes.MOST_UNSEEN}, got "
+                    f"{unseen_families}: each is drawn for every draw of the "
+                    "posterior. Families so small are queries: call fewer, larger "
+                    "kinds a family."
+                )
         # A frozen value sets its own fields so.
         object.__setattr__(self, "queries", tuple(sorted(sizes)))
         object.__setattr__(self, "samples_per_query", samples)
+        mix = None if families is None else mixes.checked_mix(families)
+        object.__setattr__(self, "families", mix)
         object.__setattr__(self, "unseen_share", float(unseen_share))
         object.__setattr__(self, "unseen_families", unseen_families)
 
     def __repr__(self) -> str:
+        named = f", families={dict(self.families)}" if self.families else ""
         unseen = (
             f", unseen_share={self.unseen_share:g}, "
             f"unseen_families={self.unseen_families}"
@@ -156,7 +175,7 @@ class Deployment:
         )
         return (
             f"Deployment(queries={self.queries}, "
-            f"samples_per_query={self.samples_per_query}{unseen})"
+            f"samples_per_query={self.samples_per_query}{named}{unseen})"
         )
 
     def of_size(self, queries: int) -> "Deployment":
@@ -168,7 +187,11 @@ class Deployment:
             How many queries.
         """
         return Deployment(
-            queries, self.samples_per_query, self.unseen_share, self.unseen_families
+            queries,
+            self.samples_per_query,
+            None if self.families is None else dict(self.families),
+            self.unseen_share,
+            self.unseen_families,
         )
 
 
@@ -387,6 +410,212 @@ class Forecast:
             columns=["behaviour", "queries", "luck", "ignorance"],
         )
 
+    def family_contributions(
+        self, sizes: Sequence[int] | None = None, seed: int = 0
+    ) -> "pandas.DataFrame":
+        """Which families are likely to hold the riskiest query.
+
+        Parameters
+        ----------
+        sizes
+            Numbers of queries; by default those of the deployment.
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``behaviour, queries, family, share_of_queries, chance_of_worst``, the
+        likeliest family of each behaviour and size first; both shares are predictive
+        and sum to 1. Families without a name are one row.
+
+        Raises
+        ------
+        NotApplicable
+            If the method knows no families.
+        """
+        import pandas as pd
+
+        _refuse_negative(seed)
+        rows = [
+            {"behaviour": name, "queries": size, **row}
+            for name, population in self.populations.items()
+            for size in (self.deployment.queries if sizes is None else sizes)
+            for row in _contributions(
+                self.method, population, size, _generator(seed, name, "family", size)
+            )
+        ]
+        return pd.DataFrame(rows)
+
+    def joint_worst(
+        self,
+        behaviours: Sequence[str] | None = None,
+        interval: float = 0.9,
+        seed: int = 0,
+    ) -> "pandas.DataFrame":
+        """Risk of the riskiest query of any of several behaviours.
+
+        Samples share the posterior draw across behaviours. Given that, the luck of two
+        behaviours is related in a way that no evaluation of single behaviours tells: if
+        both are measured on the same queries, the riskiest of one may be the riskiest
+        of the other. So there are two rows: with luck ``independent``, and with luck
+        ``shared`` in full. The maximum of several is larger with the former.
+
+        Parameters
+        ----------
+        behaviours
+            Which ones; by default all.
+        interval
+            Probability of the interval, in (0, 1).
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``queries, luck, median, lower, upper, interval, likeliest``; the last
+        is the behaviour that is most often the worst.
+
+        Raises
+        ------
+        InvalidInput
+            If a behaviour was not forecast, or the interval is not in (0, 1).
+        """
+        import pandas as pd
+
+        if not 0 < interval < 1:
+            raise InvalidInput(f"interval is a probability in (0, 1), got {interval}.")
+        names = self._named(self.behaviours if behaviours is None else behaviours)
+        tails = np.array([0.5, 0.5 - interval / 2, 0.5 + interval / 2])
+        rows: list[dict[str, Any]] = []
+        for size, luck, scores in self._joint(names, seed):
+            worst = np.bincount(scores.argmax(axis=0), minlength=len(names))
+            risks = risk_from_score(
+                np.quantile(scores.max(axis=0), tails, method="inverted_cdf")
+            )
+            median, lower, upper = risks.tolist()
+            rows.append(
+                {
+                    "queries": size,
+                    "luck": luck,
+                    "median": median,
+                    "lower": lower,
+                    "upper": upper,
+                    "interval": interval,
+                    "likeliest": names[int(worst.argmax())],
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def worse(self, first: str, second: str, seed: int = 0) -> "pandas.DataFrame":
+        """Chance that the riskiest query of one behaviour is riskier than another's.
+
+        Of two systems, say, that were evaluated as two behaviours. Ties count half.
+        The luck of the two is taken once for independent and once for the same, as in
+        `joint_worst`: where a safety case rests on the difference, look at both.
+
+        Parameters
+        ----------
+        first, second
+            The behaviours.
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``queries, luck, chance``, and ``population``: the chance that the risk
+        which a fraction 1/n of queries exceeds is larger for the first, which no luck
+        of a deployment blurs.
+
+        Raises
+        ------
+        InvalidInput
+            If a behaviour was not forecast.
+        """
+        import pandas as pd
+
+        names = self._named([first, second])
+
+        def chance(one: Draws, other: Draws) -> float:
+            return float((one > other).mean() + 0.5 * (one == other).mean())
+
+        rows: list[dict[str, Any]] = []
+        for size, luck, scores in self._joint(names, seed):
+            level = -math.log(max(size, 2))
+            of_both = [self.populations[name].quantile(level) for name in names]
+            rows.append(
+                {
+                    "queries": size,
+                    "luck": luck,
+                    "chance": chance(scores[0], scores[1]),
+                    "population": chance(of_both[0], of_both[1]),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _named(self, behaviours: Sequence[str]) -> list[str]:
+        """Behaviours that were forecast, at least one."""
+        for name in behaviours:
+            if name not in self.populations:
+                raise InvalidInput(
+                    f"no forecast of {name!r} here. There are: "
+                    f"{', '.join(self.behaviours)}."
+                )
+        if not behaviours:
+            raise InvalidInput(
+                f"no behaviour is named. There are: {', '.join(self.behaviours)}."
+            )
+        return list(behaviours)
+
+    def _joint(
+        self, names: Sequence[str], seed: int
+    ) -> Generator[tuple[int, str, Float[np.ndarray, "behaviour sample"]]]:
+        """Worst scores of several behaviours, by size and by what luck they share."""
+        _refuse_negative(seed)
+        populations = [self.populations[name] for name in names]
+        for size in self.deployment.queries:
+            for luck in ("independent", "shared"):
+                rng = _generator(seed, " and ".join(names), "joint", size)
+                yield (
+                    size,
+                    luck,
+                    outcomes.joint_worst_scores(
+                        populations, size, rng, together=luck == "shared"
+                    ),
+                )
+
+    def plot_families(
+        self, path: str | Path | None = None, most: int = 6, seed: int = 0
+    ) -> "Figure":
+        """Which families are likely to hold the riskiest query, by number of queries.
+
+        Parameters
+        ----------
+        path
+            Where to write the picture, if anywhere.
+        most
+            Families that have a colour of their own in a panel; the others are one.
+        seed
+            As of `family_contributions`.
+
+        Raises
+        ------
+        NotApplicable
+            If the method knows no families.
+        """
+        from bayes_rare import plotting
+
+        top = min(10 * self.deployment.queries[-1], FOREVER)
+        steps = np.linspace(1, math.log10(max(top, 100)), 13)
+        sizes = sorted({round(10**step) for step in steps.tolist()})
+        figure = plotting.contributions(
+            self.family_contributions(sizes, seed),
+            most=most,
+            title=f"Families that hold the riskiest query, by {self.method}",
+            doubtful=not self.converged,
+        )
+        if path is not None:
+            plotting.save(figure, path)
+        return figure
+
     def plot(
         self,
         truth: Evaluation | None = None,
@@ -434,6 +663,30 @@ class Forecast:
         )
 
 
+def _contributions(
+    method: str, population: Population, size: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """A row for each family, the likeliest to hold the riskiest query first."""
+    if not isinstance(population, FamilyMixture):
+        raise NotApplicable(
+            f"{method} knows no families. Fit family_tail to an evaluation that names "
+            "them (--model family_tail, --columns family=...)."
+        )
+    chance = outcomes.family_contributions(population, size, rng).mean(axis=1)
+    share = population.weight.mean(axis=1)
+    found: dict[str, list[float]] = {}
+    for name, *both in zip(
+        population.labels, share.tolist(), chance.tolist(), strict=True
+    ):
+        old = found.setdefault(name, [0.0, 0.0])
+        found[name] = [old[0] + both[0], old[1] + both[1]]
+    ordered = sorted(found.items(), key=lambda item: -item[1][1])
+    return [
+        {"family": name, "share_of_queries": queries, "chance_of_worst": worst}
+        for name, (queries, worst) in ordered
+    ]
+
+
 def _numbered(names: Sequence[str]) -> list[str]:
     """The names made different: the second of a kind is ``name (2)``."""
     made: list[str] = []
@@ -447,7 +700,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def forecast(
-    posterior: Posterior,
+    posterior: Posterior | Average,
     deployment: Deployment,
     *,
     risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
@@ -503,10 +756,20 @@ def forecast(
     """
     _refuse_negative(seed)
     thinned = posterior.thinned(_DRAWS)
-    populations = {name: thinned.population(name) for name in posterior.behaviours}
+    populations = {
+        name: mixes.deployed(
+            thinned.population(name),
+            posterior.evaluation,
+            name,
+            deployment.families,
+            deployment.unseen_share,
+            deployment.unseen_families,
+        )
+        for name in posterior.behaviours
+    }
     draws = _dataset(populations, deployment, risk_thresholds, level, targets, seed)
     return Forecast(
-        method=posterior.model.name,
+        method=posterior.name,
         deployment=deployment,
         evaluation=posterior.evaluation,
         populations=populations,
@@ -515,9 +778,8 @@ def forecast(
         notes=(
             *notes.on_convergence(posterior),
             *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
-            *notes.on_unseen_families(deployment.unseen_share),
-            *notes.on_tail(posterior),
-            *notes.on_judge(posterior),
+            *_family_notes(posterior.evaluation, populations, deployment),
+            *_fit_notes(posterior),
             *notes.on_caps(draws),
         ),
     )
@@ -613,11 +875,38 @@ def _without_posterior(
         converged=True,
         notes=(
             *notes.on_evaluation(evaluation, deployment.queries[-1]),
-            *notes.on_unseen_families(deployment.unseen_share),
+            *_family_notes(evaluation, populations, deployment),
             *notes.on_caps(draws),
         ),
         is_point=is_point,
     )
+
+
+def _fit_notes(posterior: Posterior | Average) -> list[str]:
+    """What to know of a tail and a judge, of each posterior that has a say."""
+    if isinstance(posterior, Average):
+        return notes.on_average(posterior)
+    return [*notes.on_tail(posterior), *notes.on_judge(posterior)]
+
+
+def _family_notes(
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+) -> list[str]:
+    """What to know of families, from a method that knows them or does not."""
+    if any(map(mixes.knows_families, populations.values())):
+        return notes.on_families(
+            evaluation,
+            None if deployment.families is None else dict(deployment.families),
+            deployment.unseen_share,
+        )
+    return [
+        *notes.on_unseen_families(
+            deployment.unseen_share, named=deployment.families is not None
+        ),
+        *notes.on_concentration(evaluation),
+    ]
 
 
 def _refuse_negative(seed: int) -> None:

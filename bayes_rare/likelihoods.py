@@ -60,6 +60,17 @@ DIMS: dict[str, tuple[str, ...]] = {
     "cell_count": ("behaviour", "cell"),
     "cell_squares": ("behaviour", "cell"),
     "cell_censored": ("behaviour", "cell"),
+    "cell_family": ("behaviour", "cell"),
+    "family_count": ("behaviour", "family"),
+    "family_top": ("behaviour", "family"),
+    "zeros": ("behaviour", "family"),
+    "ones": ("behaviour", "family"),
+    "location_guess": ("behaviour", "family"),
+    "known_scores": ("behaviour", "family"),
+    "log_scale_guess": ("behaviour", "family"),
+    "scale_weight": ("behaviour", "family"),
+    "lowest": ("behaviour",),
+    "highest": ("behaviour",),
 }
 """Dims of the data that shipped models share."""
 

@@ -1,21 +1,28 @@
 """What a reader of a forecast must know, in sentences."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_rare import mixes
+from bayes_rare.averages import Average, written
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
+from bayes_rare.stacking import TRUSTED
 
 if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "on_average",
     "on_caps",
+    "on_concentration",
     "on_convergence",
     "on_evaluation",
+    "on_families",
     "on_judge",
     "on_tail",
     "on_unseen_families",
@@ -36,9 +43,11 @@ _SEVERAL, _COPIES = 5, 3
 _SATURATED_RISK = 0.9
 # Extrapolating further than this many times the evaluation is said aloud.
 _FAR = 1000
+# A share of queries from families not met is said from here on.
+_MOSTLY_MET = 0.01
 
 
-def on_convergence(posterior: Posterior) -> list[str]:
+def on_convergence(posterior: Posterior | Average) -> list[str]:
     """Why the fit cannot be trusted, if it cannot.
 
     Parameters
@@ -52,6 +61,35 @@ def on_convergence(posterior: Posterior) -> list[str]:
         "THE FIT DID NOT CONVERGE, so these numbers may be wrong: "
         f"{'; '.join(posterior.verdict.reasons)}."
     ]
+
+
+def on_average(average: Average) -> list[str]:
+    """Which models have a say, and how much.
+
+    Parameters
+    ----------
+    average
+        What the forecast is made from.
+    """
+    lines = [
+        f"{behaviour}: {written(shares)}."
+        for behaviour, shares in average.weights().items()
+    ]
+    doubtful = sorted(
+        {
+            member.label
+            for member in average.members
+            for doubt in member.pareto_k.values()
+            if doubt > TRUSTED
+        }
+    )
+    if doubtful:
+        lines.append(
+            f"Weights are uncertain of {', '.join(doubtful)}: without one query the "
+            f"posterior changes so much (Pareto k above {TRUSTED}) that leaving it out "
+            "by importance weights is a guess."
+        )
+    return lines
 
 
 def on_evaluation(evaluation: Evaluation, queries: int) -> list[str]:
@@ -155,20 +193,106 @@ def _all_or_nothing(
     ]
 
 
-def on_unseen_families(share: int | float) -> list[str]:
-    """What a method that knows no families makes of a share of queries from new ones.
+def on_unseen_families(share: int | float, *, named: bool = False) -> list[str]:
+    """What a method that knows no families makes of a mix of families.
 
     Parameters
     ----------
     share
         Share of the deployment's queries that come from families not met.
+    named
+        Whether weights of families were given.
     """
-    if not share:
+    told = [
+        "Weights of families were given. This method knows no families, and forecasts "
+        "for the mix of the evaluation; family_tail takes them."
+    ]
+    return [
+        *(told if named else []),
+        *(
+            [
+                f"{100 * share:.3g} % of the queries were said to come from families "
+                "that the evaluation has not met. This method knows no families and "
+                "takes them to be like the others: where they are riskier, every risk "
+                "here is too low."
+            ]
+            if share
+            else []
+        ),
+    ]
+
+
+def on_concentration(evaluation: Evaluation) -> list[str]:
+    """Where to ignore families would mislead: few of them hold the riskiest queries.
+
+    A behaviour whose families are alike is named with a chance of 1 %, by
+    `bayes_rare.mixes.concentration`.
+
+    Parameters
+    ----------
+    evaluation
+        What the method saw.
+    """
+    made: list[str] = []
+    for behaviour in evaluation.behaviours if evaluation.families else ():
+        found = mixes.concentration(evaluation, behaviour)
+        if found is None or found.p_value > mixes.FALSE_ALARMS:
+            continue
+        few = len(found.families)
+        first = ", ".join(map(repr, found.families[:3])) + (", ..." if few > 3 else "")
+        families = "family" if few == 1 else "families"
+        made.append(
+            f"{behaviour}: {found.held} of the {found.queries} riskiest queries are of "
+            f"{few} {families} of {len(evaluation.family_sizes(behaviour))} ({first}; "
+            f"by chance p = {found.p_value:.2g}). This method takes queries for "
+            "independent, and knows less than it thinks: the interval is too narrow, "
+            "and another mix of families another forecast. Use family_tail."
+        )
+    return made
+
+
+def on_families(
+    evaluation: Evaluation, families: Mapping[str, float] | None, share: int | float
+) -> list[str]:
+    """What the forecast takes the deployment's families to be.
+
+    Parameters
+    ----------
+    evaluation
+        What the method saw.
+    families
+        Shares by name, if any were given.
+    share
+        Share of the deployment's queries that come from families not met.
+    """
+    if families is None:
+        mix = "The mix of families is that of the evaluation, uncertain by its counts"
+    else:
+        mix = f"The mix is that of {len(families)} families as it was given"
+    if share:
+        return [
+            f"{mix}, of {100 * (1 - share):.3g} % of the queries. The others come from "
+            "families not met, drawn from the population of families: what they are "
+            "like is known from how the families met differ among themselves."
+        ]
+    return [f"{mix}.", *_not_met(evaluation)]
+
+
+def _not_met(evaluation: Evaluation) -> list[str]:
+    """How much of a deployment is from families not met, if queries came at random."""
+    guesses = {
+        name: mixes.unseen_guess(evaluation, name) for name in evaluation.behaviours
+    }
+    name = max(guesses, key=lambda each: guesses[each][0])
+    share, number = guesses[name]
+    if share <= _MOSTLY_MET:
         return []
     return [
-        f"{100 * share:.3g} % of the queries were said to come from families that the "
-        "evaluation has not met. This method knows no families and takes them to be "
-        "like the others: where they are riskier, every risk here is too low."
+        f"{100 * share:.2g} % of the queries of {name} are the only ones of their "
+        "family. If queries came at random, about as many of a deployment's are from "
+        "families that the evaluation has not met, and here none are: give "
+        f"unseen_share={share:.2g}, unseen_families={number} (--unseen-share, "
+        "--unseen-families)."
     ]
 
 

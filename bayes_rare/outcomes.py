@@ -5,10 +5,12 @@ takes one population (parameters draw by draw) and gives one outcome for each of
 draws, exactly or nearly so, at a cost that does not grow with n.
 """
 
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Callable, Sequence
 
-from bayes_rare.populations import Population, log_worst_level
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayes_rare.populations import FamilyMixture, Population, log_worst_level
 from bayes_rare.scores import log_safe_from_score, score_from_risk
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "FOREVER_WRITTEN",
     "aggregate_log_hazard",
     "exceedance_probability",
+    "family_contributions",
     "first_failure",
+    "joint_worst_scores",
     "largest_safe_deployment",
     "log_behaviour_frequency",
     "risky_queries",
@@ -40,9 +44,14 @@ _RISKIEST = 64
 # and the last of them halved this often, with two Gauss-Legendre nodes in each piece.
 # So a worst score far out in a heavy tail counts for what it is worth.
 _STRATA, _HALVINGS = 32, 40
+# Strata of luck for each draw, where one outcome a draw would be noisier than it need.
+_LUCK_STRATA = 4
 # Beyond this score a risk is 1 in float64 however it is held; beyond it downwards, 0.
 _CERTAIN = 1e3
-_BISECTIONS = 60
+# Bounds of a quantile of a score are narrowed down to twice this.
+_NARROW = 1e-13
+# What stands for infinity between them: chances nearer to 0 or 1 are not told apart.
+_STEEPEST = 40.0
 
 
 def worst_score(
@@ -93,13 +102,66 @@ def worst_score_quantile(
     # A score may be infinite, either way: a risk of 0 or of 1. No middle lies there.
     low = np.clip(known.min(axis=1), -_CERTAIN, _CERTAIN)
     high = np.clip(known.max(axis=1), -_CERTAIN, _CERTAIN)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        log_survival = population.log_survival(middle[:, None])
-        with np.errstate(divide="ignore"):  # a draw under which every score is larger
-            below = np.exp(queries * np.log1p(-np.exp(log_survival))).mean(axis=1)
-        enough = below >= levels
-        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    return _crossing(
+        # On this scale the distribution of a maximum is nearly a straight line.
+        lambda score, chosen: (
+            _straight(_below(population, queries, score)) - _straight(levels[chosen])
+        ),
+        low,
+        high,
+    )
+
+
+def _below(population: Population, queries: int, score: Draws) -> Draws:
+    """Predictive probability that the worst of n queries is at or below each score."""
+    log_survival = population.log_survival(score[:, None])
+    with np.errstate(divide="ignore"):  # a draw under which every score is larger
+        return np.exp(queries * np.log1p(-np.exp(log_survival))).mean(axis=1)
+
+
+def _straight(chance: Draws) -> Draws:
+    """``-log(-log(chance))``, kept finite at 0 and 1."""
+    with np.errstate(divide="ignore"):
+        return np.clip(-np.log(-np.log(chance)), -_STEEPEST, _STEEPEST)
+
+
+def _crossing(
+    function: Callable[[Draws, Int[np.ndarray, " level"]], Draws],
+    low: Draws,
+    high: Draws,
+) -> Draws:
+    """Where increasing functions cross 0, each between two bounds: the upper side.
+
+    Interpolation, truncation and projection (Oliveira & Takahashi 2020, ACM TOMS 47
+    (1), 5): a few steps where a function is smooth, one more than bisection takes where
+    it jumps.
+    """
+    width = high - low
+    halvings = np.ceil(np.log2(np.maximum(width / (2 * _NARROW), 1.0))) + 1
+    steep = 0.2 / np.where(width > 0, width, 1.0)
+    every = np.arange(low.size)
+    at_low, at_high = function(low, every), function(high, every)
+    for step in range(int(halvings.max(initial=0)) + 1):
+        left = np.flatnonzero(high - low > 2 * _NARROW)
+        if not left.size:
+            break
+        a, b = low[left], high[left]
+        rise = at_high[left] - at_low[left]
+        middle = (a + b) / 2
+        share = np.divide(at_high[left], rise, out=np.full(a.size, 0.5), where=rise > 0)
+        guess = np.clip(b - (b - a) * share, a, b)
+        toward = np.sign(middle - guess)
+        shift = np.minimum(steep[left] * (b - a) ** 2, np.abs(middle - guess))
+        room = _NARROW * 2.0 ** (halvings[left] - step) - (b - a) / 2
+        guess = guess + toward * shift
+        guess = np.clip(
+            guess, middle - np.maximum(room, 0), middle + np.maximum(room, 0)
+        )
+        found = function(guess, left)
+        above = found >= 0
+        high[left], low[left] = np.where(above, guess, b), np.where(above, a, guess)
+        at_high[left] = np.where(above, found, at_high[left])
+        at_low[left] = np.where(above, at_low[left], found)
     return high
 
 
@@ -257,3 +319,71 @@ def _gamma(mean: Draws, variance: Draws, rng: np.random.Generator) -> Draws:
     scale = np.divide(variance, mean, out=np.ones_like(mean), where=varies)
     shape = np.divide(mean, scale, out=np.ones_like(mean), where=varies)
     return np.where(varies, scale * rng.standard_gamma(shape), mean)
+
+
+def _luck_strata(
+    draws: int, strata: int, rng: np.random.Generator
+) -> Float[np.ndarray, "stratum draw"]:
+    """Uniform numbers, one in each of some equal strata, for each draw."""
+    return (np.arange(strata)[:, None] + rng.random((strata, draws))) / strata
+
+
+def family_contributions(
+    population: FamilyMixture, queries: int, rng: np.random.Generator
+) -> Float[np.ndarray, "family draw"]:
+    """Chance that the riskiest of n queries is from each family, draw by draw.
+
+    ``E[weight_f * density_f(s) / sum of these]`` over the score s of the riskiest:
+    given s, nothing but the densities there says which family it is from. The mean over
+    draws is the predictive probability.
+
+    Parameters
+    ----------
+    population
+        Families, draw by draw.
+    queries
+        Queries served, at least 1.
+    rng
+        Source of randomness.
+    """
+    luck = _luck_strata(population.draws, _LUCK_STRATA, rng)
+    score = population.quantile(log_worst_level(np.log(luck), queries))
+    return np.mean([population.shares(row) for row in score], axis=0)
+
+
+def joint_worst_scores(
+    populations: Sequence[Population],
+    queries: int,
+    rng: np.random.Generator,
+    *,
+    together: bool,
+) -> Float[np.ndarray, "population sample"]:
+    """Scores of the riskiest of n queries of several behaviours, drawn jointly.
+
+    Samples of one place share the posterior draw. Given it, the luck of behaviours is
+    independent, or one and the same: the two ends between which behaviours lie that are
+    measured on the same queries.
+
+    Parameters
+    ----------
+    populations
+        One for each behaviour, of equally many draws.
+    queries
+        Queries served, at least 1.
+    rng
+        Source of randomness.
+    together
+        Whether all behaviours have the same luck.
+    """
+    draws = populations[0].draws
+    strata = [_luck_strata(draws, _LUCK_STRATA, rng) for _ in populations]
+    # Each draw meets the strata of another behaviour in an order of its own.
+    strata = [rng.permuted(luck, axis=0) for luck in strata]
+    if together:
+        strata = [strata[0]] * len(populations)
+    return np.stack(
+        [
+            population.quantile(log_worst_level(np.log(luck), queries)).ravel()
+            for population, luck in zip(populations, strata, strict=True)
+        ]
+    )

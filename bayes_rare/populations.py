@@ -15,30 +15,58 @@ one query and of 1e12 are asked in the same way and cost the same.
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import override
+from typing import Any, override
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
 
 from bayes_rare.scores import Numbers, log_safe_from_score
 
 __all__ = [
+    "SPLICE",
+    "TAIL_SHARE",
     "BodyAndTail",
     "Empirical",
+    "FamilyMixture",
     "Normal",
+    "Origin",
     "Population",
     "StepsAndTail",
     "gpd_log_survival",
     "gpd_quantile",
     "log_worst_level",
+    "spliced_log_density",
+    "spliced_log_survival",
+    "spliced_quantile",
+    "spliced_scale",
 ]
 
 type Array = Float[np.ndarray, "..."]
 type Draws = Float[np.ndarray, " draw"]
+type FamilyDraws = Float[np.ndarray, "family draw"]
+
+SPLICE = 1.0
+"""Standard deviations above its mean at which a family's normal body ends."""
+
+TAIL_SHARE = float(np.exp(log_ndtr(-SPLICE)))
+"""Share of a normal distribution that is beyond it: ``Phi(-1)``."""
+
+# Share of a standard normal distribution below the splice, and its density there.
+_BODY_SHARE = 1 - TAIL_SHARE
+_SPLICE_DENSITY = math.exp(-0.5 * SPLICE**2) / math.sqrt(math.tau)
+# A shape nearer to 0 than this is as good as 0, and log1p(shape * x) / shape is exact.
+_STEEP = 1e-30
+# Scores that no quantile of a family reaches at any level that is asked for.
+_FAR_OUT = 1e6
+# Newton's steps double the digits; a bracket that is halved each time needs 60.
+_STEPS, _TOLERANCE = 80, 1e-13
+# Standard deviations below its mean that a mean over a family goes down to, and the
+# width in score over which functions of a risk are smooth.
+_REACH_DOWN, _SMOOTH = 9.0, 0.4
 
 # Means over a population are Gauss-Legendre sums over panels: at most 5 units of depth
 # wide in a tail, 2 standard deviations in a normal population. The chance that a query
@@ -604,6 +632,438 @@ class Empirical(Population):
         level = np.maximum(self._level[:, None], np.exp(_array(log_level)))
         values = function(self.score[:, None])[..., 0]
         return np.einsum("cd,...c->...d", np.diff(level, axis=0), values)
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyMixture(Population):
+    """A mixture of families: located, scaled and with a tail by family.
+
+    ``S(s) = sum over families of weight_f * S_e((s - location_f) / scale_f)``, where
+    log S_e is `spliced_log_survival`: normal up to `SPLICE`, generalized Pareto beyond.
+
+    Parameters
+    ----------
+    location, scale
+        Mean and standard deviation of the normal body of each family's scores.
+    weight
+        Share of the queries that come from each family; they sum to 1 in each draw.
+    shape
+        Shape of each family's tail.
+    share
+        Share of each family's queries in its tail, in (0, 1).
+    origin
+        The population of families that new ones are drawn from, if it is known.
+    labels
+        Names of the families; none where nobody has named them.
+
+    Notes
+    -----
+    Nothing is simulated: a quantile is the root of the log survival between bounds that
+    the families' own quantiles set, and costs the same for any number of queries.
+
+    Examples
+    --------
+    Half of the queries in a family far below leave the other family's tail, at twice
+    the level:
+
+    >>> one = np.ones((2, 1))
+    >>> ends, share = np.array([[-9.0], [0.0]]), np.full(1, TAIL_SHARE)
+    >>> halves = FamilyMixture(ends, one, one / 2, 0 * one, share)
+    >>> alone = FamilyMixture(ends[1:], one[:1], one[:1], 0 * one[:1], share)
+    >>> alone.quantile(-20.0 + np.log(2)) - halves.quantile(-20.0) < 1e-9
+    array([ True])
+    """
+
+    location: FamilyDraws
+    scale: FamilyDraws
+    weight: FamilyDraws
+    shape: FamilyDraws
+    share: Draws
+    origin: "Origin | None" = None
+    labels: tuple[str, ...] = ()
+
+    @property
+    @override
+    def draws(self) -> int:
+        return self.location.shape[1]
+
+    @property
+    def families(self) -> int:
+        """Number of families, those of no weight among them."""
+        return len(self.location)
+
+    def mixed(
+        self,
+        weight: FamilyDraws | None = None,
+        new: Float[np.ndarray, " new"] | None = None,
+        labels: Sequence[str] = (),
+    ) -> "FamilyMixture":
+        """The same families in another mix, and new ones beside them.
+
+        Parameters
+        ----------
+        weight
+            Share of each family, by draw or, of one draw, for all; by default as it is.
+        new
+            Share of each new family, whose location and scale are drawn from the
+            population of families. Its sum is what is left to the others.
+        labels
+            Names of all of them.
+
+        Raises
+        ------
+        ValueError
+            If there are new families, and nothing is known of where they come from.
+        """
+        weight = self.weight if weight is None else weight
+        weight = np.broadcast_to(weight, self.location.shape)
+        weight = weight / weight.sum(axis=0)
+        if new is None or not new.size:
+            return replace(self, weight=weight, labels=tuple(labels))
+        if self.origin is None:
+            raise ValueError("new families need the population that they are from.")
+        location, scale, shape = self.origin.drawn(new.size)
+        share = np.broadcast_to(new[:, None], location.shape)
+        return FamilyMixture(
+            np.concatenate([self.location, location]),
+            np.concatenate([self.scale, scale]),
+            np.concatenate([weight * max(1 - float(new.sum()), 0.0), share]),
+            np.concatenate([self.shape, shape]),
+            self.share,
+            self.origin,
+            tuple(labels),
+        )
+
+    def shares(self, score: Numbers) -> FamilyDraws:
+        """Chance that a query of a known score is from each family.
+
+        ``weight_f * density_f(score) / sum over families``.
+
+        Parameters
+        ----------
+        score
+            One score for each draw.
+        """
+        deviate = (_array(score) - self.location) / self.scale
+        with np.errstate(divide="ignore"):
+            log_density = spliced_log_density(deviate, self.shape, self.share)
+            log_density = log_density + np.log(self.weight / self.scale)
+        largest = log_density.max(axis=0)
+        # Beyond every upper end there is no density: the mix itself is all we know.
+        beyond = ~np.isfinite(largest)
+        part = np.exp(log_density - np.where(beyond, 0.0, largest))
+        part = np.where(beyond, self.weight, part)
+        return part / part.sum(axis=0)
+
+    @override
+    def log_survival(self, score: Numbers) -> Array:
+        score = _array(score)
+        shape = np.broadcast_shapes(score.shape, (self.draws,))
+        rows = np.broadcast_to(score, shape).reshape(-1, self.draws)
+        every = np.arange(self.draws)
+        levels = np.empty(rows.shape)
+        for number, row in enumerate(rows):
+            levels[number] = self._slope(row, every)[0]
+        return levels.reshape(shape)
+
+    def _slope(
+        self, score: Draws, chosen: Int[np.ndarray, " point"]
+    ) -> tuple[Draws, Draws]:
+        """Log survival at a score for each of some draws, and minus its derivative."""
+        every = chosen.size == self.draws
+        location, scale, weight, shape = (
+            values if every else values[..., chosen]
+            for values in (self.location, self.scale, self.weight, self.shape)
+        )
+        share = self.share if every else self.share[chosen]
+        log_part, hazard = _spliced_tail((score - location) / scale, shape, share)
+        if not weight.all():
+            log_part = np.where(weight > 0, log_part, -np.inf)
+        largest = log_part.max(axis=0)
+        safe = np.where(np.isfinite(largest), largest, 0.0)
+        part = weight * np.exp(log_part - safe)
+        total = part.sum(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope = (part * hazard / scale).sum(axis=0) / total
+            # Weights add up to 1 but for rounding; a survival is at most 1.
+            return np.minimum(safe + np.log(total), 0.0), slope
+
+    @override
+    def quantile(self, log_survival: Numbers) -> Array:
+        log_survival = _array(log_survival)
+        shape = np.broadcast_shapes(log_survival.shape, (self.draws,))
+        rows = np.broadcast_to(log_survival, shape).reshape(-1, self.draws)
+        low, high = self._bounds(rows.max(axis=0), rows.min(axis=0))
+        score = np.empty(rows.shape)
+        start = high
+        for number, row in enumerate(rows):  # each from where the last one ended
+            start = self._root(row, low, high, start)
+            score[number] = start
+        return score.reshape(shape)
+
+    def _bounds(self, shallow: Draws, deep: Draws) -> tuple[Draws, Draws]:
+        """Scores between which the quantiles of all levels between two lie.
+
+        No part is more than the whole: ``weight_f * S_f(s) <= S(s)`` bounds a quantile
+        from below; and a mean is no more than its largest term: ``S(s) <= max S_f(s)``.
+        """
+        with np.errstate(divide="ignore"):
+            log_weight = np.log(self.weight)
+        present = self.weight > 0
+        own = np.minimum(shallow - np.where(present, log_weight, 0.0), 0.0)
+        low, high = (
+            self.location + self.scale * spliced_quantile(level, self.shape, self.share)
+            for level in (own, deep)
+        )
+        return (
+            np.where(present, low, -np.inf).max(axis=0),
+            np.where(present, high, -np.inf).max(axis=0),
+        )
+
+    def _root(self, level: Draws, low: Draws, high: Draws, start: Draws) -> Draws:
+        """Where the log survival is ``level``: Newton's steps, kept inside bounds."""
+        score = np.where(level == 0.0, -np.inf, high)
+        low = np.where(np.isfinite(low), low, np.minimum(-_FAR_OUT, high - 1))
+        high = np.where(np.isfinite(high), high, np.maximum(_FAR_OUT, low + 1))
+        left = np.flatnonzero((level < 0.0) & (level > -np.inf) & (low < high))
+        level, low, high = level[left], low[left], high[left]
+        now = np.asarray(np.clip(start[left], low, high))
+        for _ in range(_STEPS):
+            if not left.size:
+                break
+            value, slope = self._slope(now, left)
+            gap = value - level
+            low, high = np.where(gap >= 0, now, low), np.where(gap <= 0, now, high)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                step = np.asarray(now + gap / slope)
+            inside = (step >= low) & (step <= high)  # not so for NaN
+            step = np.where(inside, step, (low + high) / 2)
+            close = np.abs(gap) <= _TOLERANCE * (1 - level)
+            still = ~close & (np.abs(step - now) > _TOLERANCE * (1 + np.abs(now)))
+            score[left] = np.where(close, now, step)
+            left, level, now = left[still], level[still], step[still]
+            low, high = low[still], high[still]
+        return score
+
+    @override
+    def mean(
+        self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
+    ) -> Array:
+        highest = self.quantile(log_level)
+        total: Array | float = 0.0
+        for location, scale, weight, shape in zip(
+            self.location, self.scale, self.weight, self.shape, strict=True
+        ):
+            if weight.any():
+                end = (highest - location) / scale
+                deviate, measure = _spliced_panels(end, scale, shape, self.share)
+                values = function(location + scale * deviate)
+                total = total + weight * np.einsum("nd,...nd->...d", measure, values)
+        return np.asarray(total)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The population of families: the location, scale and shape of a new one.
+
+    ``location = centre + width * T`` with T from Student's t distribution;
+    ``log(scale - finest) = log_scale + spread * Z`` with Z standard normal; and ``shape
+    = shape_centre + shape_slope * T / sqrt(1 + T**2 / 4)``.
+
+    Parameters
+    ----------
+    centre, width
+        Centre and scale of the locations of families.
+    log_scale, spread
+        Mean and standard deviation of the logarithms of their scales.
+    shape_centre, shape_slope
+        Shape of the tail of a family at the centre, and how it goes with the location.
+    freedom
+        Degrees of freedom of T.
+    finest
+        Smallest scale that a family can have.
+    """
+
+    centre: Draws
+    width: Draws
+    log_scale: Draws
+    spread: Draws
+    shape_centre: Draws
+    shape_slope: Draws
+    freedom: float
+    finest: float = 0.0
+
+    def drawn(self, families: int) -> tuple[FamilyDraws, FamilyDraws, FamilyDraws]:
+        """Locations, scales and shapes of new families; asked twice, the same.
+
+        Parameters
+        ----------
+        families
+            How many, at least 1.
+        """
+        seed = zlib.crc32(np.concatenate([self.centre, self.width]).tobytes())
+        rng = np.random.default_rng(seed)
+        size = (families, self.centre.size)
+        far = rng.standard_t(self.freedom, size)
+        location = self.centre + self.width * far
+        log_scale = self.log_scale + self.spread * rng.standard_normal(size)
+        scale = self.finest + np.exp(np.clip(log_scale, -_DEPTH, _DEPTH))
+        shape = self.shape_centre + self.shape_slope * far / np.sqrt(1 + far**2 / 4)
+        return location, scale, shape
+
+
+def spliced_scale(share: Any) -> Any:
+    """Scale of the tail that continues the density of the body.
+
+    ``share * Phi(1) / ((1 - share) * phi(1))`` in standard deviations of the body.
+
+    Parameters
+    ----------
+    share
+        Share of the queries beyond the splice, in (0, 1): a number, an array, or a
+        symbol.
+
+    Examples
+    --------
+    A tail with the share of a normal one is as wide as its Mills ratio:
+
+    >>> round(spliced_scale(TAIL_SHARE), 4)
+    0.6557
+    """
+    return share * _BODY_SHARE / ((1 - share) * _SPLICE_DENSITY)
+
+
+def spliced_log_survival(
+    deviate: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
+) -> Array:
+    """Log survival of a normal body with a generalized Pareto tail.
+
+    Up to `SPLICE` the distribution is standard normal but for a factor, ``S(e) = 1 - (1
+    - share) * Phi(e) / Phi(1)``; beyond it ``share`` times the survival of a
+    generalized Pareto tail, whose scale makes the density continuous.
+
+    Parameters
+    ----------
+    deviate
+        Score in standard deviations of the body from its mean.
+    shape
+        Shape of the tail.
+    share
+        Share of the queries in the tail, in (0, 1).
+
+    Examples
+    --------
+    With the share of a normal tail, half of it is above 0, and 1 is where the tail
+    begins:
+
+    >>> np.exp(spliced_log_survival([0.0, 1.0], -0.1)).round(6)
+    array([0.5     , 0.158655])
+    """
+    deviate, share = _array(deviate), _array(share)
+    below = (1 - share) * ndtr(np.minimum(deviate, SPLICE)) / _BODY_SHARE
+    excess = np.maximum(deviate - SPLICE, 0.0)
+    tail = np.log(share) + gpd_log_survival(excess, spliced_scale(share), shape)
+    return np.where(deviate > SPLICE, tail, np.log1p(-below))
+
+
+def spliced_log_density(
+    deviate: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
+) -> Array:
+    """Log density of the distribution of `spliced_log_survival`.
+
+    Parameters
+    ----------
+    deviate, shape, share
+        As there.
+    """
+    deviate, shape, share = _array(deviate), _array(shape), _array(share)
+    body = -0.5 * np.minimum(deviate, SPLICE) ** 2 - 0.5 * math.log(2 * math.pi)
+    excess = np.maximum(deviate - SPLICE, 0.0)
+    depth = gpd_log_survival(excess, spliced_scale(share), shape)
+    with np.errstate(invalid="ignore"):
+        fall = np.where(deviate > SPLICE, (1 + shape) * depth, 0.0)
+    return np.asarray(body + np.log((1 - share) / _BODY_SHARE) + fall)
+
+
+def spliced_quantile(
+    log_survival: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
+) -> Array:
+    """Deviate whose log survival is given: the inverse of `spliced_log_survival`.
+
+    Parameters
+    ----------
+    log_survival
+        At most 0.
+    shape, share
+        As there.
+
+    Examples
+    --------
+    >>> levels = np.array([-20.0, -1.0])
+    >>> spliced_log_survival(spliced_quantile(levels, 0.1, 0.2), 0.1, 0.2).round(9)
+    array([-20.,  -1.])
+    """
+    log_survival, share = _array(log_survival), _array(share)
+    log_share = np.log(share)
+    below = -np.expm1(np.maximum(log_survival, log_share))
+    body = ndtri(below * _BODY_SHARE / (1 - share))
+    depth = np.maximum(log_share - log_survival, 0.0)
+    tail = SPLICE + gpd_quantile(depth, spliced_scale(share), shape)
+    return np.where(log_survival < log_share, tail, body)
+
+
+def _spliced_tail(deviate: Array, shape: Array, share: Draws) -> tuple[Array, Array]:
+    """Log survival and hazard ``density / survival`` of the spliced distribution.
+
+    As `spliced_log_survival`, at half its cost: the normal body is computed where there
+    is one, and a shape is kept from being 0, where the limit is as good as reached.
+    """
+    steep = np.where(np.abs(shape) < _STEEP, _STEEP, shape)
+    excess = np.maximum(deviate - SPLICE, 0.0)
+    scale = spliced_scale(share)
+    bend = np.maximum(steep * excess / scale, -1.0)
+    with np.errstate(divide="ignore"):
+        log_survival = np.log(share) - np.log1p(bend) / steep
+        # Beyond an upper end there is nothing, and 0 * inf would be NaN.
+        hazard = np.where(bend > -1.0, 1 / (scale * (1 + bend)), 0.0)
+    in_body = deviate < SPLICE
+    body = deviate[in_body]
+    factor = np.broadcast_to((1 - share) / _BODY_SHARE, deviate.shape)[in_body]
+    survival = 1 - factor * ndtr(body)
+    log_survival[in_body] = np.log(survival)
+    density = np.exp(-0.5 * body**2) / math.sqrt(2 * math.pi)
+    hazard[in_body] = factor * density / survival
+    return log_survival, hazard
+
+
+def _spliced_panels(
+    end: Draws, scale: Draws, shape: Draws, share: Draws
+) -> tuple[Float[np.ndarray, "node draw"], Float[np.ndarray, "node draw"]]:
+    """Nodes and weights of a mean over the spliced distribution below an end.
+
+    Panels are at most 3 standard deviations or 0.4 score units wide, in the body; in
+    the tail up to 20 units of depth, and where scores are wide no wider than those.
+    """
+    widest = float(np.quantile(scale, 0.99))
+    none = np.empty((0, end.size))
+    width = min(3.0, _SMOOTH / widest)
+    node, measure = _panels(-_REACH_DOWN, np.minimum(end, SPLICE), width, none)
+    density = np.exp(-0.5 * node**2) / math.sqrt(2 * math.pi)
+    density = density * (1 - share) / _BODY_SHARE
+    # The depth at which the end is, as its log survival says.
+    beyond = np.maximum(end, SPLICE)
+    deepest = np.log(share) - spliced_log_survival(beyond, shape, share)
+    deepest = np.clip(deepest, 0.0, _DEPTH)
+    tail_scale = spliced_scale(share)
+    growth = max(min(_SMOOTH / (widest * float(tail_scale.max())), 1.0), 0.02)
+    cuts = _DEPTH * np.linspace(0, 1, math.ceil(8 / growth) + 1)[1:-1] ** 1.6
+    depth, tail = _panels(
+        0.0, deepest, _DEPTH, np.broadcast_to(cuts[:, None], (cuts.size, end.size))
+    )
+    return (
+        np.concatenate([node, SPLICE + gpd_quantile(depth, tail_scale, shape)]),
+        np.concatenate([measure * density, tail * share * np.exp(-depth)]),
+    )
 
 
 def _single(numbers: Numbers) -> Array:

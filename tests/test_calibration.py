@@ -64,11 +64,16 @@ def rank(draws: np.ndarray, truth: float, rng: np.random.Generator) -> float:
 
 
 def simulated_ranks(
-    model: catalog.Model, sets: int, behaviours: int, seed: int, **sizes: Any
+    model: catalog.Model,
+    sets: int,
+    behaviours: int,
+    seed: int,
+    queries: int = QUERIES,
+    **sizes: Any,
 ) -> Ranks:
     """Ranks over data sets simulated by the model itself, all fitted in one batch."""
     rng = np.random.default_rng([seed, sets, behaviours])
-    design = dict.fromkeys("abcdefgh"[:behaviours], QUERIES)
+    design = dict.fromkeys("abcdefgh"[:behaviours], queries)
     simulation = inspect.signature(model.simulate).parameters
     settings: dict[str, Any] = (
         {"threshold": simulation["threshold"].default}
@@ -168,6 +173,40 @@ def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
     # These are short chains; a few that did not mix cannot bend so few ranks.
     assert ranks.unconverged <= 0.05 * kept, f"{ranks.unconverged} of {kept}"
     assert not ranks.failures()
+
+
+FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "300"))
+
+
+def family_ranks(model: catalog.Model, seed: int) -> Ranks:
+    """Of eight families and 200 queries, by one chain each."""
+    sizes = {**SIZES, "chains": 1, "draws": 960}
+    return simulated_ranks(model, FAMILY_SETS, 1, seed, queries=200, **sizes)
+
+
+def test_truths_of_families_rank_evenly(seed: int) -> None:
+    ranks = family_ranks(catalog.load("family_tail"), seed)
+    print(ranks.refused, ranks.unconverged, sorted(ranks.p_values().items()))
+    assert not ranks.refused
+    assert ranks.unconverged <= 0.05 * FAMILY_SETS
+    assert {"location[0, 7]", "family_shape[0, 0]", "shape_slope[0]"} <= {
+        *ranks.uniform
+    }
+    assert not ranks.failures()
+
+
+def test_that_test_of_families_can_fail(tmp_path: Path, seed: int) -> None:
+    """A model that counts each query twice is too sure of where a family is."""
+    source = (catalog.FOLDER / "family_tail.py").read_text(encoding="utf-8")
+    right = "known = data_variables(data)"
+    assert source.count(right) == 1
+    wrong = tmp_path / "twice.py"
+    wrong.write_text(
+        source.replace(right, f'{right}\n        known["cell_count"] *= 2.0', 1),
+        encoding="utf-8",
+    )
+    ranks = family_ranks(catalog.load(wrong), seed)
+    assert any(name.startswith("location[") for name in ranks.failures())
 
 
 def test_that_test_can_fail(tmp_path: Path, seed: int) -> None:

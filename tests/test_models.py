@@ -65,14 +65,19 @@ def outcomes_of(queries: int, seed: int, *, estimates: bool) -> Evaluation:
 
 
 def scores_of(queries: int, seed: int) -> Evaluation:
-    """Skewed scores of three behaviours, with ties and with risks of 0 and of 1."""
+    """Skewed scores of three behaviours and of families of their own.
+
+    With ties and with risks of 0 and of 1.
+    """
     rng = np.random.default_rng(seed)
-    scores = {}
+    scores, families = {}, {}
     for index, behaviour in enumerate("abc"):
         values = rng.gumbel(-2 + 0.2 * index, 0.3 + 0.1 * index, queries)
         values[:4] = values[4]
         scores[behaviour] = np.concatenate([values, [np.inf], [-np.inf] * index])
-    return Evaluation.from_scores(scores)
+        number = rng.integers(index, 4 + index, scores[behaviour].size)
+        families[behaviour] = [f"family {each}" for each in number]
+    return Evaluation.from_scores(scores, family=families)
 
 
 def settings_of(model: catalog.Model, **given: Any) -> dict[str, Any]:
@@ -321,7 +326,7 @@ def least_p_value(
     least = 1.0
     for _ in range(5):
         parameters, evaluation = model.simulate(rng, {"a": 9_000})
-        draws = {name: np.ravel(value) for name, value in parameters.items()}
+        draws = {n: np.asarray(v)[0][..., None] for n, v in parameters.items()}
         data = {
             name: np.asarray(value[0])
             for name, value in observed_by(model, evaluation, settings).items()
@@ -430,7 +435,10 @@ def test_recovers_the_parameters_that_it_simulates_with(
     """Squared errors in posterior standard deviations; other truths must not fit."""
     model = catalog.load(name)
     settings = settings_of_simulation(model)
-    simulated = [model.simulate(rng, {"a": queries}) for _ in range(40)]
+    # A few families say little of how far apart families are.
+    several = "families" in inspect.signature(model.simulate).parameters
+    design: dict[str, Any] = {"families": 64} if several else {}
+    simulated = [model.simulate(rng, {"a": queries}, **design) for _ in range(40)]
     # Those of the commonest padding: one compiled program serves them all.
     lengths = [
         max(value.size for value in observed_by(model, evaluation, settings).values())

@@ -72,8 +72,8 @@ class Options:
         return Deployment(
             self.deployment_sizes,
             self.samples_per_query,
-            self.unseen_share,
-            self.unseen_families,
+            unseen_share=self.unseen_share,
+            unseen_families=self.unseen_families,
         )
 
     @property

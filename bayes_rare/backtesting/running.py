@@ -134,7 +134,12 @@ def backtest(
     True
     """
     # A deployment checks what it is told, whatever its size.
-    told = Deployment(1, samples_per_query, unseen_share, unseen_families)
+    told = Deployment(
+        1,
+        samples_per_query,
+        unseen_share=unseen_share,
+        unseen_families=unseen_families,
+    )
     risks: list[float] = np.ravel(np.asarray(risk_thresholds, np.float64)).tolist()
     options = Options(
         evaluation_sizes=checked_sizes("evaluation_sizes", evaluation_sizes),

@@ -42,6 +42,9 @@ DEFAULT_MODELS = {
 }
 """Model that `fit` takes when none is named, by kind of outcome."""
 
+DEFAULT_WITH_FAMILIES = {"exact": "family_tail"}
+"""The same where the queries come in families."""
+
 _KINDS = {"exact": "exact risks", "counts": "counts", "estimates": "estimated risks"}
 
 # Acceptance probability that the step size is adapted to, at first and if transitions
@@ -119,7 +122,8 @@ def fit(
         What was measured.
     model
         Name of a shipped model, path of a file of yours, or a model already read; by
-        default the one for this kind of data.
+        default the one for this kind of data: where exact risks come with families,
+        family_tail.
     behaviours
         Fit only these.
     chains, warmup, draws
@@ -261,8 +265,9 @@ def _chosen(
     if model is not None:
         return catalog.load(model)
     kinds = {e.kind(behaviour) for e in evaluations for behaviour in e.behaviours}
-    served = sorted(kinds & set(DEFAULT_MODELS)) or ["exact"]
-    return catalog.load(DEFAULT_MODELS[served[0]])
+    [kind, *_] = sorted(kinds & set(DEFAULT_MODELS)) or ["exact"]
+    families = DEFAULT_WITH_FAMILIES if any(e.families for e in evaluations) else {}
+    return catalog.load(families.get(kind, DEFAULT_MODELS[kind]))
 
 
 def _prepared(

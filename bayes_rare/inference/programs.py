@@ -46,6 +46,7 @@ def _kept(
     """Densities of a model with these settings, for so many behaviours and such data.
 
     Data have names: evaluations of counts and of estimates enter one model differently.
+    Where their shapes set the number of unknowns, these are among the names.
     """
     key = (
         model.digest,
@@ -96,7 +97,9 @@ def density_and_data(
     if model.observe is None:
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
-    return _density(model, settings, evaluation, data), data
+    # A density has so many unknowns as the data that it was made from.
+    sizes = (f"{name}{data[name].shape}" for name in model.sized_by)
+    return _density(model, settings, evaluation, (*data, *sizes)), data
 
 
 def _density(

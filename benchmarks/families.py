@@ -1,0 +1,163 @@
+"""What families are worth: forecasts of held-out queries, of families, and the time.
+
+    python benchmarks/families.py cells TABLE [--repeats 10] [--workers 2]
+    python benchmarks/families.py held-out TABLE [--repeats 10] [--workers 2]
+    python benchmarks/families.py speed TABLE
+
+``cells`` holds family_tail against the best of three simple methods, from 100, 300 and
+1,000 queries; ``held-out`` evaluates 10 of the families and deploys on all of them;
+``speed`` times fits: what compares between machines are its ratios. TABLE has exact
+risks and families. Finished parts are kept beside ``--output``: ended early, the same
+command goes on from there.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayes_rare as br
+from bayes_rare.inference import fit_many
+from bayes_rare.pools import Splitting
+from bayes_rare.posterior import Posterior
+from bayes_rare.readers.rows import read_pool
+
+CELLS = {100: 10_000, 300: 30_000, 1_000: 40_000}
+RIVALS = ["gumbel_ols_pivot", "log_normal", "evaluation_maximum"]
+OURS = "family_tail"
+HELD_OUT = 40
+
+
+def clustered(rows: pd.DataFrame) -> str:
+    """Share covered, and its 95 % interval from the spread between behaviours."""
+    means = rows.groupby("behaviour").covered_90.mean()
+    error = means.std() / np.sqrt(len(means)) if len(means) > 1 else np.nan
+    low, high = means.mean() - 1.96 * error, means.mean() + 1.96 * error
+    return f"{means.mean():.3f} ({low:.2f} to {high:.2f})"
+
+
+def report(rows: pd.DataFrame, rivals: list[str]) -> None:
+    """Print CRPS, coverage and errors by method, and the ratio to the best rival."""
+    worst = rows[rows.target == "worst_query_risk"]
+    table = worst.groupby("method").agg(
+        crps=("crps", "mean"),
+        error=("abs_log10_error", "mean"),
+        underestimated=("underestimated", "mean"),
+    )
+    covered = {
+        name: clustered(part[part.covered_90.notna()])
+        for name, part in worst.groupby("method")
+        if part.covered_90.notna().any()
+    }
+    table["covers 90 %"] = pd.Series(covered)
+    print(table.round(3).to_string())
+    best = table.crps[rivals].idxmin()
+    ratio = table.crps[OURS] / table.crps[best]
+    print(f"CRPS of {OURS} over {best}: {ratio:.3f}")
+    odd = worst[worst.status != "forecast"]
+    print(f"refused or not converged: {len(odd)} of {len(worst)}")
+    by = worst.pivot_table(index="behaviour", columns="method", values="crps")
+    ours = worst[worst.method == OURS].groupby("behaviour").covered_90.mean()
+    print(by.assign(covers=ours).round(3).to_string(), "\n", flush=True)
+
+
+def backtest(given: argparse.Namespace, name: str, **options: object) -> pd.DataFrame:
+    """A backtest of the table, kept beside the output if one is named."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = given.output or Path(folder) / "families"
+        output = base.with_name(f"{base.name}-{name}.parquet")
+        made = br.backtest(
+            given.table,
+            repeats=given.repeats,
+            chains=2,
+            seed=given.seed,
+            workers=given.workers,
+            output=output,
+            **options,
+        )
+        return made.table
+
+
+def cells(given: argparse.Namespace) -> None:
+    """Print a table for each number of queries that methods see."""
+    for seen, served in CELLS.items():
+        print(f"{seen:,} -> {served:,}, {given.repeats} repeats", flush=True)
+        rows = backtest(
+            given,
+            f"{seen}",
+            methods=[*RIVALS, OURS],
+            evaluation_sizes=seen,
+            deployment_sizes=served,
+        )
+        report(rows, RIVALS)
+
+
+def held_out(given: argparse.Namespace) -> None:
+    """Print a table of forecasts for families most of which were not met."""
+    rows = backtest(
+        given,
+        "held-out",
+        methods=["gumbel_ols", OURS],
+        evaluation_sizes=1_000,
+        deployment_sizes=30_000,
+        hold_out_families=HELD_OUT,
+        unseen_share=0.8,
+        unseen_families=HELD_OUT,
+    )
+    print(f"{HELD_OUT} families held out, {given.repeats} repeats")
+    report(rows, ["gumbel_ols"])
+
+
+def speed(given: argparse.Namespace) -> None:
+    """Print how long fits take, of this model and of gpd_tail on the same queries."""
+    pool = read_pool(given.table)
+    splitting = Splitting((1_000,), (1_000,), seed=given.seed)
+    evaluations = [
+        pool.evaluation(pool.split([name], repeat, splitting), 1_000)
+        for repeat in range(given.repeats)
+        for name in pool.behaviours
+    ]
+    took: dict[tuple[str, str], float] = {}
+    for model in (OURS, "gpd_tail"):
+        for label, chosen, chains, steps in (
+            ("one fit, 4 chains of 1,000 + 1,000", evaluations[:1], 4, 1_000),
+            (f"{len(evaluations)} fits, 2 chains of 500 + 500", evaluations, 2, 500),
+        ):
+            sizes = {"chains": chains, "warmup": steps, "draws": steps}
+            # The first run compiles; the second is what is timed.
+            fit_many(chosen[:1], model, target_ess=0.0, seed=1, **sizes)
+            start = time.perf_counter()
+            fits = fit_many(chosen, model, target_ess=0.0, **sizes)
+            took[model, label] = time.perf_counter() - start
+            done = [fit for fit in fits if isinstance(fit, Posterior)]
+            diverged = sum(fit.verdict.divergences for fit in done)
+            steps_taken = np.mean([fit.statistics["n_steps"].mean() for fit in done])
+            print(
+                f"{model}, {label}: {took[model, label]:.1f} s, "
+                f"{steps_taken:.1f} gradients a step, {diverged} divergences",
+                flush=True,
+            )
+    for (model, label), seconds in took.items():
+        if model == OURS:
+            ratio = seconds / took["gpd_tail", label]
+            print(f"{label}: {ratio:.1f} times gpd_tail")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=["cells", "held-out", "speed"])
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    {"cells": cells, "held-out": held_out, "speed": speed}[given.what](given)
+
+
+if __name__ == "__main__":
+    main()
