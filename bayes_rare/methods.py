@@ -18,6 +18,7 @@ from typing import Any, cast, override
 import numpy as np
 
 from bayes_rare import catalog
+from bayes_rare.averages import NAME, Average
 from bayes_rare.baselines import BASELINES
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.evaluation import Evaluation
@@ -28,6 +29,7 @@ from bayes_rare.scores import score_from_risk
 __all__ = [
     "PSEUDOCOUNT",
     "Answer",
+    "AverageMethod",
     "FileFunction",
     "FunctionMethod",
     "Method",
@@ -160,19 +162,57 @@ class ModelMethod(Method):
         start = time.perf_counter()
         fits = fit_many(evaluations, self.model, **vars(self.sampling), **self.settings)
         share = (time.perf_counter() - start) / max(len(fits), 1)
-        return [self._answer(fit, deployment, share) for fit in fits]
+        return [_forecast_of(fit, deployment, share) for fit in fits]
 
-    def _answer(
-        self, fit: Posterior | NotApplicable, deployment: Deployment, seconds: float
-    ) -> Answer:
-        sizes = len(deployment.queries)
-        if isinstance(fit, NotApplicable):
-            return Answer({}, str(fit), seconds / sizes)
+
+def _forecast_of(
+    fit: Posterior | Average | NotApplicable, deployment: Deployment, seconds: float
+) -> Answer:
+    """What is forecast from a fit that took so long."""
+    sizes = len(deployment.queries)
+    if isinstance(fit, NotApplicable):
+        return Answer({}, str(fit), seconds / sizes)
+    start = time.perf_counter()
+    # Without targets: its populations are all that a backtest looks at.
+    made = forecast(fit.thinned(_DRAWS), deployment, targets=())
+    seconds += time.perf_counter() - start
+    return Answer(dict.fromkeys(deployment.queries, made), "", seconds / sizes)
+
+
+@dataclass(frozen=True)
+class AverageMethod(Method):
+    """All models that suit the data, weighted by what they forecast.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    sampling
+        How posteriors are sampled.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        models = [catalog.load(name) for name in catalog.names()]
+        return {
+            "name": self.name,
+            "digest": _digest_of(" ".join(model.digest for model in models)),
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import average_many
+
         start = time.perf_counter()
-        # Without targets: its populations are all that a backtest looks at.
-        made = forecast(fit.thinned(_DRAWS), deployment, targets=())
-        seconds += time.perf_counter() - start
-        return Answer(dict.fromkeys(deployment.queries, made), "", seconds / sizes)
+        made = average_many(evaluations, **vars(self.sampling))
+        share = (time.perf_counter() - start) / max(len(made), 1)
+        return [_forecast_of(one, deployment, share) for one in made]
 
 
 @dataclass(frozen=True)
@@ -305,7 +345,8 @@ def names() -> list[str]:
     A model that is only there to check others by is a method too, if it is named.
     """
     models = map(catalog.load, catalog.names())
-    return [*BASELINES, *(model.name for model in models if not model.reference_only)]
+    shown = (model.name for model in models if not model.reference_only)
+    return [*BASELINES, NAME, *shown]
 
 
 def method(
@@ -404,6 +445,12 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     if colon and "=" not in rest:
         return FunctionMethod(name, _function_of_file(head, rest))
     settings = _settings(text, rest, words=head in BASELINES)
+    if head == NAME:
+        if settings:
+            raise InvalidInput(
+                f"{NAME} has no settings, got {rest!r}. Name a model to set its priors."
+            )
+        return AverageMethod(name, sampling)
     if head in BASELINES:
         function = BASELINES[head]
         pseudocount = _pseudocount(head, settings.pop("pseudocount", PSEUDOCOUNT))

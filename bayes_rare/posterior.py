@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     import bayes_rare.querying
 
-__all__ = ["Posterior", "Verdict", "judge", "load_posterior"]
+__all__ = [
+    "Posterior",
+    "Verdict",
+    "extreme_scores",
+    "judge",
+    "load_posterior",
+    "population_of",
+    "posterior_of",
+    "read_tree",
+    "write_tree",
+]
 
 type Array = Float[np.ndarray, "..."]
 type Arrays = Mapping[str, Array]
@@ -237,6 +247,11 @@ class Posterior:
     pointwise: Arrays = field(default_factory=dict[str, Array])
 
     @property
+    def name(self) -> str:
+        """What tables call it: the name of its model."""
+        return self.model.name
+
+    @property
     def behaviours(self) -> tuple[str, ...]:
         """Behaviours that were fitted."""
         return self.evaluation.behaviours
@@ -427,8 +442,7 @@ class Posterior:
     def save(self, path: str | Path) -> Path:
         """Write the posterior as NetCDF; the file appears whole or not at all."""
         path = Path(path)
-        with replacing(path) as written:
-            _without_objects(self.tree).to_netcdf(written, engine="h5netcdf")
+        write_tree(self.tree, path)
         return path
 
     def __repr__(self) -> str:
@@ -531,19 +545,55 @@ def load_posterior(path: str | Path) -> Posterior:
     NoSuchModel
         If the model's file is gone, or is no longer the one that was fitted.
     """
+    path = Path(path)
+    return posterior_of(read_tree(path), path)
+
+
+def read_tree(path: Path) -> "xarray.DataTree":
+    """The tree of a NetCDF file, in memory.
+
+    Raises
+    ------
+    InvalidData
+        If the file is not there, or cannot be read.
+    """
     import xarray as xr
 
-    path = Path(path)
     if not path.is_file():
         raise InvalidData(f"there is no file {path}. Make one with `bayes-rare fit`.")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
+            return opened.load()
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise InvalidData(
             f"{path} is not a NetCDF file that can be read ({error}). Give a file that "
             "`bayes-rare fit` wrote."
         ) from error
+
+
+def write_tree(tree: "xarray.DataTree", path: Path) -> None:
+    """Write a tree as NetCDF; the file appears whole or not at all."""
+    with replacing(path) as written:
+        _without_objects(tree).to_netcdf(written, engine="h5netcdf")
+
+
+def posterior_of(tree: "xarray.DataTree", path: Path) -> Posterior:
+    """The posterior that a tree of `Posterior.tree` holds.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    path
+        Where it is from, for messages.
+
+    Raises
+    ------
+    InvalidData
+        If it holds no posterior of this package.
+    NoSuchModel
+        If the model's file is gone, or is no longer the one that was fitted.
+    """
     if "provenance" not in tree.attrs or "posterior" not in tree:
         raise InvalidData(
             f"{path} holds no posterior of this package: its attribute `provenance` is "

@@ -73,9 +73,9 @@ def test_a_method_crosses_a_process_boundary(name: str) -> None:
     assert pickle.loads(pickle.dumps(made)).identity == made.identity
 
 
-def test_names_are_the_baselines_and_the_models() -> None:
+def test_names_are_the_baselines_the_average_and_the_models() -> None:
     models = [n for n in catalog.names() if not catalog.load(n).reference_only]
-    assert methods.names() == [*BASELINES, *models]
+    assert methods.names() == [*BASELINES, "average", *models]
     assert "latent_reference" not in models
     assert methods.method("latent_reference").name == "latent_reference"
 

@@ -54,8 +54,8 @@ _STARTS = 8
 # millions of queries know an unknown to 1e-3 that would be most of its variance, so a
 # sampler that learns a dense matrix sees unknowns so many times larger.
 _STRETCH = 30.0
-# Doublings of a trajectory, while it warms up and after that. Until the matrix is learnt
-# a narrow posterior takes all that are allowed, to no avail.
+# Doublings of a trajectory, while it warms up and after that. Until the matrix is
+# learnt a narrow posterior takes all that are allowed, to no avail.
 _DEPTHS = (7, 10)
 
 

@@ -1,0 +1,287 @@
+"""Posteriors of several models of one evaluation, as one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.gathered import Gathered
+from bayes_rare.populations import Population
+from bayes_rare.posterior import (
+    Posterior,
+    Verdict,
+    posterior_of,
+    read_tree,
+    write_tree,
+)
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["NAME", "Average", "Member", "apportioned", "load", "written"]
+
+NAME = "average"
+"""What tables call an average."""
+
+# Draws in all, unless fewer are asked for: of each member in proportion to its weight.
+_DRAWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One of the posteriors that are averaged.
+
+    Parameters
+    ----------
+    label
+        What tables call it: its model and what sets it apart.
+    posterior
+        Its posterior.
+    weights
+        Its weight by behaviour, in [0, 1].
+    pareto_k
+        By behaviour, the largest diagnostic of the weights by which queries were left
+        out; above 0.7 its weight is a guess.
+    """
+
+    label: str
+    posterior: Posterior
+    weights: Mapping[str, float]
+    pareto_k: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
+
+    A draw of it is a draw of one of them, chosen by its weight. It stands where a
+    posterior does: for forecasts.
+
+    Parameters
+    ----------
+    members
+        At least one; weights of each behaviour sum to 1.
+    size
+        Draws in all.
+    """
+
+    members: tuple[Member, ...]
+    size: int = _DRAWS
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return NAME
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What was measured."""
+        return self.members[0].posterior.evaluation
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that were fitted."""
+        return self.evaluation.behaviours
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the draws of the members that have weight represent them."""
+        verdicts = [(m.label, m.posterior.verdict) for m in self._weighty]
+        return Verdict(
+            max_rhat=max(v.max_rhat for _, v in verdicts),
+            max_member_rhat=max(v.max_member_rhat for _, v in verdicts),
+            min_ess=min(v.min_ess for _, v in verdicts),
+            divergences=sum(v.divergences for _, v in verdicts),
+            transitions=sum(v.transitions for _, v in verdicts),
+            min_bfmi=min(v.min_bfmi for _, v in verdicts),
+            reasons=tuple(
+                f"{label}: {reason}" for label, v in verdicts for reason in v.reasons
+            ),
+        )
+
+    @property
+    def _weighty(self) -> list[Member]:
+        return [m for m in self.members if any(w > 0 for w in m.weights.values())]
+
+    def weights(self) -> "dict[str, dict[str, float]]":
+        """Weight of each member, by behaviour and label."""
+        return {
+            behaviour: {m.label: m.weights[behaviour] for m in self.members}
+            for behaviour in self.behaviours
+        }
+
+    def population(self, behaviour: str | None = None) -> Population:
+        """Distribution of a new query's score, draw by draw.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, or several and none is named.
+        """
+        if behaviour is None and len(self.behaviours) == 1:
+            [behaviour] = self.behaviours
+        if behaviour not in self.behaviours:
+            raise InvalidInput(
+                f"this average has no behaviour {behaviour!r}. It has: "
+                f"{', '.join(self.behaviours)}."
+            )
+        weights = np.array([m.weights[behaviour] for m in self.members])
+        parts = [
+            _some(member.posterior, number).population(behaviour)
+            for member, number in zip(
+                self.members, apportioned(weights, self.size), strict=True
+            )
+            if number
+        ]
+        return parts[0] if len(parts) == 1 else Gathered(tuple(parts))
+
+    def thinned(self, most: int) -> "Average":
+        """The average with at most so many draws in all.
+
+        Parameters
+        ----------
+        most
+            How many draws may be left.
+        """
+        return replace(self, size=min(self.size, most))
+
+    def require_convergence(self, advice: str = "") -> "Average":
+        """Return the average itself, or refuse it if its draws cannot be trusted.
+
+        Raises
+        ------
+        NotConverged
+            With the reasons.
+        """
+        if self.verdict.converged:
+            return self
+        raise NotConverged(
+            f"the average did not converge: {'; '.join(self.verdict.reasons)}. Sample "
+            "longer (--warmup 2000 --draws 2000), or choose one model. "
+            f"{advice}".strip()
+        )
+
+    @cached_property
+    def tree(self) -> "xarray.DataTree":
+        """The trees of the members, and labels and weights as an attribute, JSON."""
+        import xarray as xr
+
+        children = {f"member_{n}": m.posterior.tree for n, m in enumerate(self.members)}
+        tree = xr.DataTree(children=children)
+        tree.attrs[NAME] = json.dumps(
+            [
+                {"label": m.label, "weights": m.weights, "pareto_k": m.pareto_k}
+                for m in self.members
+            ]
+        )
+        return tree
+
+    def save(self, path: str | Path) -> Path:
+        """Write the average as NetCDF; the file appears whole or not at all."""
+        path = Path(path)
+        write_tree(self.tree, path)
+        return path
+
+    def __repr__(self) -> str:
+        few = [
+            f"{behaviour}: {written(shares)}"
+            for behaviour, shares in [*self.weights().items()][:3]
+        ]
+        more = "; ..." if len(self.behaviours) > 3 else ""
+        state = "converged" if self.verdict.converged else "NOT CONVERGED"
+        return f"Average ({state}) of {'; '.join(few)}{more}."
+
+
+def load(path: str | Path) -> Posterior | Average:
+    """Read what `Posterior.save` or `Average.save` wrote.
+
+    Parameters
+    ----------
+    path
+        The NetCDF file.
+
+    Raises
+    ------
+    InvalidData
+        If the file is not there, or holds neither.
+    NoSuchModel
+        If a model's file is gone, or is no longer the one that was fitted.
+    """
+    path = Path(path)
+    tree = read_tree(path)
+    if NAME not in tree.attrs:
+        return posterior_of(tree, path)
+    try:
+        described = json.loads(tree.attrs[NAME])
+        members = tuple(
+            Member(
+                str(each["label"]),
+                posterior_of(_branch(tree, f"member_{number}"), path),
+                dict(each["weights"]),
+                dict(each["pareto_k"]),
+            )
+            for number, each in enumerate(described)
+        )
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InvalidData(
+            f"{path} is damaged: the members of its average cannot be read ({error!r})."
+            " Fit again."
+        ) from error
+    return Average(members)
+
+
+def _branch(tree: "xarray.DataTree", name: str) -> "xarray.DataTree":
+    """A branch as a tree of its own."""
+    branch: Any = tree[name]
+    return branch.copy(deep=False)
+
+
+def written(shares: Mapping[str, float]) -> str:
+    """Weights in words, the largest first: "62 % family_tail, 38 % log_normal"."""
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{100 * w:.0f} % {label}" for label, w in ordered if w >= 0.005)
+
+
+def apportioned(weights: Sequence[float] | Any, draws: int) -> list[int]:
+    """Whole numbers in proportion to weights, by largest remainders.
+
+    Parameters
+    ----------
+    weights
+        Weights, not negative, of a positive sum.
+    draws
+        What the numbers sum to.
+
+    Examples
+    --------
+    >>> apportioned([0.5, 0.3, 0.2], 4)
+    [2, 1, 1]
+    """
+    exact = draws * np.asarray(weights, np.float64) / np.sum(weights)
+    whole = np.floor(exact).astype(np.int64)
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: draws - int(whole.sum())]] += 1
+    return whole.tolist()
+
+
+def _some(posterior: Posterior, number: int) -> Posterior:
+    """So many of the draws, evenly from all chains; each once if there are enough."""
+    chains, draws = next(iter(posterior.draws.values())).shape[:2]
+    place = (np.arange(number) * (chains * draws) / number).astype(np.int64)
+
+    def chosen(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return values.reshape(1, chains * draws, *values.shape[2:])[:, place]
+
+    return replace(posterior, draws={n: chosen(v) for n, v in posterior.draws.items()})

@@ -1,0 +1,78 @@
+"""Draws of several populations, one after the other, as one population.
+
+What several posteriors say of one thing, each in proportion to its weight, is the
+collection of their draws.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import override
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.populations import Population
+from bayes_rare.scores import Numbers
+
+__all__ = ["Gathered"]
+
+type Array = Float[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered(Population):
+    """The draws of several populations, end to end.
+
+    Parameters
+    ----------
+    parts
+        Populations, at least one, of any kinds. A draw of the whole is a draw of one of
+        them.
+
+    Examples
+    --------
+    >>> from bayes_rare.populations import Normal
+    >>> low, high = (Normal(np.full(2, at), np.ones(2)) for at in (-1.0, 1.0))
+    >>> Gathered((low, high)).quantile(np.log(0.5))
+    array([-1., -1.,  1.,  1.])
+    """
+
+    parts: tuple[Population, ...]
+
+    @property
+    @override
+    def draws(self) -> int:
+        return self._ends[-1]
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        return tuple(int(end) for end in np.cumsum([p.draws for p in self.parts]))
+
+    def _with_their_own(self, numbers: Numbers) -> Iterator[tuple[Population, Array]]:
+        """Each part, and what of the numbers belongs to its draws."""
+        values = np.asarray(numbers, np.float64)
+        alike = values.ndim == 0 or values.shape[-1] != self.draws
+        start = 0
+        for part, end in zip(self.parts, self._ends, strict=True):
+            yield part, values if alike else values[..., start:end]
+            start = end
+
+    @override
+    def log_survival(self, score: Numbers) -> Array:
+        found = [part.log_survival(own) for part, own in self._with_their_own(score)]
+        return np.concatenate(found, axis=-1)
+
+    @override
+    def quantile(self, log_survival: Numbers) -> Array:
+        found = [part.quantile(own) for part, own in self._with_their_own(log_survival)]
+        return np.concatenate(found, axis=-1)
+
+    @override
+    def mean(
+        self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
+    ) -> Array:
+        found = [
+            part.mean(function, own) for part, own in self._with_their_own(log_level)
+        ]
+        return np.concatenate(found, axis=-1)

@@ -1,0 +1,207 @@
+"""Fit the models that suit the data, and weigh them by what they forecast."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bayes_rare import stacking
+from bayes_rare.averages import Average, Member
+from bayes_rare.errors import NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference.fitting import fit_many
+from bayes_rare.posterior import Posterior
+
+__all__ = ["Candidate", "average", "average_many", "candidates", "weighed"]
+
+type Progress = Callable[[int, int], None]
+
+LEARNT_SHAPE = {"shape": -0.2, "shape_sd": 0.15}
+"""Prior of the shape of a tail above the riskiest ten or twenty queries.
+
+Scores of real behaviours are nearer to normal than to exponential, and above a
+threshold that one in ten to one in a hundred exceed, normal scores look like a tail of
+shape -0.27 to -0.13: docs/theory.md, "Several models at once".
+"""
+
+_FEWEST_PER_EXCEEDANCE = 4
+_EXCEEDANCES = (10, 20)
+# More draws hardly move a weight.
+_SCORING_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model with settings that may become a member.
+
+    Parameters
+    ----------
+    label
+        What tables call it.
+    model
+        Name of the model.
+    settings
+        Settings that differ from its defaults.
+    """
+
+    label: str
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
+    """The models that suit an evaluation of exact risks.
+
+    A tail above ten and above twenty queries, where there are four times as many; a
+    normal body; and families, where the queries come in some.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+
+    Raises
+    ------
+    NotApplicable
+        If a behaviour has counts or estimates.
+    """
+    for behaviour in evaluation.behaviours:
+        if evaluation.kind(behaviour) != "exact":
+            raise NotApplicable(
+                f"behaviour {behaviour!r} has no exact risks, and only models of these "
+                "are averaged. Use binomial_tail for it (--model, --behaviours)."
+            )
+    fewest = min(evaluation.sizes.values())
+    tails = [
+        Candidate(
+            f"gpd_tail at {number} exceedances",
+            "gpd_tail",
+            {"exceedances": number, **LEARNT_SHAPE},
+        )
+        for number in _EXCEEDANCES
+        if fewest >= _FEWEST_PER_EXCEEDANCE * number
+    ]
+    families = [Candidate("family_tail", "family_tail")] if evaluation.families else []
+    return (*families, *tails, Candidate("log_normal", "log_normal"))
+
+
+def average(
+    evaluation: Evaluation,
+    *,
+    behaviours: Sequence[str] | None = None,
+    progress: Progress = lambda _done, _total: None,
+    **sampling: Any,
+) -> Average:
+    """Fit the models that suit an evaluation, and weigh them by what they forecast.
+
+    A user need not choose a threshold or a model. Each member forecasts the riskiest
+    queries of the evaluation, one by one, from all others; its weight is what these
+    forecasts earn in a mixture (`bayes_rare.stacking.stacked_weights`).
+
+    Parameters
+    ----------
+    evaluation
+        Exact risks of one or more behaviours.
+    behaviours
+        Average only these.
+    progress
+        Called with how many chains of the batch at hand are done, and how many there
+        are.
+    **sampling
+        ``chains``, ``warmup``, ``draws``, ``seed``, as of `bayes_rare.fit`.
+
+    Raises
+    ------
+    NotApplicable
+        If a behaviour has counts or estimates, or no model serves the evaluation.
+    """
+    if behaviours is not None:
+        evaluation = evaluation.select(behaviours)
+    [made] = average_many([evaluation], progress=progress, **sampling)
+    if isinstance(made, NotApplicable):
+        raise made
+    return made
+
+
+def average_many(
+    evaluations: Sequence[Evaluation],
+    *,
+    progress: Progress = lambda _done, _total: None,
+    **sampling: Any,
+) -> list[Average | NotApplicable]:
+    """Fit every candidate to every evaluation, in batches, and weigh them.
+
+    Parameters
+    ----------
+    evaluations
+        What was measured.
+    progress
+        Called with how many chains of the batch at hand are done, and how many there
+        are.
+    **sampling
+        ``chains``, ``warmup``, ``draws``, ``seed``, as of `bayes_rare.fit`.
+
+    Returns
+    -------
+    An average or a refusal for each evaluation, in their order.
+    """
+    results: list[Any] = [None] * len(evaluations)
+    batches: dict[str, tuple[Candidate, list[int]]] = {}
+    for place, evaluation in enumerate(evaluations):
+        try:
+            suited = candidates(evaluation)
+        except NotApplicable as refusal:
+            results[place] = refusal
+            continue
+        for candidate in suited:
+            batches.setdefault(candidate.label, (candidate, []))[1].append(place)
+    fits: dict[int, list[tuple[str, Posterior]]] = {}
+    for candidate, places in batches.values():
+        batch = [evaluations[place] for place in places]
+        found = fit_many(
+            batch, candidate.model, progress=progress, **sampling, **candidate.settings
+        )
+        for place, one in zip(places, found, strict=True):
+            if isinstance(one, Posterior):
+                fits.setdefault(place, []).append((candidate.label, one))
+    for place, evaluation in enumerate(evaluations):
+        if results[place] is None:
+            results[place] = (
+                weighed(evaluation, fits[place])
+                if place in fits
+                else NotApplicable(
+                    f"no model that is averaged serves {evaluation!r} Name one by "
+                    "itself (--model) to see why."
+                )
+            )
+    return results
+
+
+def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Average:
+    """The average of posteriors of one evaluation of exact risks.
+
+    A posterior that did not converge has no weight, unless none did.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    fits
+        Labels and posteriors.
+    """
+    trusted = [fit for fit in fits if fit[1].verdict.converged] or list(fits)
+    weights: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
+    doubts: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
+    for behaviour in evaluation.behaviours:
+        top = stacking.Top.of(evaluation.scores(behaviour))
+        few = [posterior.thinned(_SCORING_DRAWS) for _, posterior in trusted]
+        forecasts = [stacking.left_out(one.population(behaviour), top) for one in few]
+        shares = stacking.stacked_weights(top, forecasts)
+        for (label, _), share, one in zip(trusted, shares, forecasts, strict=True):
+            weights[label][behaviour] = float(share)
+            doubts[label][behaviour] = one.pareto_k
+    return Average(
+        tuple(
+            Member(label, posterior, weights[label], doubts[label])
+            for label, posterior in trusted
+        )
+    )

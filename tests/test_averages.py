@@ -1,0 +1,120 @@
+"""Posteriors of several models as one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bayes_rare import averages
+from bayes_rare.averages import Average, apportioned, written
+from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import Deployment, forecast
+from bayes_rare.gathered import Gathered
+from bayes_rare.inference import average, average_many
+from bayes_rare.inference.averaging import candidates
+from bayes_rare.methods import method
+
+QUICK = {"warmup": 200, "draws": 200, "chains": 2}
+
+
+def evaluation_of(queries: int, seed: int) -> Evaluation:
+    rng = np.random.default_rng(seed)
+    return Evaluation.from_scores(
+        {name: rng.normal(-2, 0.4, queries) for name in ("a", "b")}
+    )
+
+
+@pytest.fixture(scope="module")
+def averaged() -> Average:
+    """Of two behaviours with normal scores."""
+    return average(evaluation_of(120, 1), **QUICK)
+
+
+def test_members_are_what_suits_the_data() -> None:
+    labels = [c.label for c in candidates(evaluation_of(120, 1))]
+    assert labels == [
+        "gpd_tail at 10 exceedances",
+        "gpd_tail at 20 exceedances",
+        "log_normal",
+    ]
+    few = [c.label for c in candidates(evaluation_of(50, 1))]
+    assert few == ["gpd_tail at 10 exceedances", "log_normal"]
+    families = Evaluation.from_scores(np.arange(60.0), family=["x", "y"] * 30)
+    assert candidates(families)[0].model == "family_tail"
+
+
+def test_weights_sum_to_one_and_favour_the_true_model(averaged: Average) -> None:
+    for shares in averaged.weights().values():
+        assert sum(shares.values()) == pytest.approx(1)
+        assert shares["log_normal"] > 0.2
+
+
+def test_draws_are_those_of_members_in_proportion(averaged: Average) -> None:
+    population = averaged.population("a")
+    assert isinstance(population, Gathered)
+    assert population.draws == 4000
+    shares = averaged.weights()["a"]
+    numbers = apportioned(list(shares.values()), 4000)
+    assert [part.draws for part in population.parts] == numbers
+    assert averaged.thinned(100).population("a").draws == 100
+
+
+def test_a_forecast_of_an_average_says_who_has_a_say(averaged: Average) -> None:
+    made = forecast(averaged, Deployment([1e4]))
+    assert made.method == "average"
+    assert any(note.startswith("a: ") and "log_normal" in note for note in made.notes)
+    assert np.isfinite(made.summary()["median"].dropna()).all()
+
+
+def test_what_is_saved_is_what_is_loaded(averaged: Average, tmp_path: Path) -> None:
+    path = averaged.save(tmp_path / "average.nc")
+    loaded = averages.load(path)
+    assert isinstance(loaded, Average)
+    assert loaded.weights() == averaged.weights()
+    np.testing.assert_array_equal(
+        loaded.population("b").quantile(-9.0), averaged.population("b").quantile(-9.0)
+    )
+    single = averaged.members[0].posterior.save(tmp_path / "one.nc")
+    assert not isinstance(averages.load(single), Average)
+
+
+def test_a_batch_gives_each_evaluation_its_own_average(averaged: Average) -> None:
+    counts = Evaluation.from_counts([0, 3, 1], [10, 10, 10])
+    made, refused = average_many([evaluation_of(120, 1), counts], **QUICK)
+    assert isinstance(made, Average)
+    assert made.weights() == averaged.weights()
+    assert isinstance(refused, NotApplicable)
+    assert "binomial_tail" in str(refused)
+    with pytest.raises(NotApplicable, match="no exact risks"):
+        average(counts)
+
+
+def test_an_unknown_behaviour_is_refused(averaged: Average) -> None:
+    with pytest.raises(InvalidInput, match="It has: a, b"):
+        averaged.population()
+
+
+def test_an_average_of_what_did_not_converge_is_refused() -> None:
+    rough = average(evaluation_of(60, 2), warmup=20, draws=4, chains=1)
+    assert not rough.verdict.converged
+    with pytest.raises(NotConverged, match="the average did not converge: "):
+        rough.require_convergence()
+
+
+def test_weights_in_words() -> None:
+    assert written({"x": 0.2, "y": 0.797, "z": 0.003}) == "80 % y, 20 % x"
+
+
+@pytest.mark.parametrize("draws", [1, 7, 100, 4000])
+def test_numbers_in_proportion_sum_to_what_was_asked(draws: int) -> None:
+    weights = np.random.default_rng(3).dirichlet(np.ones(5))
+    numbers = np.array(apportioned(weights, draws))
+    assert numbers.sum() == draws
+    assert (np.abs(numbers - draws * weights) < 1).all()
+
+
+def test_average_is_a_method_without_settings() -> None:
+    assert method("average").name == "average"
+    with pytest.raises(InvalidInput, match="has no settings"):
+        method("average:shape=0.1")
