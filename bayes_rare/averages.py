@@ -132,7 +132,7 @@ class Average:
         """
         if behaviour is None and len(self.behaviours) == 1:
             [behaviour] = self.behaviours
-        if behaviour not in self.behaviours:
+        if behaviour is None or behaviour not in self.behaviours:
             raise InvalidInput(
                 f"this average has no behaviour {behaviour!r}. It has: "
                 f"{', '.join(self.behaviours)}."

@@ -216,7 +216,7 @@ def _fitted_average(
     output: Path,
     allow_unconverged: bool,
     progress: Any,
-    sizes: dict[str, int],
+    sizes: dict[str, Any],
     priors: dict[str, Any],
 ) -> None:
     """Average the models that suit an evaluation, and write and show the average."""

@@ -1,6 +1,7 @@
 """Posteriors of several models as one."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from bayes_rare.inference import average, average_many
 from bayes_rare.inference.averaging import candidates
 from bayes_rare.methods import method
 
-QUICK = {"warmup": 200, "draws": 200, "chains": 2}
+QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2}
 
 
 def evaluation_of(queries: int, seed: int) -> Evaluation:

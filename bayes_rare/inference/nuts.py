@@ -56,7 +56,7 @@ _STARTS = 8
 _STRETCH = 30.0
 # Doublings of a trajectory, while it warms up and after that. Until the matrix is
 # learnt a narrow posterior takes all that are allowed, to no avail.
-_DEPTHS = (7, 10)
+_DEPTHS: Any = (7, 10)  # its type says one number for both
 
 
 @dataclass(frozen=True, eq=False)

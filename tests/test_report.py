@@ -1,0 +1,513 @@
+"""The report without a browser: what is on it, what it refuses, and its tables."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import bayes_rare as br
+from bayes_rare import outcomes, plotting
+from bayes_rare.averages import Average, Member
+from bayes_rare.cli import main
+from bayes_rare.dropped import Dropped, Reason, Tally
+from bayes_rare.errors import InvalidInput
+from bayes_rare.forecasting import Deployment, forecast
+from bayes_rare.gathered import Gathered
+from bayes_rare.populations import BodyAndTail, Normal
+from bayes_rare.posterior import Posterior
+from bayes_rare.reporting import outlook, report, sampling, tails, wording
+from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
+from bayes_rare.scores import risk_from_score, score_from_risk
+
+HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
+
+
+class Reader(HTMLParser):
+    """Text of each element by its tag, attributes, and addresses that are loaded."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.inside: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in {"script", "style"}:
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"script", "style"}:
+            self.inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.inside:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join("".join(self.text).split())
+
+    def content(self, html: str) -> Any:
+        [found] = re.findall(r'id="content">(.*?)</script>', html)
+        return json.loads(found)
+
+
+def scores(names: Sequence[str] = ("leak", "lie")) -> br.Evaluation:
+    rng = np.random.default_rng(0)
+    return br.Evaluation.from_scores(
+        {name: rng.gumbel(-2.6, 0.25, 300) for name in names},
+        query_text={name: [HOSTILE] * 300 for name in names},
+        query_id={name: [f"q{n}" for n in range(300)] for name in names},
+    )
+
+
+@pytest.fixture(scope="module")
+def posterior() -> Posterior:
+    return br.fit(scores(), "gumbel_tail", warmup=300, draws=300)
+
+
+@pytest.fixture(scope="module")
+def html(posterior: Posterior) -> str:
+    return report(posterior, queries=10_000, risk_threshold=0.2).html
+
+
+def test_it_is_one_whole_file(html: str) -> None:
+    read = Reader(html)
+    addresses = [
+        value
+        for _, attributes in read.tags
+        for name, value in attributes.items()
+        if name in {"src", "href", "action", "data", "srcset", "poster"}
+    ]
+    assert addresses
+    for address in addresses:
+        assert str(address).startswith(("#", "data:"))
+    assert not re.search(r"@import|url\(", html)
+    identifiers = [a["id"] for _, a in read.tags if "id" in a]
+    assert len(identifiers) == len(set(identifiers))
+    assert len(html.encode()) < 2_000_000
+    [policy] = [
+        a["content"]
+        for tag, a in read.tags
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert str(policy).startswith("default-src 'none'")
+    assert "script-src 'sha256-" in str(policy)
+
+
+def test_its_sentences_are_those_of_the_forecast(
+    html: str, posterior: Posterior
+) -> None:
+    made = forecast(posterior, Deployment(10_000), risk_thresholds=[0.2])
+    rows = made.summary().set_index(["behaviour", "target"])
+    worst = rows.xs("worst_query_risk", level="target")
+    shown = str(worst["median"].idxmax())
+    words = Reader(html).words.replace("\xa0", " ")
+
+    def said(target: str, column: str) -> float:
+        return float(rows.loc[(shown, target), column])
+
+    low, high = (
+        " ".join(wording.risk(said("worst_query_risk", end)).split())
+        for end in ("lower", "upper")
+    )
+    assert (
+        f"With 90 % probability, the riskiest of 10,000 queries shows {shown} with a "
+        f"risk between {low} and {high}."
+    ) in words
+    chance = " ".join(wording.chance(said("exceedance_probability", "mean")).split())
+    assert f"a query is riskier than 20 % is {chance}." in words
+    safe = " ".join(wording.safely(said("largest_safe_deployment", "mean")).split())
+    assert f"Up to {safe} queries keep it below 5 %." in words
+
+
+def test_its_notes_are_those_of_the_forecast(html: str, posterior: Posterior) -> None:
+    words = Reader(html).words
+    for note in forecast(posterior, Deployment(10_000), targets=()).notes:
+        assert note in words
+    assert "cannot exclude" in words
+
+
+def test_text_of_the_data_is_text(html: str) -> None:
+    read = Reader(html)
+    assert HOSTILE in read.words
+    assert "alert(" not in re.sub(r"&lt;script&gt;alert\(", "", html)
+    assert not [a for tag, a in read.tags if tag == "b"]
+    assert len([tag for tag, _ in read.tags if tag == "script"]) == 2
+
+
+def test_names_do_not_end_the_tables_early(posterior: Posterior) -> None:
+    name = "</script><script>alert(1)</script>"
+    hostile = br.fit(scores([name]), "gumbel_tail", warmup=100, draws=100)
+    html = report(hostile).html
+    assert name not in html
+    assert Reader(html).content(html)["behaviours"][0]["name"] == name
+
+
+def test_how_often_and_how_far_are_told_at_the_start(posterior: Posterior) -> None:
+    # A thousand times 300 queries, as a power of ten.
+    made = report(posterior)
+    assert Reader(made.html).content(made.html)["state"]["queries"] == 100_000
+    assert made.warnings == ()
+    assert "with 0 warnings" in repr(made)
+    far = report(posterior, queries=10**9).warnings
+    assert len(far) == 1
+    assert far[0].startswith("1\xa0billion queries are more than 1,000 times")
+
+
+def test_an_unconverged_fit_is_said_first() -> None:
+    short = br.fit(scores(), "gumbel_tail", warmup=20, draws=10, target_ess=0.0)
+    made = report(short)
+    assert made.warnings[0].startswith("The fit did not converge, so these numbers")
+    [banner] = [a for _, a in Reader(made.html).tags if a.get("class") == "banner"][:1]
+    assert banner["data-warning"] == "unconverged"
+    assert "hidden" not in banner
+
+
+def test_what_was_left_out_is_listed(posterior: Posterior) -> None:
+    assert "what was left out before is not known here" in report(posterior).html
+    tally = Tally("leak", 303, 300, 2, (("errored", 3),), 300, 1)
+    record = Dropped(
+        "inspect",
+        ("a.eval", HOSTILE),
+        "score 'leaks' is 'C'",
+        (tally,),
+        (Reason("errored", "timed out", 3),),
+        (),
+        ("One warning.",),
+    )
+    evaluation = replace(posterior.evaluation, record=record)
+    words = Reader(report(replace(posterior, evaluation=evaluation)).html).words
+    assert f"Read by inspect from a.eval, {HOSTILE}." in words
+    assert "3 errored: timed out" in words
+    assert "One warning." in words
+    assert re.search(r"leak 303 300 3 0 2 1\s% 300", words)
+
+
+def test_an_average_says_what_it_is_made_of(posterior: Posterior) -> None:
+    other = br.fit(posterior.evaluation, "log_normal", warmup=200, draws=200)
+    members = tuple(
+        Member(
+            each.model.name,
+            each,
+            dict.fromkeys(posterior.behaviours, weight),
+            dict.fromkeys(posterior.behaviours, 0.1),
+        )
+        for each, weight in ((posterior, 0.75), (other, 0.25))
+    )
+    average = Average(members, size=800)
+    made = report(average, queries=10_000)
+    words = Reader(made.html).words
+    assert "leak: 75 % gumbel_tail, 25 % log_normal" in words
+    assert "looks into gumbel_tail, which has the largest weight" in words
+    table = forecast(average, Deployment(10_000)).summary()
+    worst = table[table["target"] == "worst_query_risk"]["upper"].max()
+    assert wording.risk(float(worst)) in made.html.replace("&nbsp;", "\xa0")
+
+
+def test_a_backtest_is_a_track_record(posterior: Posterior) -> None:
+    rng = np.random.default_rng(1)
+    pool = br.QueryPool.from_scores(
+        {name: rng.gumbel(-2.6, 0.25, 2_000) for name in ("leak", "lie")}
+    )
+    record = br.backtest(
+        pool, ["gumbel_ols", "gumbel_ols_pivot"], [200], [1_000], repeats=6, workers=1
+    )
+    html = report(posterior, backtest=record).html
+    words = Reader(html).words
+    assert "gumbel_tail itself did not take part." in words
+    assert "has the smallest CRPS" in words
+    pictures = re.findall(r'alt="([^"]+)"', html)
+    assert any("Histograms of where the truths lay" in text for text in pictures)
+    assert any("Share of truths inside" in text for text in pictures)
+    table = record.table.replace({"method": {"gumbel_ols_pivot": "gumbel_tail"}})
+    own = Reader(report(posterior, backtest=replace(record, table=table)).html).words
+    cell = table.query("method == 'gumbel_tail' and target == 'worst_query_risk'")
+    share = round(100 * cell["covered_90"].mean())
+    factor = 10 ** cell["abs_log10_error"].mean()
+    assert (
+        f"From 200 queries to 1,000, gumbel_tail held the truth in its 90 % interval "
+        f"in {share} % of 12 forecasts, and its median was off by a factor of "
+        f"{factor:.2g} on average."
+    ) in own
+
+
+def test_counts_have_shrunken_risks_and_no_points() -> None:
+    rng = np.random.default_rng(2)
+    risk = risk_from_score(rng.gumbel(-2.0, 0.3, 120))
+    evaluation = br.Evaluation.from_counts(
+        rng.binomial(30, risk), np.full(120, 30), query_id=[f"q{n}" for n in range(120)]
+    )
+    fitted = br.fit(
+        evaluation, "beta_binomial", warmup=200, draws=200, chains=2, target_ess=0.0
+    )
+    html = report(fitted).html
+    [behaviour] = Reader(html).content(html)["behaviours"]
+    assert behaviour["seen"] == []
+    words = Reader(html).words
+    rows = fitted.query_risks(top=20).summary()
+    first = rows.iloc[0]
+    low, high = wording.risk(first["lower"]), wording.risk(first["upper"])
+    expected = (
+        f"{first['successes']} of 30 {wording.risk(first['mean'])} {low} to {high}"
+    )
+    assert expected.replace("\xa0", " ") in words.replace("\xa0", " ")
+    assert "Risks were not measured exactly" in words
+
+
+@pytest.mark.parametrize(
+    ("settings", "way_out"),
+    [
+        ({"queries": 1.5}, "whole number from 1 to 1e12"),
+        ({"risk_threshold": 1.0}, "a probability in"),
+        ({"interval": 1.0}, "a probability in"),
+        ({"level": 0.0}, "a probability in"),
+        ({"samples_per_query": 10**7}, "use bayes_rare.forecast"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(
+    posterior: Posterior, settings: dict[str, Any], way_out: str
+) -> None:
+    with pytest.raises(InvalidInput, match=way_out):
+        report(posterior, **settings)
+
+
+def test_the_command_writes_what_python_does(
+    posterior: Posterior, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted = posterior.save(tmp_path / "posterior.nc")
+    page = tmp_path / "new" / "report.html"
+    words = ["report", str(fitted), "--output", str(page), "--queries", "1e9"]
+    assert main([*words, "--risk-threshold", "0.2", "--interval", "0.8"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"Wrote {page}\n"
+    assert captured.err.startswith("bayes-rare: warning: 1\xa0billion queries are more")
+    made = report(posterior, queries=10**9, risk_threshold=0.2, interval=0.8)
+    assert page.read_text(encoding="utf-8") == made.html
+    assert [path.name for path in page.parent.iterdir()] == ["report.html"]
+
+
+def test_the_command_refuses_in_one_paragraph(
+    posterior: Posterior, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted = posterior.save(tmp_path / "posterior.nc")
+    before = fitted.read_bytes()
+    for words, way_out in (
+        ([str(fitted), "--output", str(fitted)], "Give another name"),
+        ([str(fitted), "--output", "r.html", "--queries", "0"], "whole number from 1"),
+        (
+            [str(fitted), "--output", "r.html", "--backtest", str(fitted)],
+            "bayes-rare backtest",
+        ),
+        ([str(tmp_path / "no.nc"), "--output", "r.html"], "bayes-rare fit"),
+    ):
+        assert main(["report", *words]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert way_out in error
+    assert fitted.read_bytes() == before
+    assert main(["report", str(fitted)]) == 2
+
+
+def test_more_behaviours_than_a_page_holds_are_told(
+    posterior: Posterior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, outlooks = outlook.outlook(
+        posterior, Deployment(1_000), 0.5, 0.05, 0.9, lambda _done, _total: None
+    )
+    whole, error = outlook.embedded(posterior.evaluation, outlooks)
+    sizes = [len(each["worst"]) for each in whole["behaviours"]]
+    assert error < 0.005
+    monkeypatch.setattr(outlook, "_ROOM", sum(sizes) // 2)
+    half, blunter = outlook.embedded(posterior.evaluation, outlooks)
+    assert sum(len(each["worst"]) for each in half["behaviours"]) <= sum(sizes) // 2
+    assert blunter > error
+    monkeypatch.setattr(outlook, "_ROOM", 100)
+    with pytest.raises(InvalidInput, match="report them in parts"):
+        outlook.embedded(posterior.evaluation, outlooks)
+
+
+def test_coarser_tables_keep_to_their_error() -> None:
+    rng = np.random.default_rng(3)
+    fine = predictive(Normal(rng.normal(-3, 0.1, 200), np.full(200, 0.5)))
+    coarse = fine.coarser(0.05)
+    assert coarse.score.size < fine.score.size
+    for row, kept in zip(fine.worst, coarse.worst, strict=True):
+        again = np.interp(fine.score, coarse.score, kept)
+        off = np.abs(np.exp(-np.exp(again)) - np.exp(-np.exp(row)))
+        assert off.max() <= 0.05 / np.e + 1e-9
+
+
+def test_an_average_has_the_steps_of_its_parts() -> None:
+    draws = 50
+    parts = [
+        BodyAndTail(
+            -1.0,
+            np.full(draws, 0.1),
+            np.full(draws, 0.3),
+            np.zeros(draws),
+            np.array([-3.0 - at, -2.0 + at]),
+            np.array([30.0, 60.0]),
+        )
+        for at in (0.0, 0.3)
+    ]
+    mixed = Gathered((parts[0], parts[1]))
+    tables = predictive(mixed)
+    for risk in risk_from_score(np.array([-3.1, -2.999, -2.5, -1.9, -1.5])):
+        exact = outcomes.exceedance_probability(mixed, 10, float(risk)).mean()
+        place = int(np.flatnonzero(np.isclose(SIZES, 10.0))[0])
+        at = np.interp(float(score_from_risk(risk)), tables.score, tables.worst[place])
+        assert -np.expm1(-np.exp(at)) == pytest.approx(exact, abs=0.005)
+
+
+def test_a_mean_chance_has_the_hazard_of_its_own_logarithm(
+    rng: np.random.Generator,
+) -> None:
+    hazards = np.exp(rng.normal(-2, 3, (20, 50)))
+    expected = np.log(-np.log(np.exp(-hazards).mean(axis=1)))
+    np.testing.assert_allclose(log_hazard(hazards), expected, rtol=1e-9)
+    # Far too small and far too large for a chance in float64.
+    assert log_hazard(np.full((1, 3), 1e-200)) == pytest.approx(np.log(1e-200))
+    assert log_hazard(np.full((1, 3), 1e5)) == pytest.approx(np.log(1e5))
+
+
+def misfits(location: int | float, runs: int, rng: np.random.Generator) -> list[float]:
+    """P-values of the largest of 500 scores whose tail is as it is taken for, or not."""
+    known = Normal(np.zeros(400), np.ones(400))
+    found: list[float] = []
+    for seed in range(runs):
+        drawn = np.sort(rng.standard_normal(500) * np.exp(location))[-31:]
+        found.append(tails.misfit(known, drawn, seed))
+    return found
+
+
+def test_a_right_tail_is_rarely_called_a_misfit(rng: np.random.Generator) -> None:
+    # With a population that is known, the p-value is uniform.
+    found = misfits(0.0, 300, rng)
+    assert stats.kstest(found, "uniform").pvalue > 1e-6
+
+
+def test_a_wrong_tail_is_called_a_misfit(rng: np.random.Generator) -> None:
+    found = misfits(1.0, 300, rng)
+    assert stats.kstest(found, "uniform").pvalue < 1e-6
+
+
+def test_what_makes_a_tail_doubtful() -> None:
+    rng = np.random.default_rng(4)
+    calm = br.Evaluation.from_scores(rng.gumbel(-3, 0.2, 300))
+    saturated = br.Evaluation.from_scores(
+        np.append(rng.gumbel(-3, 0.2, 300), [4.0, 4.5])
+    )
+    found: dict[str, list[str]] = {}
+    for name, evaluation, settings in (
+        ("calm", calm, {}),
+        ("saturated", saturated, {}),
+        ("few", calm, {"exceedances": 5}),
+    ):
+        fitted = br.fit(
+            evaluation, "gumbel_tail", warmup=200, draws=200, target_ess=0.0, **settings
+        )
+        found[name] = tails.doubts(fitted, "behaviour", fitted.population())
+    assert found["calm"] == []
+    assert "a risk of 98.9" in found["saturated"][0].replace("99", "98.9", 1)
+    assert "it rests on 5 queries above its threshold" in found["few"][0]
+
+
+def test_the_prior_beside_the_posterior(posterior: Posterior) -> None:
+    prior = sampling.prior_draws(posterior)
+    table = sampling.prior_and_posterior(posterior, prior).set_index(
+        ["parameter", "of"]
+    )
+    scale = table.loc[("scale", "leak")]
+    # As the model's file says: 0.3 score units, 0.06 to 1.6 with 90 % probability.
+    assert scale["prior_median"] == pytest.approx(0.3, rel=0.25)
+    assert scale["prior_lower"] == pytest.approx(0.06, rel=0.6)
+    assert scale["prior_upper"] == pytest.approx(1.6, rel=0.6)
+    median = np.median(posterior.draws["scale"][..., 0])
+    assert scale["median"] == pytest.approx(median)
+    assert 0.3 < scale["learnt"] < 1
+    levels = np.array([0.05, 0.95])
+    before = sampling.expected_before(posterior, prior, 10_000, levels)["leak"]
+    after = outcomes.worst_score_quantile(posterior.population("leak"), 10_000, levels)
+    assert np.diff(before) > np.diff(after)
+
+
+def test_chains_that_disagree_have_ranks_that_are_not_flat(
+    posterior: Posterior,
+) -> None:
+    frame = sampling.ranks(posterior, most=2)
+    assert (
+        frame.groupby(["parameter", "of", "chain"])["share"].mean().round(9).eq(1).all()
+    )
+    apart = {name: values.copy() for name, values in posterior.draws.items()}
+    apart["rate"][0] += 1.0
+    frame = sampling.ranks(replace(posterior, draws=apart), most=1)
+    first = frame[frame["chain"] == 0].set_index("bin")["share"]
+    assert first.iloc[-1] > 3 > 0.1 > first.iloc[0]
+
+
+def test_parameters_have_the_numbers_of_arviz(posterior: Posterior) -> None:
+    import arviz_stats
+
+    table = sampling.parameters(posterior).set_index(["parameter", "of"])
+    tree = posterior.tree
+    rhat: Any = arviz_stats.rhat(tree, var_names=["scale"])
+    ess: Any = arviz_stats.ess(tree, var_names=["scale"], method="bulk")
+    for place, name in enumerate(posterior.behaviours):
+        own = table.loc[("scale", name)]
+        assert own["rhat"] == pytest.approx(float(rhat["scale"][place]))
+        assert own["ess_bulk"] == pytest.approx(float(ess["scale"][place]))
+
+
+def ink(path: Path) -> float:
+    from matplotlib import image
+
+    return float((image.imread(path)[..., :3].min(axis=-1) < 0.5).mean())
+
+
+def test_its_pictures_show_what_they_are_given(
+    posterior: Posterior, tmp_path: Path
+) -> None:
+    populations = {name: posterior.population(name) for name in posterior.behaviours}
+    frame = tails.quantiles(posterior.evaluation, populations)
+    figure = plotting.quantiles(frame)
+    [panel, *_] = figure.axes
+    points = {str(line.get_label()): line for line in panel.get_lines()}
+    seen = np.sort(np.asarray(points["seen"].get_ydata()))
+    top = np.sort(posterior.evaluation.scores("leak").score)[-seen.size :]
+    np.testing.assert_allclose(seen, top)
+    moved = pd.DataFrame(
+        {
+            "behaviour": "leak",
+            "method": ["one", "one", "other"],
+            "exceedances": [10, 20, 10],
+            "lower": [-2.0, -2.2, -2.4],
+            "median": [-1.5, -1.6, -1.7],
+            "upper": [-1.0, -1.1, 900.0],
+        }
+    )
+    for name, made in (
+        ("quantiles", figure),
+        ("thresholds", plotting.thresholds(moved)),
+        ("ranks", plotting.ranks(sampling.ranks(posterior))),
+    ):
+        assert 0.003 < ink(plotting.save(made, tmp_path / f"{name}.png")) < 0.6
+        for panel in made.axes:
+            assert all(text for text in panel.get_title().splitlines())
+
+
+@pytest.mark.parametrize("picture", ["quantiles", "thresholds", "ranks"])
+def test_an_empty_picture_is_refused(picture: str) -> None:
+    columns = ["behaviour", "method", "parameter", "of", "chain", "bin", "draws"]
+    with pytest.raises(InvalidInput, match="Give"):
+        getattr(plotting, picture)(pd.DataFrame(columns=columns))
