@@ -6,8 +6,6 @@
 ``deviate``           ``e = (score - location_f) / scale_f``: what families share
 ``location_width``    how far apart the locations of families are
 ``scale_width``       how far apart the logarithms of their scales are
-``shape_slope``       how the shape of a family's tail goes with its location
-``tail_share``        share of a family's queries that are in its tail
 ====================  ==============================================================
 
 Arrays have one row per behaviour, and in it a place for each of the behaviour's own
@@ -30,11 +28,10 @@ from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.likelihoods import gpd_logsf, normal_logcdf, padded, stacked
 from bayes_rare.populations import (
     SPLICE,
-    TAIL_SHARE,
+    SPLICED_SCALE,
     FamilyMixture,
     Origin,
     spliced_quantile,
-    spliced_scale,
 )
 
 __all__ = [
@@ -45,8 +42,7 @@ __all__ = [
     "family_effects",
     "family_population",
     "family_scores",
-    "place_among",
-    "shape_bound",
+    "largest_deviate",
     "simulated_scores",
 ]
 
@@ -74,14 +70,13 @@ _BORROWED = 2.0
 _CUT_OFF = 1.5
 # ``sinh(0.45 z) / 0.45`` of a normal z is much like Student's t with 4 degrees.
 _BEND = 0.45
-# The largest deviate of a family is taken for at least this far above the splice: what
-# it says of the shape is then a bound that no shape is near.
+# The deviate of a behaviour's largest score is taken for at least this far above the
+# splice: a bound on the shape that is nearer says nothing.
 _BEYOND = 0.02
 # Top of a place that stands for no family.
 _NOWHERE = -1e6
 _LOG_2PI = math.log(2 * math.pi)
 _LOG_NORMALISER = -0.5 * _LOG_2PI
-_LOG_BODY = math.log1p(-TAIL_SHARE)
 
 
 def family_data(evaluation: Evaluation) -> dict[str, Array]:
@@ -328,46 +323,25 @@ def _student(value: Any, freedom: float) -> Any:
     return normaliser - half * pt.log1p(value**2 / freedom)
 
 
-def place_among(location: Any, centre: Any, width: Any) -> Any:
-    """Where a family is among the others: from -2, far below, to 2, far above.
+def largest_deviate(data: Mapping[str, Any], location: Any, scale: Any) -> Any:
+    """How far beyond the splice the largest score of each behaviour is, symbolic.
 
-    ``z / sqrt(1 + z**2 / 4)`` of ``z = (location - centre) / width``.
-
-    Parameters
-    ----------
-    location
-        Location of the family.
-    centre, width
-        Of the population of families.
-    """
-    standard = (location - centre) / width
-    return standard / (1 + standard**2 / 4) ** 0.5
-
-
-def shape_bound(
-    data: Mapping[str, Any], location: Any, scale: Any, tilt: Any, share: Any
-) -> Any:
-    """Lower bound of the shape of each behaviour, symbolic, of shape (behaviour).
-
-    The likelihood of a family's largest score is zero unless the family's shape, that
-    of the behaviour plus a tilt, is above ``-spliced_scale / (deviate - SPLICE)``.
+    In standard deviations of its family. The shape of the tail is bounded by it:
+    ``shape > -SPLICED_SCALE / excess``.
 
     Parameters
     ----------
     data
         The variables of `family_data`.
-    location, scale, tilt
+    location, scale
         By family, of shape (behaviour, family).
-    share
-        Share of the queries in the tail, by behaviour.
     """
-    excess = (data["family_top"] - location) / scale - SPLICE
-    least = -spliced_scale(share)[:, None] / pt.maximum(excess, _BEYOND)
-    return pt.max(least - tilt, axis=1)
+    deviate = (data["family_top"] - location) / scale
+    return pt.maximum(pt.max(deviate, axis=1) - SPLICE, _BEYOND)
 
 
 def family_scores(
-    data: Mapping[str, Any], location: Any, scale: Any, shape: Any, share: Any
+    data: Mapping[str, Any], location: Any, scale: Any, shape: Any
 ) -> None:
     """Add the scores of all families to the model on the context stack.
 
@@ -378,9 +352,7 @@ def family_scores(
     location, scale
         By family, of shape (behaviour, family).
     shape
-        Shape of the tail by family.
-    share
-        Share of the queries in the tail, by behaviour.
+        Shape of the tail by behaviour.
 
     Notes
     -----
@@ -395,8 +367,7 @@ def family_scores(
         "scores",
         location.flatten()[place],
         scale.flatten()[place],
-        shape.flatten()[place],
-        share[:, None],
+        shape[:, None],
         data["cell_count"],
         data["cell_squares"],
         logp=_cell_logp,
@@ -408,8 +379,8 @@ def family_scores(
     low = (data["lowest"][:, None] - location) / scale
     high = (data["highest"][:, None] - location) / scale
     for name, log_chance in (
-        ("zeros", _spliced_logcdf(low, shape, share[:, None])),
-        ("ones", _spliced_logsf(high, shape, share[:, None])),
+        ("zeros", _spliced_logcdf(low, shape[:, None])),
+        ("ones", _spliced_logsf(high, shape[:, None])),
     ):
         pm.CustomDist(
             f"risks_of_{name}",
@@ -435,60 +406,44 @@ def _draw_none(
 
 
 def _cell_logp(
-    score: Any,
-    location: Any,
-    scale: Any,
-    shape: Any,
-    share: Any,
-    count: Any,
-    squares: Any,
+    score: Any, location: Any, scale: Any, shape: Any, count: Any, squares: Any
 ) -> Any:
     deviate = (score - location) / scale
     beyond = pt.gt(deviate, SPLICE)
-    excess = pt.maximum(deviate - SPLICE, 0.0)
-    depth = gpd_logsf(excess, spliced_scale(share), shape)
+    depth = gpd_logsf(pt.maximum(deviate - SPLICE, 0.0), SPLICED_SCALE, shape)
     tail = -0.5 * SPLICE**2 + (1 + shape) * depth
     log_density = pt.switch(beyond, tail, -0.5 * deviate**2)
     within = pt.switch(beyond, 0.0, 0.5 * squares / scale**2)
-    factor = pt.log1p(-share) - _LOG_BODY + _LOG_NORMALISER
-    return count * (log_density - pt.log(scale) + factor) - within
+    return count * (log_density - pt.log(scale) + _LOG_NORMALISER) - within
 
 
-def _spliced_logsf(deviate: Any, shape: Any, share: Any) -> Any:
+def _spliced_logsf(deviate: Any, shape: Any) -> Any:
     """Symbolic log survival, as `bayes_rare.populations.spliced_log_survival`."""
-    excess = pt.maximum(deviate - SPLICE, 0.0)
-    tail = pt.log(share) + gpd_logsf(excess, spliced_scale(share), shape)
-    body = pt.log1p(-pt.exp(_body_logcdf(deviate, share)))
-    return pt.switch(pt.gt(deviate, SPLICE), tail, body)
+    depth = gpd_logsf(pt.maximum(deviate - SPLICE, 0.0), SPLICED_SCALE, shape)
+    body = normal_logcdf(-pt.minimum(deviate, SPLICE))
+    return body + depth
 
 
-def _spliced_logcdf(deviate: Any, shape: Any, share: Any) -> Any:
+def _spliced_logcdf(deviate: Any, shape: Any) -> Any:
     """Symbolic log of one less the survival."""
     beyond = pt.gt(deviate, SPLICE)
     # The side that is not chosen must have a finite gradient too.
     outer = pt.switch(beyond, deviate, SPLICE + 1.0)
-    tail = pt.log1p(-pt.exp(_spliced_logsf(outer, shape, share)))
-    return pt.switch(beyond, tail, _body_logcdf(deviate, share))
-
-
-def _body_logcdf(deviate: Any, share: Any) -> Any:
-    """Symbolic log distribution function up to the splice; beyond it that there."""
-    body = normal_logcdf(pt.minimum(deviate, SPLICE))
-    return pt.log1p(-share) - _LOG_BODY + body
+    tail = pt.log1p(-pt.exp(_spliced_logsf(outer, shape)))
+    return pt.switch(beyond, tail, normal_logcdf(pt.minimum(deviate, SPLICE)))
 
 
 def _draw_scores(
     location: Array,
     scale: Array,
     shape: Array,
-    share: Array,
     count: Array,  # noqa: ARG001 a drawn score stands for one query
     squares: Array,  # noqa: ARG001
     rng: np.random.Generator,
     size: tuple[SupportsIndex, ...] | None = None,  # integers of NumPy's, from PyMC
 ) -> Array:
     level = -np.asarray(rng.standard_exponential(size))
-    return location + scale * spliced_quantile(level, shape, share)
+    return location + scale * spliced_quantile(level, shape)
 
 
 def family_population(
@@ -504,8 +459,8 @@ def family_population(
     Parameters
     ----------
     draws
-        ``location``, ``scale``, ``family_shape`` (family, draw), ``tail_share``, and
-        the centres and widths that families are drawn around (draw).
+        ``location``, ``scale`` (family, draw), ``shape``, ``location_centre``,
+        ``location_width``, ``log_scale_centre``, ``scale_width`` (draw).
     data
         ``family_count`` (family).
     freedom
@@ -519,15 +474,12 @@ def family_population(
         location=draws["location"][seen],
         scale=draws["scale"][seen],
         weight=weight / weight.sum(axis=0),
-        shape=draws["family_shape"][seen],
-        share=draws["tail_share"],
+        shape=draws["shape"],
         origin=Origin(
             draws["location_centre"],
             draws["location_width"],
             draws["log_scale_centre"],
             draws["scale_width"],
-            draws["shape"],
-            draws["shape_slope"],
             freedom,
             FINEST,
         ),
@@ -541,7 +493,7 @@ def draw_families(
     hyperparameters: Mapping[str, Array],
     freedom: float,
 ) -> dict[str, Array]:
-    """The prior of the families run forwards: locations, scales and shapes.
+    """The prior of the families run forwards: locations, log scales and scales.
 
     Also of places that stand for no family: what a posterior has there, normal draws.
 
@@ -552,8 +504,8 @@ def draw_families(
     families, behaviours
         How many there are.
     hyperparameters
-        ``location_centre``, ``location_width``, ``log_scale_centre``, ``scale_width``,
-        ``shape``, ``shape_slope`` (behaviour).
+        ``location_centre``, ``location_width``, ``log_scale_centre``, ``scale_width``
+        (behaviour).
     freedom
         Degrees of freedom of the locations.
 
@@ -576,13 +528,6 @@ def draw_families(
         middle, wide = hyperparameters[centre], hyperparameters[width]
         made[name] = middle[:, None] + wide[:, None] * effect
     made["scale"] = FINEST + np.exp(made["log_scale"])
-    among = place_among(
-        made["location"],
-        hyperparameters["location_centre"][:, None],
-        hyperparameters["location_width"][:, None],
-    )
-    tilt = hyperparameters["shape_slope"][:, None] * among
-    made["family_shape"] = hyperparameters["shape"][:, None] + tilt
     return made
 
 
@@ -603,8 +548,7 @@ def simulated_scores(
     families
         How many families they are of.
     parameters
-        ``location``, ``scale``, ``family_shape`` (behaviour, family), ``tail_share``
-        (behaviour).
+        ``location``, ``scale`` (behaviour, family), ``shape`` (behaviour).
     """
     scores: dict[str, Array] = {}
     labels: dict[str, list[str]] = {}
@@ -612,8 +556,7 @@ def simulated_scores(
     for index, (behaviour, queries) in enumerate(design.items()):
         place = np.arange(queries) % families
         level = -rng.standard_exponential(queries)
-        shape = parameters["family_shape"][index, place]
-        deviate = spliced_quantile(level, shape, parameters["tail_share"][index])
+        deviate = spliced_quantile(level, parameters["shape"][index])
         scores[behaviour] = (
             parameters["location"][index, place]
             + parameters["scale"][index, place] * deviate

@@ -18,17 +18,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, override
+from typing import override
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import log_ndtr, ndtr, ndtri, ndtri_exp
+from scipy.special import log_ndtr, ndtri_exp
 
 from bayes_rare.scores import Numbers, log_safe_from_score
 
 __all__ = [
     "SPLICE",
-    "TAIL_SHARE",
+    "SPLICED_SCALE",
     "BodyAndTail",
     "Empirical",
     "FamilyMixture",
@@ -42,7 +42,6 @@ __all__ = [
     "spliced_log_density",
     "spliced_log_survival",
     "spliced_quantile",
-    "spliced_scale",
 ]
 
 type Array = Float[np.ndarray, "..."]
@@ -52,12 +51,10 @@ type FamilyDraws = Float[np.ndarray, "family draw"]
 SPLICE = 1.0
 """Standard deviations above its mean at which a family's normal body ends."""
 
-TAIL_SHARE = float(np.exp(log_ndtr(-SPLICE)))
-"""Share of a normal distribution that is beyond it: ``Phi(-1)``."""
+SPLICED_SCALE = float(np.exp(log_ndtr(-SPLICE) + 0.5 * SPLICE**2) * math.sqrt(math.tau))
+"""Scale of the tail that continues the density there: ``Phi(-1) / phi(1)``."""
 
-# Share of a standard normal distribution below the splice, and its density there.
-_BODY_SHARE = 1 - TAIL_SHARE
-_SPLICE_DENSITY = math.exp(-0.5 * SPLICE**2) / math.sqrt(math.tau)
+_LOG_TAIL = float(log_ndtr(-SPLICE))
 # A shape nearer to 0 than this is as good as 0, and log1p(shape * x) / shape is exact.
 _STEEP = 1e-30
 # Scores that no quantile of a family reaches at any level that is asked for.
@@ -636,10 +633,10 @@ class Empirical(Population):
 
 @dataclass(frozen=True, eq=False)
 class FamilyMixture(Population):
-    """A mixture of families: located, scaled and with a tail by family.
+    """A mixture of families: one standard shape, located and scaled by family.
 
     ``S(s) = sum over families of weight_f * S_e((s - location_f) / scale_f)``, where
-    log S_e is `spliced_log_survival`: normal up to `SPLICE`, generalized Pareto beyond.
+    S_e is `spliced_log_survival`: normal up to `SPLICE`, generalized Pareto beyond.
 
     Parameters
     ----------
@@ -648,9 +645,7 @@ class FamilyMixture(Population):
     weight
         Share of the queries that come from each family; they sum to 1 in each draw.
     shape
-        Shape of each family's tail.
-    share
-        Share of each family's queries in its tail, in (0, 1).
+        Shape of the tail that the families share.
     origin
         The population of families that new ones are drawn from, if it is known.
     labels
@@ -667,9 +662,8 @@ class FamilyMixture(Population):
     the level:
 
     >>> one = np.ones((2, 1))
-    >>> ends, share = np.array([[-9.0], [0.0]]), np.full(1, TAIL_SHARE)
-    >>> halves = FamilyMixture(ends, one, one / 2, 0 * one, share)
-    >>> alone = FamilyMixture(ends[1:], one[:1], one[:1], 0 * one[:1], share)
+    >>> halves = FamilyMixture(np.array([[-9.0], [0.0]]), one, one / 2, np.zeros(1))
+    >>> alone = FamilyMixture(np.zeros((1, 1)), one[:1], one[:1], np.zeros(1))
     >>> alone.quantile(-20.0 + np.log(2)) - halves.quantile(-20.0) < 1e-9
     array([ True])
     """
@@ -677,15 +671,14 @@ class FamilyMixture(Population):
     location: FamilyDraws
     scale: FamilyDraws
     weight: FamilyDraws
-    shape: FamilyDraws
-    share: Draws
+    shape: Draws
     origin: "Origin | None" = None
     labels: tuple[str, ...] = ()
 
     @property
     @override
     def draws(self) -> int:
-        return self.location.shape[1]
+        return self.shape.size
 
     @property
     def families(self) -> int:
@@ -722,14 +715,13 @@ class FamilyMixture(Population):
             return replace(self, weight=weight, labels=tuple(labels))
         if self.origin is None:
             raise ValueError("new families need the population that they are from.")
-        location, scale, shape = self.origin.drawn(new.size)
+        location, scale = self.origin.drawn(new.size)
         share = np.broadcast_to(new[:, None], location.shape)
         return FamilyMixture(
             np.concatenate([self.location, location]),
             np.concatenate([self.scale, scale]),
             np.concatenate([weight * max(1 - float(new.sum()), 0.0), share]),
-            np.concatenate([self.shape, shape]),
-            self.share,
+            self.shape,
             self.origin,
             tuple(labels),
         )
@@ -746,8 +738,9 @@ class FamilyMixture(Population):
         """
         deviate = (_array(score) - self.location) / self.scale
         with np.errstate(divide="ignore"):
-            log_density = spliced_log_density(deviate, self.shape, self.share)
-            log_density = log_density + np.log(self.weight / self.scale)
+            log_density = spliced_log_density(deviate, self.shape) + np.log(
+                self.weight / self.scale
+            )
         largest = log_density.max(axis=0)
         # Beyond every upper end there is no density: the mix itself is all we know.
         beyond = ~np.isfinite(largest)
@@ -775,8 +768,7 @@ class FamilyMixture(Population):
             values if every else values[..., chosen]
             for values in (self.location, self.scale, self.weight, self.shape)
         )
-        share = self.share if every else self.share[chosen]
-        log_part, hazard = _spliced_tail((score - location) / scale, shape, share)
+        log_part, hazard = _spliced_tail((score - location) / scale, shape)
         if not weight.all():
             log_part = np.where(weight > 0, log_part, -np.inf)
         largest = log_part.max(axis=0)
@@ -811,10 +803,8 @@ class FamilyMixture(Population):
             log_weight = np.log(self.weight)
         present = self.weight > 0
         own = np.minimum(shallow - np.where(present, log_weight, 0.0), 0.0)
-        low, high = (
-            self.location + self.scale * spliced_quantile(level, self.shape, self.share)
-            for level in (own, deep)
-        )
+        low = self.location + self.scale * spliced_quantile(own, self.shape)
+        high = self.location + self.scale * spliced_quantile(deep, self.shape)
         return (
             np.where(present, low, -np.inf).max(axis=0),
             np.where(present, high, -np.inf).max(axis=0),
@@ -851,12 +841,12 @@ class FamilyMixture(Population):
     ) -> Array:
         highest = self.quantile(log_level)
         total: Array | float = 0.0
-        for location, scale, weight, shape in zip(
-            self.location, self.scale, self.weight, self.shape, strict=True
+        for location, scale, weight in zip(
+            self.location, self.scale, self.weight, strict=True
         ):
             if weight.any():
                 end = (highest - location) / scale
-                deviate, measure = _spliced_panels(end, scale, shape, self.share)
+                deviate, measure = _spliced_panels(end, scale, self.shape)
                 values = function(location + scale * deviate)
                 total = total + weight * np.einsum("nd,...nd->...d", measure, values)
         return np.asarray(total)
@@ -864,11 +854,10 @@ class FamilyMixture(Population):
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """The population of families: the location, scale and shape of a new one.
+    """The population of families: where the location and the scale of a new one are.
 
-    ``location = centre + width * T`` with T from Student's t distribution;
-    ``log(scale - finest) = log_scale + spread * Z`` with Z standard normal; and ``shape
-    = shape_centre + shape_slope * T / sqrt(1 + T**2 / 4)``.
+    ``location = centre + width * T`` with T from Student's t distribution, and
+    ``log(scale - finest) = log_scale + spread * Z`` with Z standard normal.
 
     Parameters
     ----------
@@ -876,8 +865,6 @@ class Origin:
         Centre and scale of the locations of families.
     log_scale, spread
         Mean and standard deviation of the logarithms of their scales.
-    shape_centre, shape_slope
-        Shape of the tail of a family at the centre, and how it goes with the location.
     freedom
         Degrees of freedom of T.
     finest
@@ -888,13 +875,11 @@ class Origin:
     width: Draws
     log_scale: Draws
     spread: Draws
-    shape_centre: Draws
-    shape_slope: Draws
     freedom: float
     finest: float = 0.0
 
-    def drawn(self, families: int) -> tuple[FamilyDraws, FamilyDraws, FamilyDraws]:
-        """Locations, scales and shapes of new families; asked twice, the same.
+    def drawn(self, families: int) -> tuple[FamilyDraws, FamilyDraws]:
+        """Locations and scales of new families; asked twice, the same.
 
         Parameters
         ----------
@@ -904,43 +889,16 @@ class Origin:
         seed = zlib.crc32(np.concatenate([self.centre, self.width]).tobytes())
         rng = np.random.default_rng(seed)
         size = (families, self.centre.size)
-        far = rng.standard_t(self.freedom, size)
-        location = self.centre + self.width * far
+        location = self.centre + self.width * rng.standard_t(self.freedom, size)
         log_scale = self.log_scale + self.spread * rng.standard_normal(size)
-        scale = self.finest + np.exp(np.clip(log_scale, -_DEPTH, _DEPTH))
-        shape = self.shape_centre + self.shape_slope * far / np.sqrt(1 + far**2 / 4)
-        return location, scale, shape
+        return location, self.finest + np.exp(np.clip(log_scale, -_DEPTH, _DEPTH))
 
 
-def spliced_scale(share: Any) -> Any:
-    """Scale of the tail that continues the density of the body.
+def spliced_log_survival(deviate: Numbers, shape: Numbers) -> Array:
+    """Log survival of a standard normal body with a generalized Pareto tail.
 
-    ``share * Phi(1) / ((1 - share) * phi(1))`` in standard deviations of the body.
-
-    Parameters
-    ----------
-    share
-        Share of the queries beyond the splice, in (0, 1): a number, an array, or a
-        symbol.
-
-    Examples
-    --------
-    A tail with the share of a normal one is as wide as its Mills ratio:
-
-    >>> round(spliced_scale(TAIL_SHARE), 4)
-    0.6557
-    """
-    return share * _BODY_SHARE / ((1 - share) * _SPLICE_DENSITY)
-
-
-def spliced_log_survival(
-    deviate: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
-) -> Array:
-    """Log survival of a normal body with a generalized Pareto tail.
-
-    Up to `SPLICE` the distribution is standard normal but for a factor, ``S(e) = 1 - (1
-    - share) * Phi(e) / Phi(1)``; beyond it ``share`` times the survival of a
-    generalized Pareto tail, whose scale makes the density continuous.
+    Normal up to `SPLICE`; beyond it ``log Phi(-1) + log S(e - 1)`` of a generalized
+    Pareto tail whose scale ``Phi(-1) / phi(1)`` makes the density continuous.
 
     Parameters
     ----------
@@ -948,71 +906,61 @@ def spliced_log_survival(
         Score in standard deviations of the body from its mean.
     shape
         Shape of the tail.
-    share
-        Share of the queries in the tail, in (0, 1).
 
     Examples
     --------
-    With the share of a normal tail, half of it is above 0, and 1 is where the tail
-    begins:
+    Half of it is above 0, and 1 is where the tail begins:
 
     >>> np.exp(spliced_log_survival([0.0, 1.0], -0.1)).round(6)
     array([0.5     , 0.158655])
     """
-    deviate, share = _array(deviate), _array(share)
-    below = (1 - share) * ndtr(np.minimum(deviate, SPLICE)) / _BODY_SHARE
+    deviate = _array(deviate)
+    body = log_ndtr(-np.minimum(deviate, SPLICE))
     excess = np.maximum(deviate - SPLICE, 0.0)
-    tail = np.log(share) + gpd_log_survival(excess, spliced_scale(share), shape)
-    return np.where(deviate > SPLICE, tail, np.log1p(-below))
+    tail = _LOG_TAIL + gpd_log_survival(excess, SPLICED_SCALE, shape)
+    return np.where(deviate > SPLICE, tail, body)
 
 
-def spliced_log_density(
-    deviate: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
-) -> Array:
+def spliced_log_density(deviate: Numbers, shape: Numbers) -> Array:
     """Log density of the distribution of `spliced_log_survival`.
 
     Parameters
     ----------
-    deviate, shape, share
+    deviate, shape
         As there.
     """
-    deviate, shape, share = _array(deviate), _array(shape), _array(share)
+    deviate, shape = _array(deviate), _array(shape)
     body = -0.5 * np.minimum(deviate, SPLICE) ** 2 - 0.5 * math.log(2 * math.pi)
     excess = np.maximum(deviate - SPLICE, 0.0)
-    depth = gpd_log_survival(excess, spliced_scale(share), shape)
+    depth = gpd_log_survival(excess, SPLICED_SCALE, shape)
     with np.errstate(invalid="ignore"):
-        fall = np.where(deviate > SPLICE, (1 + shape) * depth, 0.0)
-    return np.asarray(body + np.log((1 - share) / _BODY_SHARE) + fall)
+        return np.asarray(body + np.where(deviate > SPLICE, (1 + shape) * depth, 0.0))
 
 
-def spliced_quantile(
-    log_survival: Numbers, shape: Numbers, share: Numbers = TAIL_SHARE
-) -> Array:
+def spliced_quantile(log_survival: Numbers, shape: Numbers) -> Array:
     """Deviate whose log survival is given: the inverse of `spliced_log_survival`.
 
     Parameters
     ----------
     log_survival
         At most 0.
-    shape, share
-        As there.
+    shape
+        Shape of the tail.
 
     Examples
     --------
     >>> levels = np.array([-20.0, -1.0])
-    >>> spliced_log_survival(spliced_quantile(levels, 0.1, 0.2), 0.1, 0.2).round(9)
+    >>> spliced_log_survival(spliced_quantile(levels, 0.1), 0.1).round(9)
     array([-20.,  -1.])
     """
-    log_survival, share = _array(log_survival), _array(share)
-    log_share = np.log(share)
-    below = -np.expm1(np.maximum(log_survival, log_share))
-    body = ndtri(below * _BODY_SHARE / (1 - share))
-    depth = np.maximum(log_share - log_survival, 0.0)
-    tail = SPLICE + gpd_quantile(depth, spliced_scale(share), shape)
-    return np.where(log_survival < log_share, tail, body)
+    log_survival = _array(log_survival)
+    body = -ndtri_exp(np.maximum(log_survival, _LOG_TAIL))
+    depth = np.maximum(_LOG_TAIL - log_survival, 0.0)
+    tail = SPLICE + gpd_quantile(depth, SPLICED_SCALE, shape)
+    return np.where(log_survival < _LOG_TAIL, tail, body)
 
 
-def _spliced_tail(deviate: Array, shape: Array, share: Draws) -> tuple[Array, Array]:
+def _spliced_tail(deviate: Array, shape: Draws) -> tuple[Array, Array]:
     """Log survival and hazard ``density / survival`` of the spliced distribution.
 
     As `spliced_log_survival`, at half its cost: the normal body is computed where there
@@ -1020,24 +968,22 @@ def _spliced_tail(deviate: Array, shape: Array, share: Draws) -> tuple[Array, Ar
     """
     steep = np.where(np.abs(shape) < _STEEP, _STEEP, shape)
     excess = np.maximum(deviate - SPLICE, 0.0)
-    scale = spliced_scale(share)
-    bend = np.maximum(steep * excess / scale, -1.0)
+    bend = np.maximum(steep * excess / SPLICED_SCALE, -1.0)
     with np.errstate(divide="ignore"):
-        log_survival = np.log(share) - np.log1p(bend) / steep
+        log_survival = _LOG_TAIL - np.log1p(bend) / steep
         # Beyond an upper end there is nothing, and 0 * inf would be NaN.
-        hazard = np.where(bend > -1.0, 1 / (scale * (1 + bend)), 0.0)
+        hazard = np.where(bend > -1.0, 1 / (SPLICED_SCALE * (1 + bend)), 0.0)
     in_body = deviate < SPLICE
     body = deviate[in_body]
-    factor = np.broadcast_to((1 - share) / _BODY_SHARE, deviate.shape)[in_body]
-    survival = 1 - factor * ndtr(body)
-    log_survival[in_body] = np.log(survival)
-    density = np.exp(-0.5 * body**2) / math.sqrt(2 * math.pi)
-    hazard[in_body] = factor * density / survival
+    log_survival[in_body] = log_ndtr(-body)
+    hazard[in_body] = np.exp(-0.5 * body**2 - log_survival[in_body]) / math.sqrt(
+        2 * math.pi
+    )
     return log_survival, hazard
 
 
 def _spliced_panels(
-    end: Draws, scale: Draws, shape: Draws, share: Draws
+    end: Draws, scale: Draws, shape: Draws
 ) -> tuple[Float[np.ndarray, "node draw"], Float[np.ndarray, "node draw"]]:
     """Nodes and weights of a mean over the spliced distribution below an end.
 
@@ -1049,20 +995,17 @@ def _spliced_panels(
     width = min(3.0, _SMOOTH / widest)
     node, measure = _panels(-_REACH_DOWN, np.minimum(end, SPLICE), width, none)
     density = np.exp(-0.5 * node**2) / math.sqrt(2 * math.pi)
-    density = density * (1 - share) / _BODY_SHARE
     # The depth at which the end is, as its log survival says.
-    beyond = np.maximum(end, SPLICE)
-    deepest = np.log(share) - spliced_log_survival(beyond, shape, share)
+    deepest = _LOG_TAIL - spliced_log_survival(np.maximum(end, SPLICE), shape)
     deepest = np.clip(deepest, 0.0, _DEPTH)
-    tail_scale = spliced_scale(share)
-    growth = max(min(_SMOOTH / (widest * float(tail_scale.max())), 1.0), 0.02)
+    growth = max(min(_SMOOTH / (widest * SPLICED_SCALE), 1.0), 0.02)
     cuts = _DEPTH * np.linspace(0, 1, math.ceil(8 / growth) + 1)[1:-1] ** 1.6
     depth, tail = _panels(
         0.0, deepest, _DEPTH, np.broadcast_to(cuts[:, None], (cuts.size, end.size))
     )
     return (
-        np.concatenate([node, SPLICE + gpd_quantile(depth, tail_scale, shape)]),
-        np.concatenate([measure * density, tail * share * np.exp(-depth)]),
+        np.concatenate([node, SPLICE + gpd_quantile(depth, SPLICED_SCALE, shape)]),
+        np.concatenate([measure * density, tail * np.exp(_LOG_TAIL - depth)]),
     )
 
 

@@ -1,35 +1,29 @@
-"""Families of queries: location, scale and tail by family, each partially pooled.
+"""Families of queries: location and scale by family, one shared body and tail.
 
-Queries come in families: templates, sources, techniques. The deviates of a family are
-standard normal up to 1, and beyond it generalized Pareto, with a density that goes on
-without a step. How many queries are beyond is learnt: so shoulders may be heavier than
-normal ones without the far tail being so. Families differ in where their scores are, a
-few of them by a lot; in how far they spread; and in how their tails go on, as families
-far up may have shorter ones::
+Queries come in families: templates, sources, techniques. What they share within a
+behaviour is the distribution of their deviates: a standard normal up to 1, and beyond
+it a generalized Pareto tail that continues the density. Families differ in where their
+scores are, a few of them by a lot, and in how far they spread::
 
     location_centre_b, location_width_b        where families are, how far apart
     log_scale_centre_b, scale_width_b          the same of the log of their scales
-    log_tail_odds_b                            tail_share_b / (1 - tail_share_b)
-    shape_b, shape_slope_b                     of their tails, and how it goes with z
-    location_bf  = location_centre_b + location_width_b * z_bf    z ~ Student(freedom)
+    shape_b                                    of the tail
+    location_bf  = location_centre_b + location_width_b * T       T ~ Student(freedom)
     log_scale_bf = log_scale_centre_b + scale_width_b * Z         Z ~ Normal(0, 1)
     scale_bf     = 0.001 + exp(log_scale_bf)
-    family_shape_bf = shape_b + shape_slope_b * z_bf / sqrt(1 + z_bf ** 2 / 4)
-    deviate_i    ~ with chance tail_share_b generalized Pareto (family_shape_bf) from 1
-                   on, else standard normal below 1
+    deviate_i    ~ normal up to 1, generalized Pareto (shape_b) beyond
     score_i      = location_bf + scale_bf * deviate_i
 
-Each of the seven of a behaviour is partially pooled over behaviours as in gpd_tail; the
+Each of the five of a behaviour is partially pooled over behaviours as in gpd_tail; the
 widths by their logarithms. With one behaviour, or ``pool=False``, the prior of a mean
 is that of each behaviour. Prior predictive, of one behaviour: the median query of a
 typical family has a risk of 1e-3 in the middle, 1e-100 to 0.7 with 90 % probability;
 families are 0.3 score units apart, 0.09 to 1.0; the scale of a typical family is 0.14,
-0.03 to 0.7; 10 to 24 % of its queries are in its tail, whose shape is -0.3 to 0.2.
+0.03 to 0.7; the shape is -0.3 to 0.2.
 
 A tail through the ten riskiest queries says little where they are all of one family;
 this one stands on all families at once. It knows new ones too: they are drawn from the
-population of families. One shape of the tail for all would let the many families in the
-middle say how the few at the top go on, which alone matter far out.
+population of families.
 
 The default for evaluations with exact risks and families.
 
@@ -51,13 +45,12 @@ from bayes_rare.families import (
     family_effects,
     family_population,
     family_scores,
-    place_among,
-    shape_bound,
+    largest_deviate,
     simulated_scores,
 )
 from bayes_rare.likelihoods import data_variables
 from bayes_rare.pooling import bounded_normal, draw_pooled, partially_pooled
-from bayes_rare.populations import FamilyMixture
+from bayes_rare.populations import SPLICED_SCALE, FamilyMixture
 
 ACCEPTS = {"exact"}
 SIZED_BY = ("family_count",)
@@ -91,15 +84,9 @@ def build(
     log_scale_width: float = -0.9,
     log_scale_width_sd: float = 0.5,
     log_scale_width_spread: float = 0.3,
-    log_tail_odds: float = -1.67,
-    log_tail_odds_sd: float = 0.3,
-    log_tail_odds_spread: float = 0.15,
     shape: float = -0.05,
     shape_sd: float = 0.15,
     shape_spread: float = 0.1,
-    shape_slope: float = 0.0,
-    shape_slope_sd: float = 0.1,
-    shape_slope_spread: float = 0.05,
     pool: bool = True,
 ) -> pm.Model:
     """Return the model.
@@ -117,12 +104,8 @@ def build(
         The same of the log scale of families.
     log_scale_width, log_scale_width_sd, log_scale_width_spread
         The same of the logarithm of how far apart log scales are.
-    log_tail_odds, log_tail_odds_sd, log_tail_odds_spread
-        The same of the log odds of a query to be in the tail of its family.
     shape, shape_sd, shape_spread
-        The same of the shape of the tail, of a family in the middle of the others.
-    shape_slope, shape_slope_sd, shape_slope_spread
-        The same of how much larger it is for a family that is further up.
+        The same of the shape of the tail.
     pool
         Whether behaviours share these means and spreads.
     """
@@ -191,40 +174,16 @@ def build(
             width=width,
             freedom=FREEDOM,
         )
-        log_odds = partially_pooled(
-            "log_tail_odds",
-            behaviours,
-            mean=log_tail_odds,
-            sd=log_tail_odds_sd,
-            spread=log_tail_odds_spread,
-            pool=pool,
-        )
-        share = pm.Deterministic(
-            "tail_share", pm.math.sigmoid(log_odds), dims="behaviour"
-        )
-        slope_b = partially_pooled(
-            "shape_slope",
-            behaviours,
-            mean=shape_slope,
-            sd=shape_slope_sd,
-            spread=shape_slope_spread,
-            pool=pool,
-        )
-        among = place_among(location_bf, centre[:, None], width[:, None])
-        tilt = slope_b[:, None] * among
         shape_b = bounded_normal(
             "shape",
             behaviours,
-            shape_bound(known, location_bf, scale_bf, tilt, share),
+            -SPLICED_SCALE / largest_deviate(known, location_bf, scale_bf),
             mean=shape,
             sd=shape_sd,
             spread=shape_spread,
             pool=pool,
         )
-        shape_bf = pm.Deterministic(
-            "family_shape", shape_b[:, None] + tilt, dims=("behaviour", "family")
-        )
-        family_scores(known, location_bf, scale_bf, shape_bf, share)
+        family_scores(known, location_bf, scale_bf, shape_b)
     return model
 
 
@@ -245,15 +204,9 @@ def simulate(
     log_scale_width: float = -0.9,
     log_scale_width_sd: float = 0.5,
     log_scale_width_spread: float = 0.3,
-    log_tail_odds: float = -1.67,
-    log_tail_odds_sd: float = 0.3,
-    log_tail_odds_spread: float = 0.15,
     shape: float = -0.05,
     shape_sd: float = 0.15,
     shape_spread: float = 0.1,
-    shape_slope: float = 0.0,
-    shape_slope_sd: float = 0.1,
-    shape_slope_spread: float = 0.05,
     pool: bool = True,
 ) -> tuple[dict[str, np.ndarray], Any]:
     """Return parameters drawn from the prior, and an evaluation drawn from those."""
@@ -278,9 +231,7 @@ def simulate(
             log_scale_width_sd,
             log_scale_width_spread,
         ),
-        "log_tail_odds": (log_tail_odds, log_tail_odds_sd, log_tail_odds_spread),
         "shape": (shape, shape_sd, shape_spread),
-        "shape_slope": (shape_slope, shape_slope_sd, shape_slope_spread),
     }
     parameters: dict[str, np.ndarray] = {}
     for name, (mean, sd, between) in priors.items():
@@ -289,7 +240,6 @@ def simulate(
         )
     parameters["location_width"] = np.exp(parameters["log_location_width"])
     parameters["scale_width"] = np.exp(parameters["log_scale_width"])
-    parameters["tail_share"] = 1 / (1 + np.exp(-parameters["log_tail_odds"]))
     parameters |= draw_families(rng, families, len(design), parameters, FREEDOM)
     return parameters, simulated_scores(rng, design, families, parameters)
 

@@ -189,9 +189,7 @@ def test_truths_of_families_rank_evenly(seed: int) -> None:
     print(ranks.refused, ranks.unconverged, sorted(ranks.p_values().items()))
     assert not ranks.refused
     assert ranks.unconverged <= 0.05 * FAMILY_SETS
-    assert {"location[0, 7]", "family_shape[0, 0]", "shape_slope[0]"} <= {
-        *ranks.uniform
-    }
+    assert {"location[0, 7]", "log_scale[0, 0]", "scale_width[0]"} <= {*ranks.uniform}
     assert not ranks.failures()
 
 

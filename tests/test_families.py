@@ -19,7 +19,6 @@ from bayes_rare.families import family_data
 from bayes_rare.forecasting import Deployment, population_forecast
 from bayes_rare.populations import (
     SPLICE,
-    TAIL_SHARE,
     FamilyMixture,
     Normal,
     Origin,
@@ -27,7 +26,6 @@ from bayes_rare.populations import (
     spliced_log_density,
     spliced_log_survival,
     spliced_quantile,
-    spliced_scale,
 )
 from bayes_rare.scores import log_safe_from_score
 
@@ -47,8 +45,6 @@ def mixture(
         width=np.full(draws, 0.3),
         log_scale=np.full(draws, -2.5),
         spread=np.full(draws, 0.4),
-        shape_centre=np.full(draws, -0.05),
-        shape_slope=np.full(draws, 0.1),
         freedom=4.0,
         finest=1e-3,
     )
@@ -56,8 +52,7 @@ def mixture(
         location=-2 + 0.4 * rng.standard_t(4, size),
         scale=0.1 * np.exp(0.5 * rng.standard_normal(size)),
         weight=rng.dirichlet(np.full(families, 3.0), draws).T,
-        shape=shape + 0.1 * rng.standard_normal(size),
-        share=rng.uniform(0.1, 0.25, draws),
+        shape=shape + 0.1 * rng.standard_normal(draws),
         origin=origin,
     )
 
@@ -72,69 +67,51 @@ mixtures = st.fixed_dictionaries(
 )
 
 
-def spliced(deviate: float, shape: float, share: float) -> Any:
+def spliced(deviate: float, shape: float) -> Any:
     """Survival of the spliced distribution, by its definition."""
-    share = mp.mpf(share)
     if deviate <= SPLICE:
-        return 1 - (1 - share) * mp.ncdf(mp.mpf(deviate)) / mp.ncdf(1)
-    scale = share * mp.ncdf(1) / ((1 - share) * mp.npdf(1))
-    excess = (mp.mpf(deviate) - 1) / scale
+        return mp.ncdf(-mp.mpf(deviate))
+    excess = (mp.mpf(deviate) - 1) * mp.npdf(1) / mp.ncdf(-1)
     if shape == 0:
-        return share * mp.exp(-excess)
+        return mp.ncdf(-1) * mp.exp(-excess)
     bend = 1 + mp.mpf(shape) * excess
-    return share * bend ** (-1 / mp.mpf(shape)) if bend > 0 else mp.mpf(0)
+    return mp.ncdf(-1) * bend ** (-1 / mp.mpf(shape)) if bend > 0 else mp.mpf(0)
 
 
-@pytest.mark.parametrize("share", [0.05, TAIL_SHARE, 0.4])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("deviate", [-8.0, -3.0, 0.0, 0.999, 1.0, 1.001, 2.0, 2.6])
-def test_spliced_survival_is_exact(deviate: float, shape: float, share: float) -> None:
-    value = float(spliced_log_survival(deviate, shape, share))
-    exact = spliced(deviate, shape, share)
+def test_spliced_survival_is_exact(deviate: float, shape: float) -> None:
+    value = float(spliced_log_survival(deviate, shape))
+    exact = spliced(deviate, shape)
     expected = float(mp.log(exact)) if exact else -math.inf
     assert value == pytest.approx(expected, rel=1e-12, abs=1e-300)
 
 
-def test_a_normal_share_leaves_the_normal_body_as_it_is() -> None:
-    deviate = np.linspace(-5, 1, 13)
-    np.testing.assert_allclose(
-        np.exp(spliced_log_survival(deviate, 0.1)), stats.norm.sf(deviate), rtol=1e-12
-    )
-    assert spliced_scale(TAIL_SHARE) == pytest.approx(
-        stats.norm.sf(1) / stats.norm.pdf(1)
-    )
-
-
-shares = st.floats(0.03, 0.5)
-
-
-@given(st.floats(-40, -1e-9), st.floats(-0.5, 0.5), shares)
-def test_spliced_quantile_inverts_the_survival(
-    level: float, shape: float, share: float
-) -> None:
-    score = spliced_quantile(level, shape, share)
+@given(st.floats(-40, -1e-9), st.floats(-0.5, 0.5))
+def test_spliced_quantile_inverts_the_survival(level: float, shape: float) -> None:
+    score = spliced_quantile(level, shape)
     # Near an upper end, survival falls by more than a rounded score can tell.
-    again = float(spliced_log_survival(score, shape, share))
+    again = float(spliced_log_survival(score, shape))
     assert again == pytest.approx(level, rel=1e-9, abs=1e-5)
 
 
-@given(st.floats(-5, 6), st.floats(-0.15, 0.5), shares)
+@given(st.floats(-5, 6), st.floats(-0.15, 0.5))
 def test_spliced_density_is_the_slope_of_the_survival(
-    deviate: float, shape: float, share: float
+    deviate: float, shape: float
 ) -> None:
     if abs(deviate - SPLICE) < 1e-4:
         return
     step = 1e-6
     ends = np.array([deviate - step, deviate + step])
-    below, above = np.exp(spliced_log_survival(ends, shape, share))
+    below, above = np.exp(spliced_log_survival(ends, shape))
     slope = (below - above) / (2 * step)
-    density = math.exp(float(spliced_log_density(deviate, shape, share)))
+    density = math.exp(float(spliced_log_density(deviate, shape)))
     assert density == pytest.approx(slope, rel=1e-3, abs=1e-8)
 
 
 def test_the_density_is_continuous_where_the_tail_begins() -> None:
     ends = np.array([SPLICE - 1e-9, SPLICE + 1e-9])
-    left, right = spliced_log_density(ends, 0.2, 0.3)
+    left, right = spliced_log_density(ends, 0.2)
     assert left == pytest.approx(right, abs=1e-7)
 
 
@@ -155,7 +132,7 @@ def test_survival_is_the_weighted_mean_of_the_families(made: dict[str, Any]) -> 
     population = mixture(**made)
     score = -1.7
     deviate = (score - population.location) / population.scale
-    parts = np.exp(spliced_log_survival(deviate, population.shape, population.share))
+    parts = np.exp(spliced_log_survival(deviate, population.shape))
     with np.errstate(divide="ignore"):  # beyond the end of every family
         expected = np.log((population.weight * parts).sum(axis=0))
     np.testing.assert_allclose(
@@ -180,13 +157,10 @@ def test_one_family_of_many_draws_is_the_spliced_distribution(
 ) -> None:
     location, scale = rng.normal(size=7), np.exp(rng.normal(size=7))
     shape = rng.normal(0, 0.1, 7)
-    share = rng.uniform(0.1, 0.3, 7)
-    alone = FamilyMixture(
-        location[None], scale[None], np.ones((1, 7)), shape[None], share
-    )
+    alone = FamilyMixture(location[None], scale[None], np.ones((1, 7)), shape)
     level = np.log([[0.7], [0.01], [1e-9]])
     np.testing.assert_allclose(
-        alone.quantile(level), location + scale * spliced_quantile(level, shape, share)
+        alone.quantile(level), location + scale * spliced_quantile(level, shape)
     )
 
 
@@ -198,8 +172,7 @@ def test_a_family_without_weight_is_not_there() -> None:
         population.location[[0, 2]],
         population.scale[[0, 2]],
         np.broadcast_to(most[[0, 2]], (2, 3)),
-        population.shape[[0, 2]],
-        population.share,
+        population.shape,
     )
     levels = np.array([[-0.5], [-8.0], [-25.0]])
     np.testing.assert_allclose(mixed.quantile(levels), kept.quantile(levels))
@@ -215,14 +188,13 @@ def test_mean_failure_of_a_mixture_is_exact(
     middle = (depth[1:] + depth[:-1]) / 2
     mass = np.exp(-depth[:-1]) - np.exp(-depth[1:])
     total = 0.0
-    for location, scale, weight, shape in zip(
+    for location, scale, weight in zip(
         population.location[:, 0],
         population.scale[:, 0],
         population.weight[:, 0],
-        population.shape[:, 0],
         strict=True,
     ):
-        deviate = spliced_quantile(-middle, shape, population.share[0])
+        deviate = spliced_quantile(-middle, population.shape[0])
         score = location + scale * deviate
         failure = -np.expm1(samples * log_safe_from_score(score))
         total += weight * float(mass @ failure)
@@ -245,7 +217,7 @@ def worst_by_simulation(
     level = -rng.standard_exponential((runs, queries))
     score = population.location[family, 0] + population.scale[
         family, 0
-    ] * spliced_quantile(level, population.shape[family, 0], population.share[0])
+    ] * spliced_quantile(level, population.shape[0])
     at = score.argmax(axis=1)
     rows = np.arange(runs)
     return score[rows, at], family[rows, at]
@@ -260,7 +232,6 @@ def worst_p_values(stretch: float, rng: np.random.Generator) -> tuple[float, flo
         population.scale * np.array([[1.0], [stretch], [1.0]]),
         population.weight,
         population.shape,
-        population.share,
     )
     survival = np.exp(said.log_survival(score[:, None]))[:, 0]
     uniform = np.exp(300 * np.log1p(-survival))
@@ -268,8 +239,7 @@ def worst_p_values(stretch: float, rng: np.random.Generator) -> tuple[float, flo
         location=np.repeat(said.location, 4_000, axis=1),
         scale=np.repeat(said.scale, 4_000, axis=1),
         weight=np.repeat(said.weight, 4_000, axis=1),
-        shape=np.repeat(said.shape, 4_000, axis=1),
-        share=np.repeat(said.share, 4_000),
+        shape=np.repeat(said.shape, 4_000),
     )
     share = outcomes.family_contributions(many, 300, rng).mean(axis=1)
     seen = np.bincount(family, minlength=3)
@@ -311,15 +281,13 @@ def test_new_families_are_drawn_from_their_population_and_stay_the_same() -> Non
     assert stats.kstest(effect.ravel(), stats.norm.cdf).pvalue < 1e-6
     log_scale = (np.log(mixed.scale[2:] - 1e-3) + 2.5) / 0.4
     assert stats.kstest(log_scale.ravel(), stats.norm.cdf).pvalue > 1e-6
-    slope = (mixed.shape[2:] + 0.05) / 0.1
-    np.testing.assert_allclose(slope, effect / np.sqrt(1 + effect**2 / 4), rtol=1e-9)
     again = population.mixed(new=new, labels=mixed.labels)
     np.testing.assert_array_equal(again.location, mixed.location)
 
 
 def test_a_mixture_of_no_known_origin_has_no_new_families() -> None:
     one = np.ones((1, 2))
-    alone = FamilyMixture(one, one, one, one, np.full(2, 0.2))
+    alone = FamilyMixture(one, one, one, np.zeros(2))
     with pytest.raises(ValueError, match="population"):
         alone.mixed(new=np.array([0.5]))
 

@@ -17,7 +17,7 @@ from bayes_rare.averages import Average
 from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import replacing
-from bayes_rare.forecasting import Deployment, Forecast, checked_risks
+from bayes_rare.forecasting import TARGETS, Deployment, Forecast, checked_risks
 from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting import sampling, tails, wording
@@ -35,6 +35,7 @@ from bayes_rare.scores import risk_from_score
 
 if TYPE_CHECKING:
     import jinja2
+    import pandas
 
     from bayes_rare.backtesting import Backtest
 
@@ -43,6 +44,8 @@ __all__ = ["Report", "report"]
 _LIMIT = 5_000_000
 # Riskiest queries of each behaviour that are listed, of all behaviours together.
 _LISTED, _LISTED_IN_ALL = 20, 1_000
+# Draws by which the fit of a tail is looked at.
+_CHECKED = 1000
 # Families of each behaviour that are named.
 _FAMILIES = 12
 # Letters of a query that are shown.
@@ -155,8 +158,8 @@ def report(
     >>> evaluation = br.Evaluation.from_scores(np.linspace(-3, -1, 200))
     >>> posterior = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200)
     >>> page = br.report(posterior, queries=10**6)
-    >>> len(page.html) < 5_000_000, page.warnings[0][:27]
-    (True, '1 million queries are more ')
+    >>> len(page.html) < 5_000_000, page.warnings[0].split()[:4]
+    (True, ['1', 'million', 'queries', 'are'])
     """
     if not 0 < interval < 1:
         raise InvalidInput(f"interval is a probability in (0, 1), got {interval}.")
@@ -175,9 +178,11 @@ def report(
     )
     riskiest = max(range(len(outlooks)), key=lambda place: outlooks[place].median)
     content, error = embedded(evaluation, outlooks)
+    thinned = posterior.thinned(_CHECKED)
+    checked = {name: thinned.population(name) for name in forecast.behaviours}
     doubts = {
         name: tails.doubts(main, name, population)
-        for name, population in forecast.populations.items()
+        for name, population in checked.items()
     }
     smallest = min(evaluation.sizes.values())
     warnings = _warnings(posterior, doubts, served, smallest)
@@ -198,6 +203,7 @@ def report(
     record = None
     if backtest is not None:
         record = track_record(backtest, forecast.method)
+    judged = sampling.parameters(main)
     page = _environment().get_template("report.html.j2")
     html = page.render(
         content=content | {"state": state},
@@ -224,15 +230,16 @@ def report(
         driving=_driving(forecast, seed),
         driving_picture=_driving_picture(forecast, seed),
         verdict=asdict(posterior.verdict),
-        parameters=printing.records(sampling.parameters(main)),
+        parameters=printing.records(judged),
         most_rows=_ROWS,
-        ranks=_ranks(main),
+        ranks=_ranks(main, judged),
         prior=_prior(main, outlooks, served, interval, seed),
         sensitivity=_sensitivity(main),
-        fit=_fit_of_tail(main, forecast.populations, seed),
+        fit=_fit_of_tail(main, checked, seed),
         thresholds=_thresholds(thresholds, served),
         thresholds_refused=refused,
         refit=refit,
+        has_threshold="exceeding" in main.data,
         record=record,
         provenance=_provenance(main),
     )
@@ -345,7 +352,9 @@ def _notes(found: Sequence[str], warnings: Sequence[tuple[str, str]]) -> list[st
     return [
         note
         for note in dict.fromkeys(found)
-        if not any(name in names and note.startswith(said[name]) for name in said)
+        # The page says "1 trillion or more" where it is so.
+        if not note.startswith(TARGETS)
+        and not any(name in names and note.startswith(said[name]) for name in said)
     ]
 
 
@@ -414,14 +423,16 @@ def _families(posterior: Posterior) -> dict[tuple[str, str], str]:
 
 
 def _query_notes(posterior: Posterior) -> list[str]:
-    return list(posterior.query_risks(top=1).notes)
+    """What is to be known of single risks; a banner tells whether to trust them."""
+    found = posterior.query_risks(top=1).notes
+    return [note for note in found if not note.startswith(_UNCONVERGED)]
 
 
-def _ranks(posterior: Posterior) -> Picture:
+def _ranks(posterior: Posterior, judged: "pandas.DataFrame") -> Picture:
     from bayes_rare import plotting
 
     return picture(
-        plotting.ranks(sampling.ranks(posterior, _SHOWN)),
+        plotting.ranks(sampling.ranks(posterior, judged, _SHOWN)),
         f"Ranks of the draws of each chain, of the {_SHOWN} parameters with the "
         "largest R-hat.",
         "Lines near 1, mostly inside the band, say that the chains agree.",

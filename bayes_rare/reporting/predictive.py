@@ -205,14 +205,14 @@ def _worst(
 
 
 def _failure(population: Population) -> Float[np.ndarray, "size sample"]:
-    def chance(samples: int | float) -> Draws:
-        def fails(score: Array) -> Array:
-            return -np.expm1(samples * log_safe_from_score(score))
+    def fails(score: Array) -> Array:
+        safe = log_safe_from_score(score)
+        return np.stack([-np.expm1(samples * safe) for samples in SAMPLES])
 
-        return np.clip(population.mean(fails), 0.0, 1.0)
-
+    # All numbers of responses in one pass over the population.
+    chance = np.clip(population.mean(fails), 0.0, 1.0)
     with np.errstate(divide="ignore"):
-        single = np.stack([-np.log1p(-chance(float(r))) for r in SAMPLES])
+        single = -np.log1p(-chance)
         found = np.stack([log_hazard(size * single) for size in SIZES])
     # Chances far below any that is told apart stay numbers.
     return np.clip(found, 2 * _LOWEST, _HIGHEST)

@@ -389,6 +389,7 @@
       table.classList.toggle("one", !everyBehaviour);
       for (const row of table.tBodies[0].rows) row.toggleAttribute("data-other", row.dataset.of !== name);
     }
+    document.body.classList.toggle("several", everyBehaviour || behaviours.length === 1);
     const button = $("all-queries");
     button.setAttribute("aria-pressed", String(everyBehaviour));
     button.parentElement.hidden = behaviours.length === 1;
@@ -451,8 +452,10 @@
 
   const DECADES = [-300, -200, -100, -50, -30, -20, -15, -12, -9, -8, -7, -6, -5, -4, -3, -2, -1];
 
+  const raised = (power) => [...String(power)].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+
   function riskTicks(low, high, room) {
-    const named = DECADES.map((power) => [-Math.log(-power * Math.LN10), power < -14 ? `10^${power}` : risk(10 ** power)]);
+    const named = DECADES.map((power) => [-Math.log(-power * Math.LN10), power < -14 ? `10${raised(power)}` : risk(10 ** power)]);
     for (const value of [0.2, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999]) named.push([scoreOf(value), risk(value)]);
     named.push([scoreOf(0.05), "5 %"], [scoreOf(0.02), "2 %"], [scoreOf(0.005), "0.5 %"], [scoreOf(0.002), "0.2 %"]);
     const found = [];
@@ -538,7 +541,8 @@
     const curves = [tail, 0.25, 0.5, 0.75, 1 - tail].map(curve);
     const dots = one.seen.map(([queries, score]) => [Math.log10(queries), shown(score)]);
     const limit = shown(scoreOf(state.threshold));
-    const values = [...curves.flat(), ...dots].map(([, score]) => score);
+    // A single query may have no risk to speak of: from ten on it is a picture.
+    const values = [...curves.flat().filter(([power]) => power >= 1), ...dots].map(([, score]) => score);
     let low = Math.min(...values);
     let high = Math.max(...values);
     // The threshold is in the picture where it is not far from the rest.
@@ -548,7 +552,8 @@
     const room = 0.05 * (high - low || 1);
     [low, high] = [low - room, high + room];
     const x = scale(0, last, box.left, box.right);
-    const y = scale(low, high, box.bottom, box.top);
+    const height = scale(low, high, box.bottom, box.top);
+    const y = (score) => height(Math.min(Math.max(score, low), high));
     farZone(box, x, last);
     countAxis(box, x, last);
     for (const [score, text] of riskTicks(low, high, (26 * (high - low)) / (box.bottom - box.top))) {

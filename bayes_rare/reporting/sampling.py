@@ -82,31 +82,32 @@ def parameters(posterior: Posterior) -> "pandas.DataFrame":
         ("score that one in a million exceeds", name): values
         for name, values in zip(posterior.behaviours, tails.values(), strict=True)
     }
+    moving = {
+        key: values
+        for key, values in columns.items()
+        if (values != values[:1, :1]).any()
+    }
+    every = np.stack(list(moving.values()), axis=-1)
     axes = {"chain_axis": 0, "draw_axis": 1}
-    rows: list[dict[str, Any]] = []
     with np.errstate(all="ignore"):
-        for (name, of), values in columns.items():
-            if (values == values[:1, :1]).all():
-                continue
-            tail = array_stats.ess(values, method="tail", prob=(0.05, 0.95), **axes)
-            rows.append(
-                {
-                    "parameter": name,
-                    "of": of,
-                    "mean": float(values.mean()),
-                    "sd": float(values.std()),
-                    "rhat": float(array_stats.rhat(_halves(values), **axes)),
-                    "ess_bulk": float(array_stats.ess(values, method="bulk", **axes)),
-                    "ess_tail": float(tail),
-                }
-            )
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(
+        table = {
+            "parameter": [name for name, _ in moving],
+            "of": [of for _, of in moving],
+            "mean": every.mean(axis=(0, 1)),
+            "sd": every.std(axis=(0, 1)),
+            "rhat": array_stats.rhat(_halves(every), **axes),
+            "ess_bulk": array_stats.ess(every, method="bulk", **axes),
+            "ess_tail": array_stats.ess(
+                every, method="tail", prob=(0.05, 0.95), **axes
+            ),
+        }
+    # Where R-hat is no number, something is wrong.
+    return pd.DataFrame(table).sort_values(
         "rhat", ascending=False, kind="stable", na_position="first"
     )
 
 
-def _halves(values: Chains) -> Chains:
+def _halves(values: Array) -> Array:
     """The two halves of a single chain as two, which R-hat can compare."""
     if len(values) > 1:
         return values
@@ -114,13 +115,17 @@ def _halves(values: Chains) -> Chains:
     return np.concatenate([values[:, :half], values[:, half : 2 * half]])
 
 
-def ranks(posterior: Posterior, most: int = 12) -> "pandas.DataFrame":
+def ranks(
+    posterior: Posterior, judged: "pandas.DataFrame", most: int = 12
+) -> "pandas.DataFrame":
     """Where the draws of each chain stand among all: flat if all say the same [1]_.
 
     Parameters
     ----------
     posterior
         What was fitted.
+    judged
+        Its `parameters`.
     most
         How many parameters, those with the largest R-hat.
 
@@ -137,7 +142,6 @@ def ranks(posterior: Posterior, most: int = 12) -> "pandas.DataFrame":
     import pandas as pd
 
     columns = _columns(posterior, small=False)
-    judged = parameters(posterior)
     worst = [
         key
         for key in zip(judged["parameter"], judged["of"], strict=True)
@@ -223,7 +227,7 @@ def prior_and_posterior(
     rows: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     for (name, of), values in _columns(posterior, small=True).items():
-        if name not in prior:
+        if name not in prior or not _alike(posterior, name, prior[name]):
             continue
         place = places[name] = places.get(name, -1) + 1
         before = prior[name].reshape(_PRIOR_DRAWS, -1)[:, place]
@@ -241,6 +245,11 @@ def prior_and_posterior(
     return pd.DataFrame(rows)
 
 
+def _alike(posterior: Posterior, name: str, values: Array) -> bool:
+    """Whether draws from the prior have the shape of those from the posterior."""
+    return values.shape[2:] == posterior.draws[name].shape[2:]
+
+
 def expected_before(
     posterior: Posterior,
     prior: Mapping[str, Array],
@@ -254,8 +263,9 @@ def expected_before(
     Parameters
     ----------
     posterior
-        What was fitted; behaviours whose risks are not known exactly have no answer, as
-        the steps of their body are made for the data.
+        What was fitted. Behaviours whose risks are not known exactly have no answer, as
+        the steps of their body are made for the data; nor have those of models that
+        draw families, whose number a simulation chooses itself.
     prior
         Draws from its prior.
     queries
@@ -264,6 +274,8 @@ def expected_before(
         Probabilities in (0, 1).
     """
     known = {name: values for name, values in prior.items() if name in posterior.draws}
+    if not all(_alike(posterior, name, values) for name, values in known.items()):
+        return {}
     return {
         behaviour: worst_score_quantile(
             population_of(

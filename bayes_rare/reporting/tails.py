@@ -181,8 +181,8 @@ def doubts(posterior: Posterior, behaviour: str, population: Population) -> list
         chance = misfit(population, known)
         if chance < _RARE_MISFIT:
             found.append(
-                "the riskiest queries do not follow the tail that was fitted (as bad "
-                f"a fit has a chance of {wording.chance(chance)})"
+                "the riskiest queries do not follow the tail that was fitted (chance "
+                f"of as bad a fit: {wording.chance(chance)})"
             )
     return found
 
