@@ -10,6 +10,7 @@ from bayes_rare import files, forecasting, inference, methods, printing, reporti
 from bayes_rare.baselines import BASELINES, PUBLISHED
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
+from bayes_rare.posterior import ESS_LIMIT
 from bayes_rare.readers.sample import sample_split
 from bayes_rare.scores import risk_from_score
 
@@ -80,7 +81,10 @@ def run(output: Path) -> Forecast:
     held_out = min(unseen.sizes.values())
     out.print(_INTRODUCTION.format(seen=_SEEN, unseen=held_out), soft_wrap=True)
     with printing.progress_bar("Sampling") as progress:
-        posterior = inference.fit(seen, progress=progress).require_convergence()
+        # Six behaviours with families take minutes; a first look is to take one.
+        posterior = inference.fit(
+            seen, "gpd_tail", progress=progress
+        ).require_convergence()
     out.print(f"Model {posterior.model.name}. {printing.verdict(posterior)}\n")
     deployment = Deployment([held_out, *_FURTHER])
     forecast = forecasting.forecast(posterior, deployment)
@@ -159,7 +163,7 @@ def _print_counted(
     counts = sampled(seen.select(_COUNTED), _TRIALS)
     with printing.progress_bar("Sampling") as progress:
         posterior = inference.fit(
-            counts, chains=2, target_ess=0.0, progress=progress
+            counts, warmup=500, draws=500, target_ess=ESS_LIMIT, progress=progress
         ).require_convergence()
     ours = _worst(forecasting.forecast(posterior, Deployment([size])))
     line = methods.observed_shares(counts)

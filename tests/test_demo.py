@@ -29,7 +29,7 @@ def test_it_shows_its_forecast_beside_the_truth(
     assert (tmp_path / "made" / "scaling.png").read_bytes()[:4] == b"\x89PNG"
     page = tmp_path / "made" / "report.html"
     assert f"Open in a browser: {page.as_uri()}\n" in captured.out
-    assert '<q data-say="behaviour"><bdi>I&#39;m sorry</bdi></q>' in page.read_text()
+    assert '<q><bdi data-say="behaviour">I&#39;m sorry</bdi></q>' in page.read_text()
     forecast = pd.read_csv(tmp_path / "made" / "forecast.csv")
     assert set(forecast["queries"].dropna()) == {24_000, 10**6, 10**9}
     worst = forecast[forecast["target"] == "worst_query_risk"]

@@ -27,6 +27,7 @@ from bayes_rare.populations import BodyAndTail, Normal
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting import outlook, report, sampling, tails, wording
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
+from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
 
 HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
@@ -429,6 +430,38 @@ def test_what_makes_a_tail_doubtful() -> None:
     assert found["calm"] == []
     assert "a risk of 99\xa0%, and near" in found["saturated"][0]
     assert "it rests on 5 queries above its threshold" in found["few"][0]
+
+
+def test_the_model_is_fitted_again_at_other_thresholds() -> None:
+    rng = np.random.default_rng(6)
+    evaluation = br.Evaluation.from_scores(rng.gumbel(-3, 0.2, 120))
+    fitted = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200, target_ess=0.0)
+    _, outlooks = outlook.outlook(
+        fitted, Deployment(1_000), 0.5, 0.05, 0.9, lambda _done, _total: None
+    )
+    again, _ = moved_thresholds(fitted, outlooks, 1_000, 0.9, refit=True, seed=0)
+    counts = again.groupby("method")["exceedances"].apply(list).to_dict()
+    assert counts == {
+        "gumbel_tail": [10],
+        "gumbel_tail, fitted again": [20],
+        "maximum likelihood": [10, 20],
+    }
+    own = br.fit(
+        evaluation,
+        "gumbel_tail",
+        warmup=200,
+        draws=200,
+        target_ess=0.0,
+        exceedances=20,
+    )
+    levels = np.array([0.05, 0.5, 0.95])
+    expected = outcomes.worst_score_quantile(own.population(), 1_000, levels)
+    row = again[again["method"].str.endswith("again")].iloc[0]
+    np.testing.assert_allclose(
+        [row["lower"], row["median"], row["upper"]], expected, atol=1e-9
+    )
+    words = Reader(report(fitted, refit=True).html).words
+    assert "--refit" not in words
 
 
 def test_the_prior_beside_the_posterior(posterior: Posterior) -> None:
