@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import betainc, betaincc, betainccinv, betaincinv, gammaln
 
 from bayes_rare.populations import Population
+from bayes_rare.populations.quadrature import CUTS
 from bayes_rare.scores import Numbers, log_risk_from_score, log_safe_from_score
 
 __all__ = ["BetaRisks", "beta_scores", "log_beta", "log_outcome", "log_rising"]
@@ -48,9 +49,6 @@ _DEPTHS = np.array(
     [0.7, 1.1, 1.6, 2.3, 3.2, 4.5, 6.0, 8.0, 10.5, 13.5, 17.0, 21.0, 26.0, 32.0, 38.0]
 )
 _DEEPER = np.array([45.0, 52.0, 60.0])
-# The chance that a query sampled r times fails turns from 0 to 1 where -log(risk) is
-# near log(r): panels are cut at scores too, as those of other populations are.
-_CUTS = np.concatenate([-np.log(np.arange(60.0, 0.0, -4.0)), np.arange(0.0, 6.0)])
 
 
 def log_rising(xp: Any, start: Any, steps: Any) -> Any:
@@ -239,7 +237,7 @@ class BetaRisks(Population):
         lower = np.log1p(-np.exp(-_DEPTHS[::-1, None]))
         law, flat, shape = self._each(np.concatenate([lower, -depth]))
         edges = law.score_of(flat).reshape(shape)
-        cuts = np.broadcast_to(_CUTS[:, None], (_CUTS.size, self.draws))
+        cuts = np.broadcast_to(CUTS[:, None], (CUTS.size, self.draws))
         # Only what lies between the outermost levels, and below what is left out.
         low = edges[0]
         high = np.clip(self.quantile(left_out), low, edges[-1])
