@@ -1,0 +1,141 @@
+"""What a forecast is for: queries that will be served."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayes_rare import mixes
+from bayes_rare.errors import InvalidInput
+from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
+
+__all__ = ["Deployment"]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Deployment:
+    """Queries that will be served, and how often each is sampled.
+
+    Parameters
+    ----------
+    queries
+        How many queries, one size or several, each from 1 to 1e12; whole numbers, as
+        1e9 is. Held in order, each once.
+    samples_per_query
+        Responses sampled for each query, at least 1.
+    families
+        What families the queries are from: weights by name, up to a factor, a mapping
+        or a frame with columns ``family`` and ``weight``. By default the mix of the
+        evaluation, uncertain as its counts leave it. A family that the evaluation has
+        met under other behaviours only is, for this one, a new one.
+    unseen_share
+        Share of queries that come from families which the evaluation has not met, in
+        [0, 1]; the named ones share the rest. A method that knows no families takes
+        them to be like the others, and its forecast says so.
+    unseen_families
+        How many such families there are, up to 2,000; needed where the share is
+        positive, as it matters whether a million queries come of one new family or of
+        a thousand. Each has an equal part.
+
+    Raises
+    ------
+    InvalidInput
+        If a number is not whole or out of range.
+
+    Examples
+    --------
+    >>> Deployment([1e9, 1e4])
+    Deployment(queries=(10000, 1000000000), samples_per_query=1)
+    """
+
+    queries: tuple[int, ...]
+    samples_per_query: int
+    families: tuple[tuple[str, float], ...] | None
+    unseen_share: float
+    unseen_families: int | None
+
+    def __init__(
+        self,
+        queries: Any,
+        samples_per_query: int | float = 1,
+        families: Any = None,
+        unseen_share: int | float = 0.0,
+        unseen_families: int | float | None = None,
+    ) -> None:
+        given = np.ravel(np.asarray(queries, dtype=object)).tolist()
+        if not given:
+            raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
+        sizes = {_whole("queries", size) for size in given}
+        samples = _whole("samples_per_query", samples_per_query)
+        if not 0 <= unseen_share <= 1:
+            raise InvalidInput(
+                f"unseen_share is a share of queries, in [0, 1], got {unseen_share}. "
+                "For 5 % give 0.05."
+            )
+        if (unseen_share > 0) != (unseen_families is not None):
+            raise InvalidInput(
+                f"unseen_share={unseen_share:g} and unseen_families={unseen_families} "
+                "do not go together: a share of queries comes from some number of new "
+                "families. Give both, as in unseen_share=0.05, unseen_families=40, or "
+                "neither."
+            )
+        if unseen_families is not None:
+            unseen_families = _whole("unseen_families", unseen_families)
+            if unseen_families > mixes.MOST_UNSEEN:
+                raise InvalidInput(
+                    f"unseen_families is at most {mixes.MOST_UNSEEN}, got "
+                    f"{unseen_families}: each is drawn for every draw of the "
+                    "posterior. Families so small are queries: call fewer, larger "
+                    "kinds a family."
+                )
+        # A frozen value sets its own fields so.
+        object.__setattr__(self, "queries", tuple(sorted(sizes)))
+        object.__setattr__(self, "samples_per_query", samples)
+        mix = None if families is None else mixes.checked_mix(families)
+        object.__setattr__(self, "families", mix)
+        object.__setattr__(self, "unseen_share", float(unseen_share))
+        object.__setattr__(self, "unseen_families", unseen_families)
+
+    def __repr__(self) -> str:
+        named = f", families={dict(self.families)}" if self.families else ""
+        unseen = (
+            f", unseen_share={self.unseen_share:g}, "
+            f"unseen_families={self.unseen_families}"
+            if self.unseen_share
+            else ""
+        )
+        return (
+            f"Deployment(queries={self.queries}, "
+            f"samples_per_query={self.samples_per_query}{named}{unseen})"
+        )
+
+    def of_size(self, queries: int) -> "Deployment":
+        """The same deployment at one size.
+
+        Parameters
+        ----------
+        queries
+            How many queries.
+        """
+        return Deployment(
+            queries,
+            self.samples_per_query,
+            None if self.families is None else dict(self.families),
+            self.unseen_share,
+            self.unseen_families,
+        )
+
+
+def _whole(name: str, value: Any) -> int:
+    """A count from 1 to 1e12."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (1 <= number <= FOREVER) or number != math.floor(number):
+        raise InvalidInput(
+            f"{name} is a whole number from 1 to {FOREVER_WRITTEN}, got {value!r}. "
+            "Round it, or give several sizes as a list."
+        )
+    return int(number)

@@ -1,0 +1,317 @@
+"""The forecast: draws of what a deployment may show."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import joint, summaries, worst
+from bayes_rare.forecasting.contributions import contributions
+from bayes_rare.forecasting.deployment import Deployment
+from bayes_rare.outcomes import FOREVER
+from bayes_rare.populations import Population
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+    from matplotlib.figure import Figure
+
+__all__ = ["Forecast"]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Draws of what a deployment may show, by behaviour and size.
+
+    Parameters
+    ----------
+    method
+        Name of the method or model that made it.
+    deployment
+        What is forecast for.
+    evaluation
+        What the method saw.
+    populations
+        Distribution of scores by behaviour, draw by draw.
+    draws
+        By target name, with dims among (behaviour, queries, risk_threshold, sample);
+        ``worst_query_score`` and ``aggregate_log_hazard`` tell apart risks that float64
+        rounds to 0 or 1.
+    converged
+        Whether the posterior behind it converged.
+    notes
+        What a reader must know, as `bayes_rare.notes` puts it: what the evaluation
+        cannot exclude, how far the forecast extrapolates, what is doubtful about the
+        tail.
+    is_point
+        Whether it is a single guess with no interval.
+    """
+
+    method: str
+    deployment: Deployment
+    evaluation: Evaluation
+    populations: Mapping[str, Population]
+    draws: "xarray.Dataset"
+    converged: bool
+    notes: tuple[str, ...]
+    is_point: bool = False
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that are forecast."""
+        return tuple(self.populations)
+
+    def summary(self, interval: float = 0.9) -> "pandas.DataFrame":
+        """A row for each behaviour, target, size and risk threshold.
+
+        Columns ``behaviour, target, queries, samples_per_query, risk_threshold, mean,
+        median, lower, upper, interval``; missing where a target does not depend on one.
+        The interval has equal tails. For worst_query_risk its ends and the median are
+        quantiles of the predictive distribution function averaged over draws. For
+        exceedance_probability the mean is the predictive probability, the interval what
+        is not known of the population; for largest_safe_deployment the mean is the size
+        at which the predictive probability reaches the level. Where a draw of
+        queries_to_first_failure stands for 1e12 or more, there is no mean. A point
+        forecast has its one guess as mean and median alike, though it is an
+        expectation for counts, chances, the aggregate risk and the waiting time.
+
+        Parameters
+        ----------
+        interval
+            Probability of the interval, in (0, 1).
+
+        Raises
+        ------
+        InvalidInput
+            If the interval is not in (0, 1).
+        """
+        return summaries.summary(
+            self.populations,
+            self.deployment,
+            self.draws,
+            interval,
+            is_point=self.is_point,
+        )
+
+    def scaling(
+        self,
+        sizes: Sequence[int] | None = None,
+        levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+    ) -> "pandas.DataFrame":
+        """Quantiles of the worst query's score at many deployment sizes.
+
+        Parameters
+        ----------
+        sizes
+            Numbers of queries; by default from 10 to ten times the largest deployment,
+            evenly on a logarithmic scale.
+        levels
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        Columns ``behaviour, queries, level, score``.
+        """
+        if sizes is None:
+            sizes = worst.sizes_up_to(self.deployment.queries[-1])
+        return worst.scaling(self.populations, sizes, levels, is_point=self.is_point)
+
+    def variance_split(self) -> "pandas.DataFrame":
+        """How much of the worst query's variance is luck, and how much ignorance.
+
+        Columns ``behaviour, queries, luck, ignorance``, in squared score units, of the
+        score limited to 1000, where risks have long been 1; see
+        `bayes_rare.outcomes.worst_score_variance`.
+        """
+        return worst.variance_split(self.populations, self.deployment.queries)
+
+    def family_contributions(
+        self, sizes: Sequence[int] | None = None, seed: int = 0
+    ) -> "pandas.DataFrame":
+        """Which families are likely to hold the riskiest query.
+
+        Parameters
+        ----------
+        sizes
+            Numbers of queries; by default those of the deployment.
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``behaviour, queries, family, share_of_queries, chance_of_worst``, the
+        likeliest family of each behaviour and size first; both shares are predictive
+        and sum to 1. Families without a name are one row.
+
+        Raises
+        ------
+        NotApplicable
+            If the method knows no families.
+        """
+        sizes = self.deployment.queries if sizes is None else sizes
+        return contributions(self.method, self.populations, sizes, seed)
+
+    def joint_worst(
+        self,
+        behaviours: Sequence[str] | None = None,
+        interval: float = 0.9,
+        seed: int = 0,
+    ) -> "pandas.DataFrame":
+        """Risk of the riskiest query of any of several behaviours.
+
+        Samples share the posterior draw across behaviours. Given that, the luck of two
+        behaviours is related in a way that no evaluation of single behaviours tells: if
+        both are measured on the same queries, the riskiest of one may be the riskiest
+        of the other. So there are two rows: with luck ``independent``, and with luck
+        ``shared`` in full. The maximum of several is larger with the former.
+
+        Parameters
+        ----------
+        behaviours
+            Which ones; by default all.
+        interval
+            Probability of the interval, in (0, 1).
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``queries, luck, median, lower, upper, interval, likeliest``; the last
+        is the behaviour that is most often the worst.
+
+        Raises
+        ------
+        InvalidInput
+            If a behaviour was not forecast, or the interval is not in (0, 1).
+        """
+        return joint.joint_worst(
+            self.populations,
+            self.behaviours if behaviours is None else behaviours,
+            self.deployment.queries,
+            interval,
+            seed,
+        )
+
+    def worse(self, first: str, second: str, seed: int = 0) -> "pandas.DataFrame":
+        """Chance that the riskiest query of one behaviour is riskier than another's.
+
+        Of two systems, say, that were evaluated as two behaviours. Ties count half.
+        The luck of the two is taken once for independent and once for the same, as in
+        `joint_worst`: where a safety case rests on the difference, look at both.
+
+        Parameters
+        ----------
+        first, second
+            The behaviours.
+        seed
+            Seeds the luck, a whole number from 0.
+
+        Returns
+        -------
+        Columns ``queries, luck, chance``, and ``population``: the chance that the risk
+        which a fraction 1/n of queries exceeds is larger for the first, which no luck
+        of a deployment blurs.
+
+        Raises
+        ------
+        InvalidInput
+            If a behaviour was not forecast.
+        """
+        sizes = self.deployment.queries
+        return joint.worse(self.populations, first, second, sizes, seed)
+
+    def plot_families(
+        self, path: str | Path | None = None, most: int = 6, seed: int = 0
+    ) -> "Figure":
+        """Which families are likely to hold the riskiest query, by number of queries.
+
+        Parameters
+        ----------
+        path
+            Where to write the picture, if anywhere.
+        most
+            Families that have a colour of their own in a panel; the others are one.
+        seed
+            As of `family_contributions`.
+
+        Raises
+        ------
+        NotApplicable
+            If the method knows no families.
+        """
+        from bayes_rare import plotting
+
+        top = min(10 * self.deployment.queries[-1], FOREVER)
+        steps = np.linspace(1, math.log10(max(top, 100)), 13)
+        sizes = sorted({round(10**step) for step in steps.tolist()})
+        figure = plotting.contributions(
+            self.family_contributions(sizes, seed),
+            most=most,
+            title=f"Families that hold the riskiest query, by {self.method}",
+            doubtful=not self.converged,
+        )
+        if path is not None:
+            plotting.save(figure, path)
+        return figure
+
+    def plot(
+        self,
+        truth: Evaluation | None = None,
+        others: Sequence["Forecast"] = (),
+        path: str | Path | None = None,
+    ) -> "Figure":
+        """The risk of the riskiest query against the number of queries.
+
+        Parameters
+        ----------
+        truth
+            A larger evaluation that was held out; its riskiest queries are drawn in.
+        others
+            Point forecasts to be drawn beside; of one method they are numbered.
+        path
+            Where to write the picture, if anywhere.
+        """
+        from bayes_rare import plotting
+
+        figure = plotting.scaling(
+            self.scaling(),
+            evaluation=self.evaluation,
+            truth=truth,
+            lines=dict(
+                zip(
+                    _numbered([other.method for other in others]),
+                    (other.scaling(levels=[0.5]) for other in others),
+                    strict=True,
+                )
+            ),
+            title=f"Forecast by {self.method}",
+            doubtful=not self.converged,
+        )
+        if path is not None:
+            plotting.save(figure, path)
+        return figure
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{size:.3g}" for size in self.deployment.queries)
+        doubt = "" if self.converged else ", NOT CONVERGED"
+        return (
+            f"Forecast by {self.method} of {len(self.behaviours)} behaviour"
+            f"{'s'[: len(self.behaviours) != 1]} at {sizes} queries{doubt}. "
+            "See summary(), plot() and notes."
+        )
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names made different: the second of a kind is ``name (2)``."""
+    made: list[str] = []
+    for name in names:
+        label, number = name, 1
+        while label in made:
+            number += 1
+            label = f"{name} ({number})"
+        made.append(label)
+    return made

@@ -1,0 +1,235 @@
+"""Forecasts are made: from a posterior, or from populations without one."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from bayes_rare import mixes, notes
+from bayes_rare.averages import Average
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting.deployment import Deployment
+from bayes_rare.forecasting.drawing import drawn
+from bayes_rare.forecasting.forecasts import Forecast
+from bayes_rare.forecasting.luck import refuse_negative
+from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
+from bayes_rare.populations import Population
+from bayes_rare.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["forecast", "point_forecast", "population_forecast"]
+
+# A population holds a weight of each query of the evaluation for each draw: 32 MB for
+# 1,000 queries at so many draws, which tell the chance of 5 % to a third of a percent.
+_DRAWS = 4000
+
+
+def forecast(
+    posterior: Posterior | Average,
+    deployment: Deployment,
+    *,
+    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
+    level: float = 0.05,
+    targets: Sequence[str] = TARGETS,
+    seed: int = 0,
+) -> Forecast:
+    """What a deployment may show, given the posterior.
+
+    One outcome for each posterior draw, of each target: luck and ignorance together.
+    Draws of one index share the posterior draw, so the population, across behaviours,
+    sizes and targets. They do not share the luck, which is drawn anew for each
+    behaviour, target and size; but the worst queries of one behaviour share it across
+    sizes, so that in no draw the worst of more queries is less risky. An answer depends
+    on the seed, behaviour, target and size alone, not on what else is asked.
+
+    Of more than 4,000 posterior draws every second, third, ... is taken, in each
+    chain, so that at most 4,000 are left: a fit goes on for longer where its draws say
+    little each, and then neighbours say nearly the same.
+
+    Parameters
+    ----------
+    posterior
+        What the evaluation taught.
+    deployment
+        How many queries will be served.
+    risk_thresholds
+        Risks above which queries count as risky, each in (0, 1). Not looked at where no
+        target needs them.
+    level
+        Chance of a query above the threshold that a deployment may have and be safe.
+    targets
+        Which of `TARGETS` to forecast.
+    seed
+        Seeds the luck; from 0.
+
+    Raises
+    ------
+    InvalidInput
+        If a threshold, the level, a target or the seed is none.
+
+    Examples
+    --------
+    Ten times the queries are never safer:
+
+    >>> import numpy as np
+    >>> import bayes_rare as br
+    >>> evaluation = br.Evaluation.from_scores(np.linspace(-3, -1, 200))
+    >>> posterior = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200)
+    >>> table = br.forecast(posterior, br.Deployment([1e6, 1e7])).summary()
+    >>> worst = table[table.target == "worst_query_risk"].set_index("queries")
+    >>> bool(worst.loc[10**7, "median"] > worst.loc[10**6, "median"])
+    True
+    """
+    refuse_negative(seed)
+    thinned = posterior.thinned(_DRAWS)
+    populations = {
+        name: mixes.deployed(
+            thinned.population(name),
+            posterior.evaluation,
+            name,
+            deployment.families,
+            deployment.unseen_share,
+            deployment.unseen_families,
+        )
+        for name in posterior.behaviours
+    }
+    draws = drawn(populations, deployment, risk_thresholds, level, targets, seed)
+    return Forecast(
+        method=posterior.name,
+        deployment=deployment,
+        evaluation=posterior.evaluation,
+        populations=populations,
+        draws=draws,
+        converged=posterior.verdict.converged,
+        notes=(
+            *notes.on_convergence(posterior),
+            *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
+            *_family_notes(posterior.evaluation, populations, deployment),
+            *_fit_notes(posterior),
+            *notes.on_caps(draws),
+        ),
+    )
+
+
+def point_forecast(
+    method: str,
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+    *,
+    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
+    level: float = 0.05,
+    targets: Sequence[str] = TARGETS,
+) -> Forecast:
+    """A single guess for each target, from populations of a single draw.
+
+    The worst query's risk is guessed by the risk that a fraction 1/n of queries
+    exceeds, and that of a single query by the median; counts, chances, the aggregate
+    risk and the waiting time by their expectation.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    evaluation
+        What the method saw.
+    populations
+        Fitted population by behaviour, of one draw each.
+    deployment, risk_thresholds, level
+        As in `forecast`.
+    targets
+        Which of `TARGETS` to forecast; none where only the populations are wanted.
+    """
+    draws = drawn(populations, deployment, risk_thresholds, level, targets, None)
+    return _without_posterior(method, evaluation, populations, deployment, draws, True)
+
+
+def population_forecast(
+    method: str,
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+    *,
+    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
+    level: float = 0.05,
+    targets: Sequence[str] = TARGETS,
+    seed: int = 0,
+) -> Forecast:
+    """What a deployment may show, from populations that no posterior is behind.
+
+    As `forecast`, for a method that says how uncertain it is by several draws of the
+    population, equally likely: one outcome of each target for each of them.
+
+    Parameters
+    ----------
+    method
+        Name of the method.
+    evaluation
+        What the method saw.
+    populations
+        Fitted populations by behaviour, each of the same number of draws.
+    deployment, risk_thresholds, level, seed
+        As in `forecast`.
+    targets
+        Which of `TARGETS` to forecast; none where only the populations are wanted.
+
+    Raises
+    ------
+    InvalidInput
+        If a threshold, the level, a target or the seed is none.
+    """
+    refuse_negative(seed)
+    draws = drawn(populations, deployment, risk_thresholds, level, targets, seed)
+    return _without_posterior(method, evaluation, populations, deployment, draws, False)
+
+
+def _without_posterior(
+    method: str,
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+    draws: "xarray.Dataset",
+    is_point: bool,
+) -> Forecast:
+    """A forecast by a method that does not sample, and so has nothing to converge."""
+    return Forecast(
+        method=method,
+        deployment=deployment,
+        evaluation=evaluation,
+        populations=populations,
+        draws=draws,
+        converged=True,
+        notes=(
+            *notes.on_evaluation(evaluation, deployment.queries[-1]),
+            *_family_notes(evaluation, populations, deployment),
+            *notes.on_caps(draws),
+        ),
+        is_point=is_point,
+    )
+
+
+def _fit_notes(posterior: Posterior | Average) -> list[str]:
+    """What to know of a tail and a judge, of each posterior that has a say."""
+    if isinstance(posterior, Average):
+        return notes.on_average(posterior)
+    return [*notes.on_tail(posterior), *notes.on_judge(posterior)]
+
+
+def _family_notes(
+    evaluation: Evaluation,
+    populations: Mapping[str, Population],
+    deployment: Deployment,
+) -> list[str]:
+    """What to know of families, from a method that knows them or does not."""
+    if any(map(mixes.knows_families, populations.values())):
+        return notes.on_families(
+            evaluation,
+            None if deployment.families is None else dict(deployment.families),
+            deployment.unseen_share,
+        )
+    return [
+        *notes.on_unseen_families(
+            deployment.unseen_share, named=deployment.families is not None
+        ),
+        *notes.on_concentration(evaluation),
+    ]
