@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayes_rare.inference import average, fit, fit_many
     from bayes_rare.pools import QueryPool
     from bayes_rare.posterior import Posterior, load_posterior
+    from bayes_rare.priors import PriorPredictive, prior_predictive
     from bayes_rare.querying import QueryRisks, query_risks
     from bayes_rare.readers.garak_reports import import_garak
     from bayes_rare.readers.imported import ImportedTable
@@ -51,6 +52,7 @@ _HOMES = {
     "Forecast": "forecasting",
     "ImportedTable": "readers.imported",
     "Posterior": "posterior",
+    "PriorPredictive": "priors",
     "QueryPool": "pools",
     "QueryRisks": "querying",
     "Realised": "verification",
@@ -71,6 +73,7 @@ _HOMES = {
     "load_backtest": "backtesting",
     "load_posterior": "posterior",
     "log_normal_moments": "baselines",
+    "prior_predictive": "priors",
     "query_risks": "querying",
     "read_pool": "readers.rows",
     "read_table": "readers.tables",
@@ -91,6 +94,7 @@ __all__ = [
     "Forecast",
     "ImportedTable",
     "Posterior",
+    "PriorPredictive",
     "QueryPool",
     "QueryRisks",
     "Realised",
@@ -111,6 +115,7 @@ __all__ = [
     "load_backtest",
     "load_posterior",
     "log_normal_moments",
+    "prior_predictive",
     "query_risks",
     "read_pool",
     "read_table",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rare.errors import InvalidInput
+from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
     BLUE,
     GREY,
@@ -42,6 +43,7 @@ def coverage(
     target: str = "worst_query_risk",
     interval: int | float = 0.95,
     title: str = "",
+    backend: str | None = None,
 ) -> "Figure":
     """How often intervals held the truth, against how often they claim to.
 
@@ -60,12 +62,15 @@ def coverage(
         Probability of the interval of each share, for the caption.
     title
         Heading of the picture; by default the target.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If no method has an interval for the target.
+        If no method has an interval for the target, or another backend is asked for.
     """
+    only_matplotlib(backend)
     shares = _of_target(shares, target)
     cells = _cells(shares)
     methods = list(dict.fromkeys(shares["method"]))
@@ -108,6 +113,7 @@ def pit(
     *,
     target: str = "worst_query_risk",
     title: str = "",
+    backend: str | None = None,
 ) -> "Figure":
     """Where the truths lay in the forecasts: histograms that should be flat.
 
@@ -127,11 +133,13 @@ def pit(
         What is forecast: one to a picture.
     title
         Heading of the picture; by default the target.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If no method has an interval for the target.
+        If no method has an interval for the target, or another backend is asked for.
 
     References
     ----------
@@ -139,6 +147,7 @@ def pit(
        personal views, statistical theory, the prequential approach. Journal of the
        Royal Statistical Society A 147, 278-292.
     """
+    only_matplotlib(backend)
     table = _of_target(table[table["pit"].notna()], target)
     cells = _cells(table)
     methods = list(dict.fromkeys(table["method"]))
@@ -180,6 +189,7 @@ def skill(
     against: str | None = None,
     interval: int | float = 0.95,
     title: str = "",
+    backend: str | None = None,
 ) -> "Figure":
     """Each method's CRPS less that of one of them, with intervals.
 
@@ -200,12 +210,15 @@ def skill(
         Probability of the intervals, for the caption.
     title
         Heading of the picture; by default the method that it is against.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If there is no such method, or no other.
+        If there is no such method, or no other, or another backend is asked for.
     """
+    only_matplotlib(backend)
     against = _reference(rows, against)
     pairs = pairs[pairs["against"] == against]
     if pairs.empty:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
     AMBER,
     BLUE,
@@ -34,6 +35,7 @@ def contributions(
     most: int = 6,
     title: str = "",
     doubtful: bool = False,
+    backend: str | None = None,
 ) -> "Figure":
     """Chance of each family to hold the riskiest query, against the number of queries.
 
@@ -51,7 +53,15 @@ def contributions(
         Heading of the picture.
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
+
+    Raises
+    ------
+    InvalidInput
+        If another backend is asked for.
     """
+    only_matplotlib(backend)
     behaviours = list(dict.fromkeys(shares["behaviour"]))
     figure, panels = panel_grid(
         len(behaviours), columns=_COLUMNS, width=_WIDTH, height=_HEIGHT, sharex=True

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare.evaluation import Evaluation, ScoreCells
+from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
     AMBER,
     BLUE,
@@ -49,6 +50,7 @@ def scaling(
     lines: Mapping[str, "pandas.DataFrame"] | None = None,
     title: str = "",
     doubtful: bool = False,
+    backend: str | None = None,
 ) -> "Figure":
     """The risk of the riskiest query against the number of queries.
 
@@ -71,7 +73,15 @@ def scaling(
         Heading of the picture.
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
+
+    Raises
+    ------
+    InvalidInput
+        If another backend is asked for.
     """
+    only_matplotlib(backend)
     behaviours = list(dict.fromkeys(quantiles["behaviour"]))
     figure, panels = panel_grid(
         len(behaviours), columns=_COLUMNS, width=_WIDTH, height=_HEIGHT, sharex=True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rare.errors import InvalidInput
+from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
     AMBER,
     BLUE,
@@ -36,7 +37,12 @@ _BAND = 0.99
 _NO_RISK, _CERTAIN = -6.6, 6.9
 
 
-def quantiles(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
+def quantiles(
+    frame: "pandas.DataFrame",
+    *,
+    title: str = "",
+    backend: str | None = None,
+) -> "Figure":
     """The riskiest queries seen, against what the model expects of as many.
 
     A panel for each behaviour: points near the diagonal and inside the band follow the
@@ -49,12 +55,15 @@ def quantiles(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
         the riskiest queries.
     title
         Heading of the picture.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If there is no row.
+        If there is no row, or another backend is asked for.
     """
+    only_matplotlib(backend)
     behaviours = _behaviours(frame, "query")
     figure, panels = panel_grid(
         len(behaviours), columns=_COLUMNS, width=_WIDTH, height=_HEIGHT, beside=0.6
@@ -90,7 +99,12 @@ def quantiles(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
     return figure
 
 
-def thresholds(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
+def thresholds(
+    frame: "pandas.DataFrame",
+    *,
+    title: str = "",
+    backend: str | None = None,
+) -> "Figure":
     """Forecasts of the riskiest query from tails that begin lower or higher.
 
     A panel for each behaviour. Where the number of queries above the threshold moves
@@ -103,12 +117,15 @@ def thresholds(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
         scores.
     title
         Heading of the picture.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If there is no row.
+        If there is no row, or another backend is asked for.
     """
+    only_matplotlib(backend)
     behaviours = _behaviours(frame, "threshold")
     methods = list(dict.fromkeys(frame["method"]))
     figure, panels = panel_grid(
@@ -150,7 +167,12 @@ def thresholds(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
     return figure
 
 
-def ranks(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
+def ranks(
+    frame: "pandas.DataFrame",
+    *,
+    title: str = "",
+    backend: str | None = None,
+) -> "Figure":
     """Where the draws of each chain stand among the draws of all.
 
     A panel for each parameter, a line for each chain: near 1 everywhere if the chains
@@ -163,12 +185,15 @@ def ranks(frame: "pandas.DataFrame", *, title: str = "") -> "Figure":
         Columns ``parameter, of, chain, bin, share, draws``.
     title
         Heading of the picture.
+    backend
+        None or ``"matplotlib"``, which alone draws this picture.
 
     Raises
     ------
     InvalidInput
-        If there is no row.
+        If there is no row, or another backend is asked for.
     """
+    only_matplotlib(backend)
     from scipy import stats
 
     if frame.empty:

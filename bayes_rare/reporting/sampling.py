@@ -1,6 +1,5 @@
 """What says whether draws can be trusted, and what they owe to the prior."""
 
-import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -8,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.outcomes import worst_score_quantile
-from bayes_rare.posterior import Posterior, extreme_scores, population_of
+from bayes_rare import priors
+from bayes_rare.posterior import Posterior, extreme_scores
 
 if TYPE_CHECKING:
     import pandas
@@ -28,10 +27,7 @@ type Chains = Float[np.ndarray, "chain draw"]
 
 # A parameter with more values than this is told by the worst of them.
 _MOST_VALUES = 40
-_PRIOR_DRAWS = 400
 _INTERVAL = (0.05, 0.5, 0.95)
-# Queries of a simulated evaluation: it is thrown away, and its size moves no parameter.
-_SIMULATED = 20
 _BINS = 20
 
 
@@ -168,7 +164,7 @@ def ranks(
 
 
 def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
-    """Draws of the parameters from the prior, by the model's own ``simulate``.
+    """Draws of the parameters from the prior: `bayes_rare.priors.prior_draws`.
 
     Parameters
     ----------
@@ -176,32 +172,14 @@ def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
         What was fitted.
     seed
         Seed of the draws.
-
-    Returns
-    -------
-    By name, with leading axes (chain, draw) as a posterior has them.
-
-    Raises
-    ------
-    NoSuchModel
-        If the model defines no ``simulate``.
-    InvalidInput
-        If a prior is improper, and cannot be drawn from.
     """
-    simulate = posterior.model.simulate
-    known = inspect.signature(simulate).parameters
-    settings = {
-        name: value
-        for name, value in posterior.settings.items()
-        if name in known and value is not None
-    }
-    design = dict.fromkeys(posterior.behaviours, _SIMULATED)
-    rng = np.random.default_rng(seed)
-    drawn = [simulate(rng, design, **settings)[0] for _ in range(_PRIOR_DRAWS)]
-    return {
-        name: np.stack([np.asarray(draw[name]) for draw in drawn])[None]
-        for name in drawn[0]
-    }
+    return priors.prior_draws(
+        posterior.model,
+        posterior.evaluation,
+        posterior.settings,
+        posterior.data,
+        seed=seed,
+    )
 
 
 def prior_and_posterior(
@@ -230,7 +208,7 @@ def prior_and_posterior(
         if name not in prior or not _alike(posterior, name, prior[name]):
             continue
         place = places[name] = places.get(name, -1) + 1
-        before = prior[name].reshape(_PRIOR_DRAWS, -1)[:, place]
+        before = prior[name].reshape(priors.PRIOR_DRAWS, -1)[:, place]
         known, found = (np.quantile(each, _INTERVAL) for each in (before, values))
         ends = ("lower", "median", "upper")
         rows.append(
@@ -258,14 +236,12 @@ def expected_before(
 ) -> dict[str, Float[np.ndarray, " level"]]:
     """Quantiles of the riskiest query's score before the tail had met any data.
 
-    Where the tail begins, and the body below it, are those of the evaluation.
+    Where a tail begins, and the body below it, are those of the evaluation.
 
     Parameters
     ----------
     posterior
-        What was fitted. Behaviours whose risks are not known exactly have no answer, as
-        the steps of their body are made for the data; nor have those of models that
-        draw families, whose number a simulation chooses itself.
+        What was fitted.
     prior
         Draws from its prior.
     queries
@@ -273,20 +249,15 @@ def expected_before(
     levels
         Probabilities in (0, 1).
     """
-    known = {name: values for name, values in prior.items() if name in posterior.draws}
-    if not all(_alike(posterior, name, values) for name, values in known.items()):
-        return {}
-    return {
-        behaviour: worst_score_quantile(
-            population_of(
-                posterior.model, known, posterior.data, posterior.dims, place
-            ),
-            queries,
-            levels,
-        )
-        for place, behaviour in enumerate(posterior.behaviours)
-        if posterior.evaluation.kind(behaviour) == "exact"
-    }
+    return priors.expected_scores(
+        posterior.model,
+        posterior.behaviours,
+        prior,
+        posterior.data,
+        posterior.dims,
+        queries,
+        levels,
+    )
 
 
 def sensitivity(posterior: Posterior) -> "pandas.DataFrame | None":
