@@ -100,7 +100,7 @@ def run(output: Path) -> Forecast:
         summary.to_csv(written, index=False)
     forecast.plot(truth=unseen, others=others, path=places["scaling.png"])
     with printing.progress_bar("Report") as progress:
-        page = reporting.report(posterior, progress=progress)
+        page = reporting.report(posterior, truth=unseen, progress=progress)
     page.save(places["report.html"])
     out.print()
     for place in places.values():

@@ -11,21 +11,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
-import xarray as xr
 from scipy import stats
 
 import bayes_rare as br
-from bayes_rare import outcomes, plotting
+from bayes_rare import catalog, outcomes, plotting
 from bayes_rare.averages import Average, Member
 from bayes_rare.cli import main
 from bayes_rare.dropped import Dropped, Reason, Tally
-from bayes_rare.errors import InvalidInput
+from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.gathered import Gathered
 from bayes_rare.populations import BodyAndTail, Normal
 from bayes_rare.posterior import Posterior
-from bayes_rare.reporting import outlook, report, sampling, tails, wording
+from bayes_rare.reporting import outlook, report, sampling, sensitivity, tails, wording
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
@@ -510,27 +510,95 @@ def test_parameters_have_the_numbers_of_arviz(posterior: Posterior) -> None:
         assert own["ess_bulk"] == pytest.approx(float(ess["scale"][place]))
 
 
-def test_sensitivity_is_told_where_log_densities_are_kept(
-    posterior: Posterior,
-) -> None:
-    assert sampling.sensitivity(posterior) is None
-    scale = posterior.draws["scale"][..., 0]
-    # The prior pulls hard at the scale, and the data say nothing of it.
-    kept = posterior.tree.copy()
-    for group, density in (
-        ("log_prior", -50 * (np.log(scale) + 1.5) ** 2),
-        ("log_likelihood", 1e-3 * np.random.default_rng(5).normal(size=scale.shape)),
-    ):
-        kept[group] = xr.DataTree(xr.Dataset({"x": (("chain", "draw"), density)}))
-    known = replace(posterior)
-    known.__dict__["tree"] = kept  # as the property caches it
-    table = sampling.sensitivity(known)
-    assert table is not None
-    own: Any = table.loc["scale[leak]"]
-    assert own["prior"] > 0.05 > own["likelihood"]
-    words = Reader(report(known).html).words
-    assert "If the prior or the data counted more or less" in words
-    assert re.search(rf"scale\[leak\] {own['prior']} {own['likelihood']} ", words)
+def test_the_prior_density_is_that_of_what_tables_show() -> None:
+    one = scores(["leak"])
+    model = catalog.load("gpd_tail")
+    built = model.build(one, **model.settings(shape_sd=0.2))
+    variables = [*built.free_RVs, *built.deterministics]
+    drawn = pm.draw(variables, draws=50, random_seed=0, mode="FAST_COMPILE")
+    draws = {
+        variable.name: values[None]
+        for variable, values in zip(variables, drawn, strict=True)
+    }
+    data = {variable.name: variable.get_value() for variable in built.data_vars}
+    prior, likelihood = sensitivity.log_densities(built, draws, data, "gpd_tail")
+    # Whatever the sampler moved: normal in the shape, as the model's file says.
+    expected = stats.norm.logpdf(draws["shape"][..., 0], -0.05, 0.2)
+    expected = expected + stats.norm.logpdf(draws["log_scale"][..., 0], -1.2, 1.0)
+    np.testing.assert_allclose(prior, expected, atol=1e-9)
+    below: Any = stats.binom.logpmf(
+        data["exceeding"], data["others"], draws["rate"][..., 0]
+    )
+    excess = data["excess"][0][data["multiplicity"][0] > 0]
+    above = [
+        stats.genpareto.logpdf(excess, c, scale=s).sum()
+        for c, s in zip(draws["shape"][0, :, 0], draws["scale"][0, :, 0], strict=True)
+    ]
+    np.testing.assert_allclose(likelihood[0], below[0] + above, rtol=1e-9)
+    moved = data | {"excess": data["excess"] + 1}
+    with pytest.raises(InvalidData, match="Fit again with this version"):
+        sensitivity.log_densities(built, draws, moved, "gpd_tail")
+
+
+def test_families_that_are_not_there_have_no_prior() -> None:
+    rng = np.random.default_rng(6)
+    evaluation = br.Evaluation.from_scores(
+        rng.normal(-3, 0.4, 60), family=[f"f{n % 3}" for n in range(60)]
+    )
+    model = catalog.load("family_tail")
+    built = model.build(evaluation, **model.settings())
+    variables = [*built.free_RVs, *built.deterministics]
+    drawn = pm.draw(variables, draws=20, random_seed=0, mode="FAST_COMPILE")
+    draws = {
+        variable.name: values[None]
+        for variable, values in zip(variables, drawn, strict=True)
+    }
+    data = {variable.name: variable.get_value() for variable in built.data_vars}
+    prior, _ = sensitivity.log_densities(built, draws, data, "family_tail")
+    default = model.settings()
+    expected: Any = 0.0
+    for name in ("location_centre", "log_location_width", "log_scale_centre"):
+        own = draws[name][..., 0]
+        expected += stats.norm.logpdf(own, default[name], default[f"{name}_sd"])
+    for name in ("log_scale_width", "shape"):
+        own = draws[name][..., 0]
+        expected += stats.norm.logpdf(own, default[name], default[f"{name}_sd"])
+    families = slice(0, 3)
+    for name, law in (("log_scale", stats.norm), ("location", stats.t(4))):
+        width = draws["scale_width" if name == "log_scale" else "location_width"]
+        centre = draws[f"{name}_centre"]
+        standard = (draws[name][..., 0, families] - centre) / width
+        expected += (law.logpdf(standard) - np.log(width)).sum(axis=-1)
+    np.testing.assert_allclose(prior, expected, atol=1e-6)
+
+
+def test_what_was_held_out_is_in_the_picture(posterior: Posterior) -> None:
+    rng = np.random.default_rng(7)
+    unseen = br.Evaluation.from_scores({"leak": rng.gumbel(-2.6, 0.25, 5_000)})
+    made = report(posterior, truth=unseen)
+    read = Reader(made.html)
+    leak, lie = read.content(made.html)["behaviours"]
+    assert leak["held_out"][0] == [5_000, pytest.approx(unseen.worst("leak"), abs=1e-6)]
+    assert lie["held_out"] == []
+    assert "Rings: 5,000 queries that were held out" in read.words
+
+
+def test_sensitivity_says_whether_prior_or_data_rule(posterior: Posterior) -> None:
+    table = sensitivity.sensitivity(posterior).set_index(["parameter", "of"])
+    known: Any = table.loc[("rate", "leak")]
+    assert known["likelihood"] > 0.05 > known["prior"]
+    assert known["diagnosis"] == "the data have the say"
+    # Two behaviours say next to nothing of how far apart behaviours are.
+    unknown: Any = table.loc[("log_scale_spread", "")]
+    assert unknown["prior"] > 0.05 > unknown["likelihood"]
+    assert unknown["diagnosis"] == "the prior has the say"
+    words = Reader(report(posterior).html).words
+    assert f"rate leak {known['prior']:.2f} {known['likelihood']:.2f} the data" in words
+    elsewhere = replace(
+        posterior, data={**posterior.data, "others": posterior.data["others"] + 1.0}
+    )
+    words = Reader(report(elsewhere).html).words
+    assert "That is not known. gumbel_tail, built again from the evaluation" in words
 
 
 def ink(path: Path) -> float:

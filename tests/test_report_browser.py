@@ -69,7 +69,9 @@ def posterior() -> Posterior:
 
 @pytest.fixture(scope="module")
 def made(posterior: Posterior) -> Report:
-    return report(posterior, queries=10_000, risk_threshold=0.01)
+    rng = np.random.default_rng(4)
+    unseen = br.Evaluation.from_scores({"leak": rng.gumbel(-2.6, 0.25, 3_000)})
+    return report(posterior, truth=unseen, queries=10_000, risk_threshold=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -427,11 +429,13 @@ def test_the_picture_has_its_bands_and_the_evaluation(window: Opened) -> None:
         """() => ({
             bands: document.querySelectorAll("#scaling .band").length,
             dots: document.querySelectorAll("#scaling .dot").length,
+            rings: document.querySelectorAll("#scaling .ring").length,
             line: document.querySelector("#scaling .line").getBBox().width,
         })"""
     )
     assert count["bands"] == 2
     assert count["dots"] == 200
+    assert count["rings"] == 200
     assert count["line"] > 300
 
 

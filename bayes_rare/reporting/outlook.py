@@ -173,7 +173,9 @@ def _first(fails: Float[np.ndarray, " draw"], level: int | float) -> float:
 
 
 def embedded(
-    evaluation: Evaluation, outlooks: list[Outlook]
+    evaluation: Evaluation,
+    outlooks: list[Outlook],
+    truth: Evaluation | None = None,
 ) -> tuple[dict[str, Any], float]:
     """The tables as JSON has them, and the largest error of a chance read off them.
 
@@ -183,6 +185,8 @@ def embedded(
         What was seen, for the points of the pictures.
     outlooks
         Behaviours.
+    truth
+        Queries that were held out, for more points.
 
     Raises
     ------
@@ -202,7 +206,11 @@ def embedded(
         tables = [each.tables.coarser(error) for each in outlooks]
     behaviours = [
         packed(table)
-        | {"name": each.behaviour, "seen": _seen(evaluation, each.behaviour)}
+        | {
+            "name": each.behaviour,
+            "seen": _seen(evaluation, each.behaviour),
+            "held_out": [] if truth is None else _seen(truth, each.behaviour),
+        }
         for each, table in zip(outlooks, tables, strict=True)
     ]
     content = {
@@ -249,7 +257,8 @@ def _packed(values: np.ndarray) -> str:
 
 def _seen(evaluation: Evaluation, behaviour: str) -> list[list[float]]:
     """The riskiest queries where risks are known: the i-th of m at m/i, its score."""
-    if evaluation.kind(behaviour) != "exact":
+    known = behaviour in evaluation.behaviours
+    if not known or evaluation.kind(behaviour) != "exact":
         return []
     cells = evaluation.scores(behaviour)
     rank = cells.censored_above + np.cumsum(cells.count[:_POINTS])

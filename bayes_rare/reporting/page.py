@@ -20,7 +20,7 @@ from bayes_rare.files import replacing
 from bayes_rare.forecasting import TARGETS, Deployment, Forecast, checked_risks
 from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Posterior
-from bayes_rare.reporting import sampling, tails, wording
+from bayes_rare.reporting import sampling, sensitivity, tails, wording
 from bayes_rare.reporting.outlook import (
     FAR,
     Outlook,
@@ -106,6 +106,7 @@ def report(
     posterior: Posterior | Average,
     *,
     backtest: "Backtest | None" = None,
+    truth: Evaluation | None = None,
     queries: int | float | None = None,
     samples_per_query: int | float = 1,
     risk_threshold: int | float = 0.5,
@@ -127,6 +128,8 @@ def report(
         looks into the one with the largest weight.
     backtest
         How methods did on queries that they had not seen, if that is known.
+    truth
+        A larger evaluation that was held out, to be drawn into the scaling picture.
     queries
         Queries served, 1 to 1e12, at which the page opens; by default the power of ten
         that is at most a thousand times the evaluation.
@@ -177,7 +180,7 @@ def report(
         posterior, deployment, threshold, level, interval, progress
     )
     riskiest = max(range(len(outlooks)), key=lambda place: outlooks[place].median)
-    content, error = embedded(evaluation, outlooks)
+    content, error = embedded(evaluation, outlooks, truth)
     thinned = posterior.thinned(_CHECKED)
     checked = {name: thinned.population(name) for name in forecast.behaviours}
     doubts = {
@@ -221,6 +224,7 @@ def report(
         warnings=warnings,
         doubts=doubts,
         smallest=smallest,
+        truth=None if truth is None else min(truth.sizes.values()),
         error=error,
         notes=_notes(forecast.notes, warnings),
         queries=_queries(main, seed),
@@ -481,11 +485,21 @@ def _prior(
     return {"rows": rows, "why": "", "worst": worst, "little": little}
 
 
-def _sensitivity(posterior: Posterior) -> list[dict[str, Any]] | None:
-    found = sampling.sensitivity(posterior)
-    if found is None:
-        return None
-    return printing.records(found.rename_axis("parameter").reset_index())
+def _sensitivity(posterior: Posterior) -> dict[str, Any]:
+    """What moves if prior or data count more or less, or why that is not known."""
+    try:
+        found = sensitivity.sensitivity(posterior)
+    except BayesRareError as error:  # the model cannot be built as it was
+        return {"rows": [], "why": str(error), "ruled": []}
+    rows = printing.records(found)
+    # Of the score that forecasts rest on: where the prior moves it.
+    ruled = [
+        row["of"]
+        for row in rows
+        if row["parameter"] == sampling.EXTREME
+        and row["prior"] >= sensitivity.SENSITIVE
+    ]
+    return {"rows": rows, "why": "", "ruled": ruled}
 
 
 def _fit_of_tail(

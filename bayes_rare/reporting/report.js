@@ -36,6 +36,7 @@
   const unpacked = (one) => ({
     name: one.name,
     seen: one.seen,
+    heldOut: one.held_out || [],
     score: floats(one.score),
     worst: hazards(one.worst),
     failure: floats(one.failure),
@@ -344,6 +345,7 @@
     for (const name of ["first_lower", "first_upper"]) say(name, count(own[name]), own[name]);
     say("first_median", queriesText(own.first_median), own.first_median);
     for (const each of document.querySelectorAll('[data-say="seen-legend"]')) each.hidden = one.seen.length === 0;
+    for (const each of document.querySelectorAll('[data-say="held-legend"]')) each.hidden = one.heldOut.length === 0;
     for (const each of document.querySelectorAll('[data-say="zone-legend"]')) each.hidden = start.far >= FOREVER;
     warnFar();
     showRows(found);
@@ -539,10 +541,11 @@
     const places = Array.from({ length: 4 * last + 1 }, (_, i) => i / 4);
     const curve = (level) => places.map((power) => [power, shown(worstScore(one, 10 ** power, level))]);
     const curves = [tail, 0.25, 0.5, 0.75, 1 - tail].map(curve);
-    const dots = one.seen.map(([queries, score]) => [Math.log10(queries), shown(score)]);
+    const points = (list) => list.map(([queries, score]) => [Math.log10(queries), shown(score)]);
+    const [dots, rings] = [points(one.seen), points(one.heldOut)];
     const limit = shown(scoreOf(state.threshold));
     // A single query may have no risk to speak of: from ten on it is a picture.
-    const values = [...curves.flat().filter(([power]) => power >= 1), ...dots].map(([, score]) => score);
+    const values = [...curves.flat().filter(([power]) => power >= 1), ...dots, ...rings].map(([, score]) => score);
     let low = Math.min(...values);
     let high = Math.max(...values);
     // The threshold is in the picture where it is not far from the rest.
@@ -570,6 +573,7 @@
       band(curves[1], curves[3], "band inner"),
       shape("path", { class: "line", d: outline(curves[2], x, y) }),
     );
+    for (const [power, score] of rings) box.svg.append(shape("circle", { class: "ring", cx: x(power), cy: y(score), r: 2.6 }));
     for (const [power, score] of dots) box.svg.append(shape("circle", { class: "dot", cx: x(power), cy: y(score), r: 2.2 }));
     if (limit >= low && limit <= high) {
       const above = y(limit) - 7 > box.top + 10;

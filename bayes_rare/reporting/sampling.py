@@ -14,16 +14,20 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "EXTREME",
     "expected_before",
     "parameters",
     "prior_and_posterior",
     "prior_draws",
     "ranks",
-    "sensitivity",
+    "single_numbers",
 ]
 
 type Array = Float[np.ndarray, "..."]
 type Chains = Float[np.ndarray, "chain draw"]
+
+EXTREME = "score that one in a million exceeds"
+"""What forecasts rest on: it is judged beside the parameters."""
 
 # A parameter with more values than this is told by the worst of them.
 _MOST_VALUES = 40
@@ -31,11 +35,20 @@ _INTERVAL = (0.05, 0.5, 0.95)
 _BINS = 20
 
 
-def _columns(posterior: Posterior, *, small: bool) -> dict[tuple[str, str], Chains]:
+def single_numbers(
+    posterior: Posterior, *, small: bool
+) -> dict[tuple[str, str], Chains]:
     """Draws of single numbers, by parameter and by what it is of.
 
     Without offsets, which are means to an end, and without logarithms of what is there
     itself: they have its ranks.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+    small
+        Whether to leave out parameters of many values.
     """
     found: dict[tuple[str, str], Chains] = {}
     for name, values in posterior.draws.items():
@@ -66,7 +79,7 @@ def parameters(posterior: Posterior) -> "pandas.DataFrame":
     import pandas as pd
 
     array_stats = import_module("arviz_stats.base").array_stats
-    columns = _columns(posterior, small=False)
+    columns = single_numbers(posterior, small=False)
     tails = extreme_scores(
         posterior.model,
         posterior.draws,
@@ -75,7 +88,7 @@ def parameters(posterior: Posterior) -> "pandas.DataFrame":
         posterior.behaviours,
     )
     columns |= {
-        ("score that one in a million exceeds", name): values
+        (EXTREME, name): values
         for name, values in zip(posterior.behaviours, tails.values(), strict=True)
     }
     moving = {
@@ -137,7 +150,7 @@ def ranks(
     """
     import pandas as pd
 
-    columns = _columns(posterior, small=False)
+    columns = single_numbers(posterior, small=False)
     worst = [
         key
         for key in zip(judged["parameter"], judged["of"], strict=True)
@@ -204,7 +217,7 @@ def prior_and_posterior(
 
     rows: list[dict[str, Any]] = []
     places: dict[str, int] = {}
-    for (name, of), values in _columns(posterior, small=True).items():
+    for (name, of), values in single_numbers(posterior, small=True).items():
         if name not in prior or not _alike(posterior, name, prior[name]):
             continue
         place = places[name] = places.get(name, -1) + 1
@@ -258,31 +271,3 @@ def expected_before(
         queries,
         levels,
     )
-
-
-def sensitivity(posterior: Posterior) -> "pandas.DataFrame | None":
-    """How far the posterior moves if the prior or the likelihood counts more or less.
-
-    Power scaling [1]_, where the log density of both is kept with the draws.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-
-    Returns
-    -------
-    ArviZ's table: columns ``prior, likelihood, diagnosis`` by parameter; None where the
-    posterior keeps no log prior or no log likelihood.
-
-    References
-    ----------
-    .. [1] N. Kallioinen, T. Paananen, P.-C. Bürkner, A. Vehtari (2024). Detecting and
-       diagnosing prior and likelihood sensitivity with power-scaling. Statistics and
-       Computing 34, 57.
-    """
-    tree = posterior.tree
-    if not {"log_prior", "log_likelihood"} <= set(tree.children):
-        return None
-    names = list(dict.fromkeys(name for name, _ in _columns(posterior, small=True)))
-    return import_module("arviz_stats").psense_summary(tree, var_names=names)

@@ -1,0 +1,195 @@
+"""How far forecasts move if the prior, or the data, count a little more or less."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.inference import devices
+from bayes_rare.posterior import Posterior, extreme_scores
+from bayes_rare.reporting.sampling import EXTREME, single_numbers
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["SENSITIVE", "log_densities", "sensitivity"]
+
+type Array = Float[np.ndarray, "..."]
+type Chains = Float[np.ndarray, "chain draw"]
+
+SENSITIVE = 0.05
+"""Sensitivities from here on are told, as Kallioinen et al. propose."""
+
+# Draws of all chains together that are looked at.
+_DRAWS = 4000
+# Scores beyond this stand for risks of 0 and 1.
+_SURE = 1e3
+
+
+def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
+    """How far the posterior moves if the prior or the likelihood counts more or less.
+
+    Power scaling [1]_: each is raised to powers near 1, draws are weighted anew by
+    smoothed importance, and the distance between distributions is measured per doubling
+    of the power. The log densities are computed from the model that the posterior
+    names and the evaluation that it carries; a fit does not keep them.
+
+    Parameters
+    ----------
+    posterior
+        What was fitted.
+
+    Returns
+    -------
+    Columns ``parameter, of, prior, likelihood, diagnosis``: first the score that one
+    query in a million exceeds.
+
+    Raises
+    ------
+    InvalidData
+        If the model that is built again is not the one that was fitted.
+
+    References
+    ----------
+    .. [1] N. Kallioinen, T. Paananen, P.-C. Bürkner, A. Vehtari (2024). Detecting and
+       diagnosing prior and likelihood sensitivity with power-scaling. Statistics and
+       Computing 34, 57.
+    """
+    import pandas as pd
+    import xarray as xr
+
+    few = posterior.thinned(_DRAWS)
+    prior, likelihood = log_densities(
+        few.pymc_model(), few.draws, few.data, few.model.name
+    )
+    tails = extreme_scores(few.model, few.draws, few.data, few.dims, few.behaviours)
+    shown = {
+        (EXTREME, name): np.clip(values, -_SURE, _SURE)
+        for name, values in zip(few.behaviours, tails.values(), strict=True)
+    } | single_numbers(few, small=True)
+    moving = {key: values for key, values in shown.items() if np.ptp(values) > 0}
+    axes = ("chain", "draw")
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(
+                {str(at): (axes, own) for at, own in enumerate(moving.values())}
+            ),
+            "log_prior": xr.Dataset({"prior": (axes, prior)}),
+            "log_likelihood": xr.Dataset({"likelihood": (axes, likelihood)}),
+        }
+    )
+    psense = import_module("arviz_stats").psense
+    found = {group: psense(tree, group=group) for group in ("prior", "likelihood")}
+    rows: list[dict[str, Any]] = []
+    for at, (name, of) in enumerate(moving):
+        two = {group: float(table[str(at)]) for group, table in found.items()}
+        rows.append({"parameter": name, "of": of, **two, "diagnosis": _diagnosis(two)})
+    return pd.DataFrame(rows)
+
+
+def _diagnosis(found: Mapping[str, float]) -> str:
+    """What two sensitivities say together, after the authors' table."""
+    if found["prior"] < SENSITIVE:
+        return "the data have the say"
+    if found["likelihood"] < SENSITIVE:
+        return "the prior has the say"
+    return "both count"
+
+
+def log_densities(
+    built: Any, draws: Mapping[str, Array], data: Mapping[str, Array], name: str
+) -> tuple[Chains, Chains]:
+    """Logarithms of the prior density and of the likelihood, draw by draw.
+
+    The prior is that of the parameters that tables show, in whatever coordinates they
+    were sampled: where ``NAME_offset`` was sampled in place of ``NAME``, the density
+    is divided by the slope of the one in the other.
+
+    Parameters
+    ----------
+    built
+        The PyMC model, built for the data.
+    draws
+        Its quantities, with leading axes (chain, draw).
+    data
+        The arrays that were sampled with.
+    name
+        Name of the model, for refusals.
+
+    Raises
+    ------
+    InvalidData
+        If the model is not the one that was sampled.
+    """
+    import jax
+
+    conditioning: Any = import_module("pymc.model.transform.conditioning")
+    plain = conditioning.remove_value_transforms(built)
+    names = [value.name for value in plain.value_vars]
+    now = {variable.name: variable.get_value() for variable in built.data_vars}
+    if not set(names) <= set(draws) or not all(
+        key in data and np.array_equal(value, data[key], equal_nan=True)
+        for key, value in now.items()
+    ):
+        raise InvalidData(
+            f"{name}, built again from the evaluation that the posterior carries, has "
+            "other data or unknowns than the draws. Fit again with this version."
+        )
+    prior, likelihood = _terms(plain, data)
+    function = devices.jaxified_graph()(
+        inputs=plain.value_vars, outputs=[prior, likelihood]
+    )
+    given = [draws[each].reshape(-1, *draws[each].shape[2:]) for each in names]
+    # One draw after the other: of all at once a quadrature would fill the memory.
+    run: Any = jax.jit(lambda *values: _in_turn(function, values))  # pyright: ignore[reportUnknownLambdaType]
+    shape = next(iter(draws.values())).shape[:2]
+    one, two = (np.asarray(each, np.float64).reshape(shape) for each in run(*given))
+    return one, two
+
+
+def _in_turn(function: Any, values: Any) -> Any:
+    import jax
+
+    def of_one(one: Any) -> Any:
+        return function(*one)
+
+    lax: Any = jax.lax
+    return lax.map(of_one, values)
+
+
+def _terms(plain: Any, data: Mapping[str, Array]) -> tuple[Any, Any]:
+    """Symbolic log prior and log likelihood, by the values of the parameters."""
+    import pytensor.tensor as tensor
+
+    pt: Any = tensor
+    seen = data.get("family_count")
+    density = [*plain.free_RVs, *plain.potentials]
+    parts: dict[str, Any] = dict(
+        zip(
+            (variable.name for variable in density),
+            plain.logp(density, jacobian=False, sum=False),
+            strict=True,
+        )
+    )
+    shown = dict(
+        zip(
+            (variable.name for variable in plain.deterministics),
+            plain.replace_rvs_by_values(plain.deterministics),
+            strict=True,
+        )
+    )
+    for variable, value in zip(plain.free_RVs, plain.value_vars, strict=True):
+        own = shown.get(variable.name.removesuffix("_offset"))
+        if variable.name.endswith("_offset") and own is not None:
+            slope = pt.grad(pt.sum(own), value)
+            parts[f"{variable.name}_slope"] = -pt.log(pt.abs(slope))
+    # A place that pads a row of families stands for none.
+    total = 0.0
+    for part in parts.values():
+        padded = seen is not None and part.ndim == 2
+        total = total + pt.sum(pt.where(pt.gt(seen, 0), part, 0.0) if padded else part)
+    likelihood = plain.logp(plain.observed_RVs, jacobian=False)
+    return total, likelihood
