@@ -140,9 +140,7 @@ def fit(
         there.
     model
         A shipped model (see `bayes-rare models`), the path of a file of yours, or
-        `average`: all that suit exact risks, weighted by what they forecast. By default
-        the one for this kind of data: where exact risks come with families,
-        family_tail.
+        `average`, the default: all that suit the data, weighted by what they forecast.
     prior
         Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
         pool=false; a value is a number, inf, true, false or none. By default those of
@@ -187,15 +185,11 @@ def fit(
     from bayes_rare import inference
 
     with printing.progress_bar("Sampling") as progress:
-        if model == "average":
+        if model in (None, "average"):
             _fitted_average(read, output, allow_unconverged, progress, sizes, priors)
             return
         posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
-    kinds = " and ".join(sorted({read.kind(name) for name in read.behaviours}))
-    if posterior.model.name == "family_tail":
-        kinds += " with families"
-    why = "" if model is not None else f", the default for data of the kind: {kinds}"
-    out.print(f"Model {posterior.model.name}{why}.", posterior.model.summary)
+    out.print(f"Model {posterior.model.name}.", posterior.model.summary)
     tail = printing.tail_table(posterior)
     if tail is not None:
         out.print()
@@ -228,7 +222,7 @@ def _fitted_average(
             f"average has no settings of its own, got --prior {', '.join(priors)}. "
             "Name one model (--model) to set its priors."
         )
-    averaged = inference.average(evaluation, progress=progress, **sizes)
+    averaged = inference.fit(evaluation, progress=progress, **sizes)
     out = printing.console()
     out.print("Average of the models that suit the data, each with its weight:\n")
     out.print(printing.weight_table(averaged))

@@ -13,77 +13,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.cells import ScoreCells
 from bayes_rare.populations import Population
+from bayes_rare.tops import Top
 
-__all__ = ["SCORED", "TRUSTED", "LeftOut", "Top", "left_out", "stacked_weights"]
+__all__ = ["TRUSTED", "LeftOut", "left_out", "stacked_weights"]
 
 type Rows = Float[np.ndarray, " row"]
-
-SCORED = 10
-"""How many of the riskiest queries are scored one by one."""
+type Groups = Float[np.ndarray, " group"]
 
 TRUSTED = 0.7
 """Largest Pareto k at which leaving out by weights can be trusted."""
 
-# A score lies in a cell of this width around it: populations may have atoms, and cells
-# of one width make densities of different models comparable.
-_CELL = 1 / 32
 _CANDIDATES = 20_000
 _SAME = 1e-12
 # Weights that a tail of weights needs.
 _FEWEST = 5
-
-
-@dataclass(frozen=True, eq=False)
-class Top:
-    """The riskiest queries of a behaviour, and how many others there are.
-
-    Parameters
-    ----------
-    low, high
-        Between which scores each of the riskiest lies; ``high`` is infinite where its
-        risk was seen as 1.
-    count
-        How many queries each row stands for: ties are one row.
-    threshold
-        Score that no other query exceeds.
-    others
-        How many others there are.
-    """
-
-    low: Rows
-    high: Rows
-    count: Rows
-    threshold: float
-    others: float
-
-    @classmethod
-    def of(cls, scores: ScoreCells, most: int = SCORED) -> "Top":
-        """The riskiest of some scores: about so many, ties together.
-
-        Parameters
-        ----------
-        scores
-            All scores of a behaviour.
-        most
-            How many to aim for; fewer if the evaluation has not three times as many.
-        """
-        wanted = max(min(most, scores.size // 3), 1)
-        certain = float(scores.censored_above)
-        reached = certain + np.cumsum(scores.count)
-        rows = int(np.searchsorted(reached, wanted)) + 1 if certain < wanted else 0
-        rows = min(rows, scores.score.size)
-        chosen = scores.score[:rows]
-        low, high = chosen - _CELL / 2, chosen + _CELL / 2
-        count = scores.count[:rows]
-        lowest = float(chosen[-1]) if rows else scores.highest
-        following = scores.score[rows : rows + 1]
-        threshold = (lowest + float(following[0])) / 2 if following.size else -np.inf
-        if certain:
-            low, high = np.append(scores.highest, low), np.append(np.inf, high)
-            count = np.append(certain, count)
-        return cls(low, high, count, threshold, scores.size - float(count.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +39,13 @@ class LeftOut:
     log_chance
         Log chance of each row of the top, given all queries but it.
     log_no_other
-        Log chance that another query is not above the threshold.
+        Log chance that another query of each group shows no more than they did.
     pareto_k
         Largest diagnostic of the weights; above `TRUSTED` they cannot be trusted.
     """
 
     log_chance: Rows
-    log_no_other: float
+    log_no_other: Groups
     pareto_k: float
 
 
@@ -124,13 +68,7 @@ def left_out(population: Population, top: Top) -> LeftOut:
        importance sampling. Journal of Machine Learning Research 25(72).
     """
     array_stats: Any = import_module("arviz_stats.base").array_stats
-    survival = np.exp(population.log_survival(top.low[:, None]))
-    finite = np.isfinite(top.high)
-    beyond = np.zeros_like(survival)
-    beyond[finite] = np.exp(population.log_survival(top.high[finite][:, None]))
-    # A draw with an upper end below a score that was seen cannot be ruled out wholly:
-    # it is a draw given the others, and an infinite weight would be no weight.
-    log_chance = np.log(np.maximum(survival - beyond, 1e-300))
+    log_chance = top.log_chance(population)
     log_weight = -log_chance - np.logaddexp.reduce(-log_chance, axis=1, keepdims=True)
     pareto_k = np.zeros(len(log_chance))
     # Where the largest weights are all one there is no tail of weights to smooth.
@@ -143,9 +81,8 @@ def left_out(population: Population, top: Top) -> LeftOut:
         log_weight[varied], pareto_k[varied] = array_stats.psislw(
             log_chance[varied], axis=-1
         )
-    none_above = -np.expm1(population.log_survival(np.asarray(top.threshold)))
     with np.errstate(divide="ignore"):
-        log_no_other = float(np.log(none_above.mean()))
+        log_no_other = np.log(top.none_above(population).mean(axis=1))
     return LeftOut(
         np.logaddexp.reduce(log_weight + log_chance, axis=-1),
         log_no_other,
@@ -187,8 +124,9 @@ def stacked_weights(
     --------
     Members that forecast alike share the weight:
 
-    >>> top = Top(np.zeros(2), np.ones(2), np.ones(2), 0.0, 8.0)
-    >>> alike = LeftOut(np.full(2, -1.0), -0.1, 0.0)
+    >>> from bayes_rare.tops import ExactTop
+    >>> top = ExactTop(np.ones(2), np.full(1, 8.0), np.zeros(2), np.ones(2), 0.0)
+    >>> alike = LeftOut(np.full(2, -1.0), np.full(1, -0.1), 0.0)
     >>> stacked_weights(top, [alike, alike]).round(1)
     array([0.5, 0.5])
     """
@@ -201,6 +139,6 @@ def stacked_weights(
     mixed = np.log(candidates @ np.exp(log_chance - largest).T)
     no_other = np.exp([each.log_no_other for each in forecasts])
     with np.errstate(divide="ignore"):
-        score = mixed @ top.count + top.others * np.log(candidates @ no_other)
+        score = mixed @ top.count + np.log(candidates @ no_other) @ top.others
     weight = np.exp(score - score.max())
     return weight @ candidates / weight.sum()

@@ -9,7 +9,9 @@ from bayes_rare.averages import Average, Member
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import fit_many
+from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
+from bayes_rare.tops import top_of
 
 __all__ = ["Candidate", "average", "average_many", "candidates", "weighed"]
 
@@ -25,6 +27,7 @@ shape -0.27 to -0.13: docs/theory.md, "Several models at once".
 
 _FEWEST_PER_EXCEEDANCE = 4
 _EXCEEDANCES = (10, 20)
+_TIMES_USUAL = (1.0, 2.0)
 # More draws hardly move a weight.
 _SCORING_DRAWS = 1000
 
@@ -49,10 +52,12 @@ class Candidate:
 
 
 def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
-    """The models that suit an evaluation of exact risks.
+    """The models that suit an evaluation.
 
-    A tail above ten and above twenty queries, where there are four times as many; a
-    normal body; and families, where the queries come in some.
+    Of exact risks: a tail above ten and above twenty queries, where there are four
+    times as many; a normal body; and families, where the queries come in some. Of
+    counts: a tail above more or fewer queries, and beta-distributed risks. Of
+    estimates: one model alone.
 
     Parameters
     ----------
@@ -62,14 +67,20 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     Raises
     ------
     NotApplicable
-        If a behaviour has counts or estimates.
+        If behaviours differ in the kind of their outcomes.
     """
-    for behaviour in evaluation.behaviours:
-        if evaluation.kind(behaviour) != "exact":
-            raise NotApplicable(
-                f"behaviour {behaviour!r} has no exact risks, and only models of these "
-                "are averaged. Use binomial_tail for it (--model, --behaviours)."
-            )
+    kinds = {evaluation.kind(behaviour) for behaviour in evaluation.behaviours}
+    if len(kinds) > 1:
+        raise NotApplicable(
+            "behaviours differ in the kind of their outcomes "
+            f"({', '.join(sorted(kinds))}), and no model takes both. Choose those of "
+            "one kind (--behaviours), or name a model (--model)."
+        )
+    [kind] = kinds
+    if kind == "estimates":
+        return (Candidate("binomial_tail", "binomial_tail"),)
+    if kind == "counts":
+        return _of_counts(evaluation)
     fewest = min(evaluation.sizes.values())
     tails = [
         Candidate(
@@ -82,6 +93,20 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     ]
     families = [Candidate("family_tail", "family_tail")] if evaluation.families else []
     return (*families, *tails, Candidate("log_normal", "log_normal"))
+
+
+def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
+    """The models that suit counts."""
+    usual = usual_exceedances(min(evaluation.effective_sizes.values()))
+    tails = [
+        Candidate(
+            f"binomial_tail at about {times * usual:.3g} exceedances",
+            "binomial_tail",
+            {"exceedances": times * usual, **LEARNT_SHAPE},
+        )
+        for times in _TIMES_USUAL
+    ]
+    return (*tails, Candidate("beta_binomial", "beta_binomial"))
 
 
 def average(
@@ -192,7 +217,7 @@ def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Av
     weights: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
     doubts: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
     for behaviour in evaluation.behaviours:
-        top = stacking.Top.of(evaluation.scores(behaviour))
+        top = top_of(evaluation, behaviour)
         few = [posterior.thinned(_SCORING_DRAWS) for _, posterior in trusted]
         forecasts = [stacking.left_out(one.population(behaviour), top) for one in few]
         shares = stacking.stacked_weights(top, forecasts)

@@ -30,7 +30,7 @@ from bayes_rare.posterior import (
     judge,
 )
 
-__all__ = ["fit", "fit_many"]
+__all__ = ["check_evaluations", "fit_many"]
 
 type Array = Float[np.ndarray, "..."]
 type Progress = Callable[[int, int], None]
@@ -94,90 +94,6 @@ class _Tally:
         return count
 
 
-def fit(
-    evaluation: Evaluation,
-    model: str | Path | catalog.Model | None = None,
-    *,
-    behaviours: Sequence[str] | None = None,
-    chains: int = 4,
-    warmup: int = 1000,
-    draws: int = 1000,
-    seed: int = 0,
-    target_ess: float = 2000.0,
-    log_likelihood: bool = False,
-    way: str | None = None,
-    progress: Progress = lambda _done, _total: None,
-    **priors: Any,
-) -> Posterior:
-    """Sample the posterior of a model, given an evaluation.
-
-    Sampling goes on until the draws have converged and their smallest effective sample
-    size reaches ``target_ess``, or there are four times the draws asked for. Look at
-    ``posterior.verdict``, or call ``posterior.require_convergence()``, before you
-    believe the draws.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    model
-        Name of a shipped model, path of a file of yours, or a model already read; by
-        default the one for this kind of data: where exact risks come with families,
-        family_tail.
-    behaviours
-        Fit only these.
-    chains, warmup, draws
-        Number of chains, steps that adapt, and steps that are kept; draws at least 4.
-    seed
-        Seeds every random number; the same seed, data and machine give the same draws.
-    target_ess
-        Effective draws to aim for; 0 takes the draws asked for and no more.
-    log_likelihood
-        Whether to keep the log likelihood of each observed cell, which LOO needs.
-    way
-        ``"map"`` or ``"vmap"``: chains one after the other on each device, or in step;
-        by default what suits the device.
-    progress
-        Called with how many chains are done, and how many there are.
-    **priors
-        Keyword arguments of the model's ``build``: priors, threshold, ``pool``.
-
-    Raises
-    ------
-    NotApplicable
-        If the model does not serve this evaluation.
-    InvalidInput
-        If an argument is outside its range.
-
-    Examples
-    --------
-    >>> import bayes_rare as br
-    >>> evaluation = br.Evaluation.from_scores(np.linspace(-3, -1, 200))
-    >>> posterior = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200)
-    >>> posterior.verdict.converged
-    True
-    """
-    _check_evaluations([evaluation])
-    if behaviours is not None:
-        evaluation = evaluation.select(behaviours)
-    [result] = fit_many(
-        [evaluation],
-        model,
-        chains=chains,
-        warmup=warmup,
-        draws=draws,
-        seed=seed,
-        target_ess=target_ess,
-        log_likelihood=log_likelihood,
-        way=way,
-        progress=progress,
-        **priors,
-    )
-    if isinstance(result, NotApplicable):
-        raise result
-    return result
-
-
 def fit_many(
     evaluations: Sequence[Evaluation],
     model: str | Path | catalog.Model | None = None,
@@ -194,7 +110,9 @@ def fit_many(
 ) -> list[Posterior | NotApplicable]:
     """Sample the posteriors of one model for many evaluations, as one batch.
 
-    Parameters are those of `fit`; sampling stops at 400 effective draws. Each
+    Parameters are those of `bayes_rare.fit`; sampling stops at 400 effective draws, and
+    the default is one model, by the kind of data: family_tail where exact risks come
+    with families, else gpd_tail, and binomial_tail for counts and estimates. Each
     evaluation gets the draws that it would get alone. One that the model does not serve
     gets the refusal as its result.
 
@@ -202,7 +120,7 @@ def fit_many(
     -------
     A posterior or a refusal for each evaluation, in their order.
     """
-    _check_evaluations(evaluations)
+    check_evaluations(evaluations)
     _check_sizes(chains, warmup, draws)
     seed = operator.index(seed)
     chains, warmup, draws = int(chains), int(warmup), int(draws)
@@ -238,7 +156,14 @@ def fit_many(
     ]
 
 
-def _check_evaluations(given: Sequence[Any]) -> None:
+def check_evaluations(given: Sequence[Any]) -> None:
+    """Refuse what is no evaluation.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them is not.
+    """
     for one in given:
         if not isinstance(one, Evaluation):
             raise InvalidInput(

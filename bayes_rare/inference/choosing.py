@@ -1,0 +1,155 @@
+"""The verb: sample the model that is named, or average all that suit the data."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from bayes_rare import catalog
+from bayes_rare.averages import NAME, Average
+from bayes_rare.errors import InvalidInput, NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference.averaging import average
+from bayes_rare.inference.fitting import check_evaluations, fit_many
+from bayes_rare.posterior import ESS_LIMIT, Posterior
+
+__all__ = ["fit"]
+
+type Progress = Callable[[int, int], None]
+# Tails of a forecast by one model are quantiles of this many draws or so.
+_TARGET_ESS = 2000.0
+
+type Named = str | Path | catalog.Model
+
+
+@overload
+def fit(
+    evaluation: Evaluation,
+    model: Literal["average"] | None = None,
+    *,
+    behaviours: Sequence[str] | None = None,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    target_ess: float | None = None,
+    log_likelihood: bool = False,
+    way: str | None = None,
+    progress: Progress = ...,
+) -> Average: ...
+
+
+@overload
+def fit(
+    evaluation: Evaluation,
+    model: Named,
+    *,
+    behaviours: Sequence[str] | None = None,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    target_ess: float | None = None,
+    log_likelihood: bool = False,
+    way: str | None = None,
+    progress: Progress = ...,
+    **priors: Any,
+) -> Posterior: ...
+
+
+def fit(
+    evaluation: Evaluation,
+    model: Named | None = None,
+    *,
+    behaviours: Sequence[str] | None = None,
+    chains: int = 4,
+    warmup: int = 1000,
+    draws: int = 1000,
+    seed: int = 0,
+    target_ess: float | None = None,
+    log_likelihood: bool = False,
+    way: str | None = None,
+    progress: Progress = lambda _done, _total: None,
+    **priors: Any,
+) -> Posterior | Average:
+    """Sample the posterior of a model, or of all that suit, given an evaluation.
+
+    Sampling goes on until the draws have converged and their smallest effective sample
+    size reaches a target, or there are four times the draws asked for. Look at
+    ``posterior.verdict``, or call ``posterior.require_convergence()``, before you
+    believe the draws.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    model
+        Name of a shipped model, path of a file of yours, or a model already read. By
+        default, and if named "average", all that suit the data, weighted by how they
+        forecast the riskiest queries: `bayes_rare.average`.
+    behaviours
+        Fit only these.
+    chains, warmup, draws
+        Number of chains, steps that adapt, and steps that are kept; draws at least 4.
+    seed
+        Seeds every random number; the same seed, data and machine give the same draws.
+    target_ess
+        Effective draws to aim for; 0 takes the draws asked for and no more. By default
+        2,000 of one model, and 400 of each that is averaged.
+    log_likelihood
+        Whether to keep the log likelihood of each observed cell, which LOO needs.
+    way
+        ``"map"`` or ``"vmap"``: chains one after the other on each device, or in step;
+        by default what suits the device.
+    progress
+        Called with how many chains are done, and how many there are.
+    **priors
+        Keyword arguments of the model's ``build``: priors, threshold, ``pool``. An
+        average has none.
+
+    Returns
+    -------
+    The posterior of the model, or an average of several. Both forecast.
+
+    Raises
+    ------
+    NotApplicable
+        If the model does not serve this evaluation.
+    InvalidInput
+        If an argument is outside its range.
+
+    Examples
+    --------
+    >>> import bayes_rare as br
+    >>> import numpy as np
+    >>> evaluation = br.Evaluation.from_scores(np.linspace(-3, -1, 200))
+    >>> posterior = br.fit(evaluation, "gumbel_tail", warmup=200, draws=200)
+    >>> posterior.verdict.converged
+    True
+    """
+    check_evaluations([evaluation])
+    if behaviours is not None:
+        evaluation = evaluation.select(behaviours)
+    sampling: dict[str, Any] = {
+        "chains": chains,
+        "warmup": warmup,
+        "draws": draws,
+        "seed": seed,
+        "target_ess": ESS_LIMIT if target_ess is None else target_ess,
+        "log_likelihood": log_likelihood,
+        "way": way,
+        "progress": progress,
+    }
+    if model is None or model == NAME:
+        if priors:
+            raise InvalidInput(
+                f"an average has no settings of its own, got {', '.join(priors)}. Name "
+                "one model to set its priors: fit(evaluation, 'gpd_tail', ...), or "
+                "--model gpd_tail --prior ..."
+            )
+        return average(evaluation, **sampling)
+    if target_ess is None:
+        sampling["target_ess"] = _TARGET_ESS
+    [result] = fit_many([evaluation], model, **sampling, **priors)
+    if isinstance(result, NotApplicable):
+        raise result
+    return result

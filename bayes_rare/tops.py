@@ -1,0 +1,232 @@
+"""The riskiest queries of a behaviour, and how likely a population makes what was seen.
+
+What a forecast goes on from is the top of the evaluation: where the riskiest queries
+are, one by one, and that no other one is riskier.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, override
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import betainc
+
+from bayes_rare.cells import ScoreCells
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import Population
+from bayes_rare.scores import risk_from_score
+
+__all__ = ["SCORED", "CountedTop", "ExactTop", "Top", "top_of"]
+
+type Rows = Float[np.ndarray, " row"]
+type Groups = Float[np.ndarray, " group"]
+
+SCORED = 10
+"""How many of the riskiest queries are scored one by one."""
+
+# A score lies in a cell of this width around it: populations may have atoms, and cells
+# of one width make densities of different models comparable.
+_CELL = 1 / 32
+# An infinite log chance would be no number to weigh by.
+_LEAST = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Top(ABC):
+    """The riskiest queries of a behaviour, and how many others there are.
+
+    Parameters
+    ----------
+    count
+        How many queries each row of the top stands for: ties are one row.
+    others
+        How many other queries there are, by groups of those seen in one way.
+    """
+
+    count: Rows
+    others: Groups
+
+    @abstractmethod
+    def log_chance(self, population: Population) -> Float[np.ndarray, "row draw"]:
+        """Log chance of each row of the top, draw by draw."""
+
+    @abstractmethod
+    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
+        """Chance that one query of a group of others shows no more than they did."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExactTop(Top):
+    """The riskiest queries, where risks are known exactly.
+
+    Parameters
+    ----------
+    low, high
+        Between which scores each of the riskiest lies; ``high`` is infinite where its
+        risk was seen as 1.
+    threshold
+        Score that no other query exceeds.
+    """
+
+    low: Rows
+    high: Rows
+    threshold: float
+
+    @classmethod
+    def of(cls, scores: ScoreCells, most: int = SCORED) -> "ExactTop":
+        """The riskiest of some scores: about so many, ties together.
+
+        Parameters
+        ----------
+        scores
+            All scores of a behaviour.
+        most
+            How many to aim for; fewer if the evaluation has not three times as many.
+        """
+        certain = float(scores.censored_above)
+        rows = _rows(scores.count, scores.size, most, certain)
+        chosen = scores.score[:rows]
+        low, high = chosen - _CELL / 2, chosen + _CELL / 2
+        count = scores.count[:rows]
+        lowest = float(chosen[-1]) if rows else scores.highest
+        following = scores.score[rows : rows + 1]
+        threshold = (lowest + float(following[0])) / 2 if following.size else -np.inf
+        if certain:
+            low, high = np.append(scores.highest, low), np.append(np.inf, high)
+            count = np.append(certain, count)
+        others = scores.size - float(count.sum())
+        groups = np.array([others] if others else [])  # none where all are of the top
+        return cls(count, groups, low, high, threshold)
+
+    @override
+    def log_chance(self, population: Population) -> Float[np.ndarray, "row draw"]:
+        survival = np.exp(population.log_survival(self.low[:, None]))
+        finite = np.isfinite(self.high)
+        beyond = np.zeros_like(survival)
+        beyond[finite] = np.exp(population.log_survival(self.high[finite][:, None]))
+        # A draw with an upper end below a score that was seen cannot be ruled out
+        # wholly: it is a draw given the others.
+        return np.log(np.maximum(survival - beyond, _LEAST))
+
+    @override
+    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
+        threshold = np.full((self.others.size, 1), self.threshold)
+        return -np.expm1(population.log_survival(threshold))
+
+
+@dataclass(frozen=True, eq=False)
+class CountedTop(Top):
+    """The riskiest queries as observed, where responses were sampled and judged.
+
+    Queries are ranked by ``(successes + 1/2) / (trials + 1)``, and others are grouped
+    by their number of trials.
+
+    Parameters
+    ----------
+    successes, trials
+        Of each row.
+    most, other_trials
+        Most successes with which a query of each group of others is no riskier than
+        they are, and their trials.
+    """
+
+    successes: Rows
+    trials: Rows
+    most: Groups
+    other_trials: Groups
+
+    @classmethod
+    def of(cls, tallies: Mapping[str, Any], wanted: int = SCORED) -> "CountedTop":
+        """The riskiest of the tallies of a behaviour: about so many, ties together.
+
+        Parameters
+        ----------
+        tallies
+            Columns ``successes``, ``trials``, ``count``.
+        wanted
+            How many to aim for; fewer if the evaluation has not three times as many.
+        """
+        pairs, place = np.unique(
+            np.stack([tallies["successes"], tallies["trials"]]).astype(np.float64),
+            axis=1,
+            return_inverse=True,
+        )
+        count = np.bincount(place.ravel(), tallies["count"])
+        shares = (pairs[0] + 0.5) / (pairs[1] + 1)
+        order = np.argsort(-shares, kind="stable")
+        successes, trials = pairs[:, order]
+        shares, count = shares[order], count[order]
+        rows = _rows(count, float(count.sum()), wanted, 0.0)
+        rows += int(np.searchsorted(-shares[rows:], -shares[rows - 1], side="right"))
+        following = shares[rows : rows + 1]
+        threshold = (shares[rows - 1] + following[0]) / 2 if following.size else 0.0
+        groups, place = np.unique(trials[rows:], return_inverse=True)
+        return cls(
+            count=count[:rows],
+            others=np.bincount(place.ravel(), count[rows:], groups.size).astype(float),
+            successes=successes[:rows],
+            trials=trials[:rows],
+            most=np.floor((groups + 1) * threshold - 0.5),
+            other_trials=groups,
+        )
+
+    @override
+    def log_chance(self, population: Population) -> Float[np.ndarray, "row draw"]:
+        chance = _at_least(population, self.successes, self.trials)
+        more = _at_least(population, self.successes + 1, self.trials)
+        return np.log(np.maximum(chance - more, _LEAST))
+
+    @override
+    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
+        return 1 - _at_least(population, self.most + 1, self.other_trials)
+
+
+def top_of(evaluation: Evaluation, behaviour: str) -> Top:
+    """The riskiest queries of a behaviour of an evaluation.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    behaviour
+        One of its behaviours, with exact risks or counts.
+
+    Raises
+    ------
+    NotApplicable
+        If its risks are estimates.
+    """
+    if evaluation.kind(behaviour) != "counts":
+        return ExactTop.of(evaluation.scores(behaviour))
+    code = evaluation.behaviours.index(behaviour)
+    mine = evaluation.tallied["behaviour"] == code
+    return CountedTop.of(
+        {name: values[mine] for name, values in evaluation.tallied.items()}
+    )
+
+
+def _rows(count: Rows, size: int | float, most: int, certain: float) -> int:
+    """How many rows, from the riskiest down, have together so many queries."""
+    wanted = max(min(most, int(size) // 3), 1)
+    reached = certain + np.cumsum(count)
+    rows = int(np.searchsorted(reached, wanted)) + 1 if certain < wanted else 0
+    return min(rows, count.size)
+
+
+def _at_least(
+    population: Population, successes: Rows, trials: Rows
+) -> Float[np.ndarray, "row draw"]:
+    """Chance of so many successes or more, of a new query, draw by draw."""
+    found = np.zeros((successes.size, population.draws))
+    found[successes <= 0] = 1.0
+    # A risk p has k of t successes or more with the chance I_p(k, t - k + 1).
+    for row in np.flatnonzero((successes > 0) & (successes <= trials)):
+        first, second = successes[row], trials[row] - successes[row] + 1
+
+        def reached(score: Any, first: Any = first, second: Any = second) -> Any:
+            return betainc(first, second, risk_from_score(score))
+
+        found[row] = population.mean(reached)
+    return np.clip(found, 0.0, 1.0)

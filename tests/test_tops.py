@@ -1,0 +1,91 @@
+"""The riskiest queries of a behaviour, and how likely populations make them."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayes_rare.beta import BetaRisks
+from bayes_rare.errors import NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import Normal, StepsAndTail
+from bayes_rare.tops import CountedTop, ExactTop, top_of
+
+
+def counted(successes: list[int], trials: list[int]) -> CountedTop:
+    evaluation = Evaluation.from_counts(np.array(successes), np.array(trials))
+    top = top_of(evaluation, "behaviour")
+    assert isinstance(top, CountedTop)
+    return top
+
+
+def test_the_top_of_counts_is_ranked_by_their_mean_risk() -> None:
+    """10 of 10 comes before 1 of 1, which comes before 5 of 10."""
+    top = counted([1, 5, 10, 0, 0, 0, 0, 0, 0], [1, 10, 10, 1, 10, 10, 10, 1, 1])
+    assert top.successes.tolist() == [10.0, 1.0, 5.0]
+    assert top.trials.tolist() == [10.0, 1.0, 10.0]
+    assert dict(zip(top.other_trials, top.others, strict=True)) == {1.0: 3, 10.0: 3}
+
+
+def test_others_show_at_most_what_none_of_them_exceeds() -> None:
+    """The next shares are 1.5/5 and 1.5/21: halfway to 2.5/5 is 0.4."""
+    top = counted([2] * 10 + [1] * 20 + [1] * 5, [4] * 30 + [20] * 5)
+    assert top.count.tolist() == [10.0]
+    limit = dict(zip(top.other_trials, top.most, strict=True))
+    # 1 of 4 is below a share of 0.4, 2 of 4 is not; 7 of 20 is below, 8 of 20 is not.
+    assert limit == {4.0: 1.0, 20.0: 7.0}
+
+
+def test_ties_are_in_the_top_together() -> None:
+    top = counted([3] + [1] * 30 + [0] * 20, [9] * 51)
+    assert top.count.tolist() == [1.0, 30.0]
+    assert top.others.tolist() == [20.0]
+    everything = counted([0] * 12, [7] * 12)
+    assert everything.count.tolist() == [12.0]
+    assert everything.others.size == 0
+
+
+def test_chances_of_counts_are_those_of_a_beta_binomial() -> None:
+    first, second = np.array([0.4, 2.0]), np.array([9.0, 30.0])
+    population = BetaRisks(first, second, np.zeros(2))
+    top = counted([6, 4, 2, 1] * 3 + [0] * 30, [20, 9, 20, 30] * 3 + [15] * 30)
+    chance = np.exp(top.log_chance(population))
+    for row, (successes, trials) in enumerate(
+        zip(top.successes, top.trials, strict=True)
+    ):
+        exact = stats.betabinom(trials, first, second).pmf(successes)
+        np.testing.assert_allclose(chance[row], exact, rtol=1e-4)
+    limit = stats.betabinom(15, first, second).cdf(top.most[0])
+    np.testing.assert_allclose(top.none_above(population)[0], limit, rtol=1e-6)
+
+
+def test_chances_of_counts_hold_for_steps_and_a_tail() -> None:
+    """Against a mean over simulated queries."""
+    rng = np.random.default_rng(3)
+    population = StepsAndTail(
+        np.array([-3.0, -2.0, -1.5]), np.full((2, 1), 0.45), *np.full((3, 1), 0.1)
+    )
+    top = counted([5, 4, 3, 2] * 3 + [1] * 40, [60] * 52)
+    scores = population.quantile(np.log(rng.random((400_000, 1))))[:, 0]
+    drawn = rng.binomial(60, np.exp(-np.exp(-scores)))
+    chance = np.exp(top.log_chance(population))[:, 0]
+    for row, successes in enumerate(top.successes):
+        assert chance[row] == pytest.approx(np.mean(drawn == successes), rel=0.1)
+    below = np.mean(drawn <= top.most[0])
+    assert top.none_above(population)[0, 0] == pytest.approx(below, abs=0.003)
+
+
+def test_chances_of_one_cell_and_all_above_it_add_up() -> None:
+    top = ExactTop.of(
+        Evaluation.from_scores(np.linspace(-3, 1, 41)).scores("behaviour")
+    )
+    population = Normal(np.array([-1.0, 0.0]), np.array([1.0, 0.5]))
+    law = stats.norm(population.location, population.scale)
+    found = np.exp(top.log_chance(population))
+    np.testing.assert_allclose(found[0], law.cdf(top.high[0]) - law.cdf(top.low[0]))
+    np.testing.assert_allclose(top.none_above(population)[0], law.cdf(top.threshold))
+
+
+def test_estimates_have_no_top() -> None:
+    evaluation = Evaluation.from_estimates(np.full(3, -2.0), np.full(3, 0.1))
+    with pytest.raises(NotApplicable, match="estimated risks"):
+        top_of(evaluation, "behaviour")
