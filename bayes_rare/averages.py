@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
 from bayes_rare.evaluation import Evaluation
@@ -24,6 +25,8 @@ from bayes_rare.posterior import (
 
 if TYPE_CHECKING:
     import xarray
+
+    import bayes_rare.querying
 
 __all__ = ["NAME", "Average", "Member", "apportioned", "load", "written"]
 
@@ -137,15 +140,70 @@ class Average:
                 f"this average has no behaviour {behaviour!r}. It has: "
                 f"{', '.join(self.behaviours)}."
             )
-        weights = np.array([m.weights[behaviour] for m in self.members])
-        parts = [
-            _some(member.posterior, number).population(behaviour)
-            for member, number in zip(
-                self.members, apportioned(weights, self.size), strict=True
-            )
+        parts = [part.population(behaviour) for part in self.parts(behaviour)]
+        return parts[0] if len(parts) == 1 else Gathered(tuple(parts))
+
+    def parts(self, behaviour: str) -> list[Posterior]:
+        """Draws of the members, as many of each as its weight says.
+
+        Parameters
+        ----------
+        behaviour
+            The behaviour whose weights count.
+        """
+        weights = [m.weights[behaviour] for m in self.members]
+        numbers = apportioned(weights, self.size)
+        return [
+            _some(member.posterior, number)
+            for member, number in zip(self.members, numbers, strict=True)
             if number
         ]
-        return parts[0] if len(parts) == 1 else Gathered(tuple(parts))
+
+    def query_risks(
+        self,
+        query_ids: str | Sequence[str] | None = None,
+        *,
+        behaviour: str | Sequence[str] | None = None,
+        top: int | float = 20,
+        successes: ArrayLike | int | float | None = None,
+        trials: ArrayLike | int | float | None = None,
+        log_risk: ArrayLike | int | float | None = None,
+        log_risk_se: ArrayLike | int | float | None = None,
+        seed: int = 0,
+    ) -> "bayes_rare.querying.QueryRisks":
+        """Risks of single queries, drawn given what was seen of each.
+
+        `bayes_rare.querying.query_risks` of this average; see there.
+
+        Parameters
+        ----------
+        query_ids
+            Queries by their identity; by default the riskiest as observed.
+        behaviour
+            Which behaviours, one or several; by default all.
+        top
+            How many of the riskiest of each behaviour, at most.
+        successes, trials
+            Outcomes of queries of one behaviour, in place of those observed.
+        log_risk, log_risk_se
+            Estimates with standard errors, in place of successes and trials.
+        seed
+            Seed of the draws, a whole number from 0.
+        """
+        # A room above this one, so imported when it is called.
+        from bayes_rare.querying import query_risks
+
+        return query_risks(
+            self,
+            query_ids,
+            behaviour=behaviour,
+            top=top,
+            successes=successes,
+            trials=trials,
+            log_risk=log_risk,
+            log_risk_se=log_risk_se,
+            seed=seed,
+        )
 
     def thinned(self, most: int) -> "Average":
         """The average with at most so many draws in all.

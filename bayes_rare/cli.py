@@ -459,14 +459,13 @@ def queries(
         Print one JSON object on standard output, and nothing else.
     """
     _import("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import files, printing
-    from bayes_rare.posterior import load_posterior
+    from bayes_rare import averages, files, printing
 
     if output is not None:
         files.refuse_unwritable(output, posterior)
     most, start = _whole("--top", top), _whole("--seed", seed)
     responses = _whole("--samples", samples)
-    loaded = load_posterior(posterior)
+    loaded = averages.load(posterior)
     if not allow_unconverged:
         loaded.require_convergence(
             "Nothing was drawn; --allow-unconverged draws from it all the same."

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from bayes_rare import latent, notes
+from bayes_rare.averages import Average
 from bayes_rare.conditioning import Estimates, Tallies, conditional_scores
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.populations import StepsAndTail
@@ -207,7 +208,7 @@ class _Asked:
 
 
 def query_risks(
-    posterior: Posterior,
+    posterior: Posterior | Average,
     query_ids: str | Sequence[str] | None = None,
     *,
     behaviour: str | Sequence[str] | None = None,
@@ -228,7 +229,7 @@ def query_risks(
     Parameters
     ----------
     posterior
-        A fit of a model of counts, estimates or exact risks.
+        A fit of a model of counts, estimates or exact risks, or an average of fits.
     query_ids
         Queries by their identity, among those that the evaluation keeps: the riskiest
         of each behaviour as observed, at most a hundred. Those, where not given. Of
@@ -275,10 +276,9 @@ def query_risks(
         asked = _named(posterior, names, ids)
     else:
         asked = [_riskiest(posterior, name, top) for name in names]
-    shape = next(iter(posterior.draws.values())).shape[:2]
-    scores = [_scores(posterior, some, seed).reshape(*shape, -1) for some in asked]
+    scores = [_drawn(posterior, some, seed) for some in asked]
     return QueryRisks(
-        model=posterior.model.name,
+        model=_name(posterior),
         behaviour=tuple(some.behaviour for some in asked for _ in some.query_id),
         query_id=tuple(each for some in asked for each in some.query_id),
         query_text=tuple(each for some in asked for each in some.query_text),
@@ -347,7 +347,7 @@ def _asked(
     return _Asked(behaviour, query_id, query_text, **missing | seen)
 
 
-def _kept(posterior: Posterior, behaviour: str) -> _Asked:
+def _kept(posterior: Posterior | Average, behaviour: str) -> _Asked:
     """The queries of a behaviour that its evaluation keeps whole, riskiest first."""
     evaluation = posterior.evaluation
     code = evaluation.behaviours.index(behaviour)
@@ -379,7 +379,9 @@ def _some(asked: _Asked, rows: Sequence[int]) -> _Asked:
     )
 
 
-def _riskiest(posterior: Posterior, behaviour: str, top: int | float) -> _Asked:
+def _riskiest(
+    posterior: Posterior | Average, behaviour: str, top: int | float
+) -> _Asked:
     if not 1 <= top < math.inf or top % 1:
         raise InvalidInput(
             f"top is a whole number of queries from 1, got {top}. For the ten riskiest "
@@ -390,7 +392,7 @@ def _riskiest(posterior: Posterior, behaviour: str, top: int | float) -> _Asked:
 
 
 def _named(
-    posterior: Posterior, names: Sequence[str], ids: Sequence[str]
+    posterior: Posterior | Average, names: Sequence[str], ids: Sequence[str]
 ) -> list[_Asked]:
     """Queries by identity, in the order asked, of each behaviour that keeps them."""
     if not ids:
@@ -424,6 +426,22 @@ def _named(
             f"query_ids=[{first!r}], behaviour={names[0]!r}, {way_out}."
         )
     return found
+
+
+def _drawn(
+    posterior: Posterior | Average, asked: _Asked, seed: int
+) -> Float[np.ndarray, "chain draw query"]:
+    """Draws of the scores of queries of one behaviour; of an average, one chain."""
+    if isinstance(posterior, Posterior):
+        shape = next(iter(posterior.draws.values())).shape[:2]
+        return _scores(posterior, asked, seed).reshape(*shape, -1)
+    parts = posterior.parts(asked.behaviour)
+    scores = [_scores(part, asked, seed + place) for place, part in enumerate(parts)]
+    return np.concatenate(scores)[None]
+
+
+def _name(posterior: Posterior | Average) -> str:
+    return posterior.name if isinstance(posterior, Average) else posterior.model.name
 
 
 def _scores(

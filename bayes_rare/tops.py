@@ -63,6 +63,8 @@ class ExactTop(Top):
 
     Parameters
     ----------
+    count, others
+        As of every `Top`.
     low, high
         Between which scores each of the riskiest lies; ``high`` is infinite where its
         risk was seen as 1.
@@ -125,6 +127,8 @@ class CountedTop(Top):
 
     Parameters
     ----------
+    count, others
+        As of every `Top`.
     successes, trials
         Of each row.
     most, other_trials

@@ -12,7 +12,7 @@ from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.gathered import Gathered
-from bayes_rare.inference import average, average_many
+from bayes_rare.inference import average, average_many, fit
 from bayes_rare.inference.averaging import candidates
 from bayes_rare.methods import method
 
@@ -81,14 +81,68 @@ def test_what_is_saved_is_what_is_loaded(averaged: Average, tmp_path: Path) -> N
 
 
 def test_a_batch_gives_each_evaluation_its_own_average(averaged: Average) -> None:
-    counts = Evaluation.from_counts([0, 3, 1], [10, 10, 10])
-    made, refused = average_many([evaluation_of(120, 1), counts], **QUICK)
+    mixed = Evaluation.joined(
+        [
+            Evaluation.from_counts([0, 3, 1], [10, 10, 10], behaviour="counted"),
+            Evaluation.from_scores({"exact": np.linspace(-3, -1, 50)}),
+        ]
+    )
+    made, refused = average_many([evaluation_of(120, 1), mixed], **QUICK)
     assert isinstance(made, Average)
     assert made.weights() == averaged.weights()
     assert isinstance(refused, NotApplicable)
-    assert "binomial_tail" in str(refused)
-    with pytest.raises(NotApplicable, match="no exact risks"):
-        average(counts)
+    assert "counts, exact" in str(refused)
+    with pytest.raises(NotApplicable, match="no model takes both"):
+        average(mixed)
+
+
+@pytest.fixture(scope="module")
+def counted() -> Average:
+    """Of counts whose risks are beta-distributed."""
+    rng = np.random.default_rng(8)
+    successes = rng.binomial(40, rng.beta(0.5, 40, 400))
+    evaluation = Evaluation.from_counts(
+        successes, np.full(400, 40), query_id=[f"q{n}" for n in range(400)]
+    )
+    made = fit(evaluation, **QUICK, target_ess=0.0)
+    assert isinstance(made, Average)
+    return made
+
+
+def test_counts_are_averaged_over_thresholds_and_models(counted: Average) -> None:
+    [shares] = counted.weights().values()
+    assert [*shares] == [
+        "binomial_tail at about 5 exceedances",
+        "binomial_tail at about 10 exceedances",
+        "beta_binomial",
+    ]
+    assert shares["beta_binomial"] > 0.2  # it is the truth
+    made = forecast(counted, Deployment([1e5]))
+    assert np.isfinite(made.summary()["median"].dropna()).all()
+
+
+def test_risks_of_queries_are_drawn_from_all_members(counted: Average) -> None:
+    """Their mean is the weighted mean of what the members say."""
+    found = counted.query_risks(top=3)
+    assert found.model == "average"
+    assert found.risk.shape == (1, 4000, 3)
+    means = [m.posterior.query_risks(top=3).risk.mean((0, 1)) for m in counted.members]
+    weights = [m.weights["behaviour"] for m in counted.members]
+    np.testing.assert_allclose(
+        found.risk.mean((0, 1)), np.average(means, axis=0, weights=weights), rtol=0.1
+    )
+
+
+def test_estimates_have_one_model() -> None:
+    evaluation = Evaluation.from_estimates(np.linspace(-9, -2, 30), np.full(30, 0.2))
+    assert [c.model for c in candidates(evaluation)] == ["binomial_tail"]
+
+
+def test_the_default_has_no_settings() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"no settings of its own, got shape.*--model"
+    ):
+        fit(evaluation_of(50, 3), shape=0.1)  # pyright: ignore[reportCallIssue]
 
 
 def test_an_unknown_behaviour_is_refused(averaged: Average) -> None:

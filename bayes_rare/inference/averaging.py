@@ -180,6 +180,7 @@ def average_many(
         for candidate in suited:
             batches.setdefault(candidate.label, (candidate, []))[1].append(place)
     fits: dict[int, list[tuple[str, Posterior]]] = {}
+    refusals: dict[int, list[str]] = {}
     for candidate, places in batches.values():
         batch = [evaluations[place] for place in places]
         found = fit_many(
@@ -188,21 +189,23 @@ def average_many(
         for place, one in zip(places, found, strict=True):
             if isinstance(one, Posterior):
                 fits.setdefault(place, []).append((candidate.label, one))
+            else:
+                refusals.setdefault(place, []).append(f"{candidate.label}: {one}")
     for place, evaluation in enumerate(evaluations):
         if results[place] is None:
             results[place] = (
                 weighed(evaluation, fits[place])
                 if place in fits
                 else NotApplicable(
-                    f"no model that is averaged serves {evaluation!r} Name one by "
-                    "itself (--model) to see why."
+                    "none of the models that are averaged serves this evaluation. "
+                    f"{' '.join(refusals[place])}"
                 )
             )
     return results
 
 
 def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Average:
-    """The average of posteriors of one evaluation of exact risks.
+    """The average of posteriors of one evaluation.
 
     A posterior that did not converge has no weight, unless none did.
 
@@ -217,6 +220,10 @@ def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Av
     weights: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
     doubts: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
     for behaviour in evaluation.behaviours:
+        if len(trusted) == 1:  # nothing to weigh
+            [[label, _]] = trusted
+            weights[label][behaviour], doubts[label][behaviour] = 1.0, 0.0
+            continue
         top = top_of(evaluation, behaviour)
         few = [posterior.thinned(_SCORING_DRAWS) for _, posterior in trusted]
         forecasts = [stacking.left_out(one.population(behaviour), top) for one in few]

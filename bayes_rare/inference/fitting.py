@@ -110,11 +110,11 @@ def fit_many(
 ) -> list[Posterior | NotApplicable]:
     """Sample the posteriors of one model for many evaluations, as one batch.
 
-    Parameters are those of `bayes_rare.fit`; sampling stops at 400 effective draws, and
-    the default is one model, by the kind of data: family_tail where exact risks come
-    with families, else gpd_tail, and binomial_tail for counts and estimates. Each
-    evaluation gets the draws that it would get alone. One that the model does not serve
-    gets the refusal as its result.
+    Parameters are those of `fit`; sampling stops at 400 effective draws, and the
+    default is one model, by the kind of data: family_tail where exact risks come with
+    families, else gpd_tail, and binomial_tail for counts and estimates. Each evaluation
+    gets the draws that it would get alone. One that the model does not serve gets the
+    refusal as its result.
 
     Returns
     -------
