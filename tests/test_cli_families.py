@@ -41,9 +41,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fitted(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A posterior that the command line made, by the model that it chose."""
+    """A posterior that the command line made."""
     output = tmp_path_factory.mktemp("fitted") / "posterior.nc"
-    assert main(["fit", str(table), "--output", str(output), "--draws", "500"]) == 0
+    words = ["fit", str(table), "--output", str(output), "--model", "family_tail"]
+    assert main([*words, "--draws", "500"]) == 0
     return output
 
 
@@ -64,26 +65,20 @@ def worst(made: Forecast) -> pd.Series:
     return table.set_index("behaviour")["median"]
 
 
-def test_fit_takes_family_tail_and_says_so(
-    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_default_averages_family_tail_with_others_and_says_so(
+    table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "posterior.nc"
     words = ["fit", str(table), "--output", str(output), "--allow-unconverged"]
-    sizes = ["--chains", "1", "--warmup", "50", "--draws", "20"]
+    sizes = ["--chains", "1", "--warmup", "100", "--draws", "100"]
     assert main([*words, *sizes]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert (
-        "Model family_tail, the default for data of the kind: exact with families."
-        in told
-    )
-
-
-def test_fit_without_families_takes_gpd_tail(rng: np.random.Generator) -> None:
-    from bayes_rare.evaluation import Evaluation
-
-    plain = Evaluation.from_scores(rng.normal(-2, 0.3, 100))
-    made = fit(plain, chains=1, warmup=50, draws=20, target_ess=0.0)
-    assert made.model.name == "gpd_tail"
+    assert "Average of the models that suit the data" in told
+    for member in ("family_tail", "gpd_tail at 10 exceedances", "log_normal"):
+        assert member in told
+    words = ["forecast", str(output), "--queries", "1e6", "--families", str(weights)]
+    assert main([*words, "--allow-unconverged"]) == 0
+    assert "family_tail" in capsys.readouterr().out
 
 
 def test_the_mix_of_the_evaluation_is_the_default_and_uncertain(
