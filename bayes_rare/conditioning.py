@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.polynomial.legendre import leggauss, legval, legvander
 
 from bayes_rare import latent
-from bayes_rare.populations import StepsAndTail, gpd_log_survival, gpd_quantile
+from bayes_rare.populations import StepsAndTail
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
@@ -44,8 +44,6 @@ _NODES_AT_ONCE = 2**19
 # Panels end at these depths of the tail too: a polynomial through so many nodes follows
 # a density less far than their sum follows its integral.
 _DEPTHS = np.array([1.6, 4.0, 9.0, 15.0, 18.5, 26.0, 32.0])
-# Deeper than this, float64 holds no survival.
-_DEEPEST = 700.0
 # Halvings of a panel: what is left of it is below the rounding of its ends.
 _HALVINGS = 52
 # Where a judge errs, panels of a likelihood end where it has fallen by so much, in
@@ -166,7 +164,7 @@ class Tallies:
                 )
         successes = self.successes[rows, None]
         failures = self.trials[rows, None] - successes
-        return _times(successes, yes) + _times(failures, no)
+        return latent.times(successes, yes) + latent.times(failures, no)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,12 +216,6 @@ class Estimates:
 
 
 type Outcomes = Tallies | Estimates
-
-
-def _times(count: Array, log_chance: Array) -> Array:
-    """``count * log_chance``, and 0 of none whatever the chance."""
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, count * log_chance, 0.0)
 
 
 def conditional_scores(
@@ -310,26 +302,18 @@ def _conditional(
 ) -> Float[np.ndarray, "draw query"]:
     """Scores for some draws and some outcomes, all at once."""
     edges, log_weight, log_rate, scale, shape = parts
-    threshold, scale, shape = edges[-1], scale[:, None, None], shape[:, None, None]
-
-    def score_at(place: Array, scale: Array, shape: Array) -> Array:
-        depth = np.maximum(place - threshold, 0.0)
-        return np.where(
-            place > threshold, threshold + gpd_quantile(depth, scale, shape), place
-        )
-
-    # A tail of scale 1 and shape 0 has its depth for an excess: nodes are places.
-    place, log_mass = latent.population_nodes(
+    tail = (edges[-1], scale[:, None, None], shape[:, None, None])
+    smooth = latent.place_of(np, breaks, *tail)
+    deep = np.broadcast_to(edges[-1] + _DEPTHS, (*smooth.shape[:2], len(_DEPTHS)))
+    place, log_mass = latent.placed_nodes(
         np,
         edges[None],
         log_weight,
         log_rate,
-        np.ones(1),
-        np.zeros(1),
-        _placed(breaks, threshold, scale, shape),
+        np.concatenate([smooth, deep], axis=2),
         _NODES,
     )
-    log_mass = log_mass + log_likelihood(score_at(place, scale, shape))
+    log_mass = log_mass + log_likelihood(latent.score_at(np, place, *tail))
     mass = np.exp(log_mass - log_mass.max(axis=2, keepdims=True))
     by_panel = (*mass.shape[:2], -1, _NODES)
     place, mass = place.reshape(by_panel), mass.reshape(by_panel)
@@ -344,16 +328,7 @@ def _conditional(
     ends = place[draw, of, panel]
     first, last = ends[..., 0], ends[..., -1]
     chosen = (first + last) / 2 + (last - first) / 2 * found / _NODE[-1]
-    return score_at(chosen, scale[:, :, 0], shape[:, :, 0])
-
-
-def _placed(breaks: Array, threshold: float, scale: Array, shape: Array) -> Array:
-    """Places of scores, at most `_DEEPEST` deep, and of `_DEPTHS`."""
-    excess = np.maximum(breaks - threshold, 0.0)
-    depth = np.minimum(-gpd_log_survival(excess, scale, shape), _DEEPEST)
-    place = np.where(breaks > threshold, threshold + depth, breaks)
-    deep = np.broadcast_to(threshold + _DEPTHS, (*place.shape[:2], len(_DEPTHS)))
-    return np.concatenate([place, deep], axis=2)
+    return latent.score_at(np, chosen, edges[-1], scale[:, None], shape[:, None])
 
 
 def _first_above(

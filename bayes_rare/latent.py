@@ -44,11 +44,15 @@ __all__ = [
     "log_normal_density",
     "log_safe",
     "log_ways",
+    "place_of",
+    "placed_nodes",
     "population_nodes",
+    "score_at",
     "shared_breaks",
     "sharp_breaks",
     "step_edges",
     "threshold_of",
+    "times",
     "usual_exceedances",
 ]
 
@@ -114,26 +118,47 @@ def log_safe(xp: Any, score: Any) -> Any:
     )
 
 
-def _tail_score(xp: Any, depth: Any, threshold: Any, scale: Any, shape: Any) -> Any:
-    """Score at a depth of the tail: ``u + scale * expm1(shape * d) / shape``."""
+def score_at(xp: Any, place: Any, threshold: Any, scale: Any, shape: Any) -> Any:
+    """Score at a place: itself, and in the tail ``u + scale * expm1(shape d) / shape``.
+
+    Parameters
+    ----------
+    xp
+        NumPy, or ``pytensor.tensor``.
+    place
+        The score up to the threshold; beyond it the threshold plus the depth.
+    threshold, scale, shape
+        The tail.
+    """
+    depth = xp.maximum(place - threshold, 0.0)
     power = xp.minimum(shape * depth, _LARGEST_POWER)
     small = abs(power) < _SERIES
     safe = xp.where(small, 1.0, power)
     ratio = xp.where(
         small, 1 + power * (1 / 2 + power * (1 / 6)), xp.expm1(safe) / safe
     )
-    return threshold + scale * depth * ratio
+    return xp.where(place > threshold, threshold + scale * depth * ratio, place)
 
 
-def _tail_depth(xp: Any, score: Any, threshold: Any, scale: Any, shape: Any) -> Any:
-    """Depth of a score above the threshold, at most `_DEEPEST`; only for panels."""
+def place_of(xp: Any, score: Any, threshold: Any, scale: Any, shape: Any) -> Any:
+    """Place of a score, as far down the tail as panels go; the inverse of `score_at`.
+
+    Parameters
+    ----------
+    xp
+        NumPy, or ``pytensor.tensor``.
+    score
+        Scores, of which only panels are made.
+    threshold, scale, shape
+        The tail.
+    """
     excess = xp.maximum(score - threshold, 0.0) / scale
     bend = shape * excess
     small = abs(bend) < _SERIES
     inside = xp.where(small, 1.0, xp.maximum(bend, -1.0 + 1e-15))
     slope = xp.where(small, 1.0, shape)
     depth = xp.where(small, excess * (1 - bend / 2), xp.log1p(inside) / slope)
-    return xp.minimum(depth, _DEEPEST)
+    return xp.where(score > threshold, threshold + xp.minimum(depth, _DEEPEST), score)
 
 
 def _unchanged(breaks: Any) -> Any:
@@ -179,16 +204,42 @@ def population_nodes(
     -------
     Scores and log weights, each of shape (behaviour, row, node).
     """
-    threshold = edges[:, -1][:, None, None]
-    log_height = log_weight - xp.log(edges[:, 1:] - edges[:, :-1])
-    scale, shape, log_rate = (each[:, None, None] for each in (scale, shape, log_rate))
-    # One axis for the whole: the score up to the threshold, the depth beyond it.
-    in_tail = breaks > threshold
-    place = xp.where(
-        in_tail,
-        threshold + _tail_depth(xp, breaks, threshold, scale, shape),
-        xp.maximum(breaks, edges[:, 0][:, None, None]),
+    tail = [each[:, None, None] for each in (edges[:, -1], scale, shape)]
+    place, log_mass = placed_nodes(
+        xp, edges, log_weight, log_rate, place_of(xp, breaks, *tail), nodes, fixed
     )
+    return score_at(xp, place, *tail), log_mass
+
+
+def placed_nodes(
+    xp: Any,
+    edges: Any,
+    log_weight: Any,
+    log_rate: Any,
+    place: Any,
+    nodes: int,
+    fixed: Any = _unchanged,
+) -> tuple[Any, Any]:
+    """Nodes of `population_nodes` by their places, and their log weights.
+
+    One axis for the whole: the score up to the threshold, the depth beyond it, where
+    the density is the same for a tail of any scale and shape.
+
+    Parameters
+    ----------
+    xp, edges, log_weight, log_rate, nodes, fixed
+        As there.
+    place
+        Places between which likelihoods are smooth, (behaviour, row, break).
+
+    Returns
+    -------
+    Places and log weights, each of shape (behaviour, row, node).
+    """
+    threshold = edges[:, -1][:, None, None]
+    log_rate = log_rate[:, None, None]
+    log_height = log_weight - xp.log(edges[:, 1:] - edges[:, :-1])
+    place = xp.maximum(place, edges[:, 0][:, None, None])
     alike = 0.0 * place[:, :, 0][:, :, None]
     place = xp.concatenate(
         [place, edges[:, None, :] + alike, threshold + _DEPTHS + alike], axis=2
@@ -202,9 +253,7 @@ def population_nodes(
     flat = (place.shape[0], place.shape[1], -1)
     node, log_measure = xp.reshape(node, flat), xp.reshape(log_measure, flat)
     depth = xp.maximum(node - threshold, 0.0)
-    beyond = node > threshold
-    score = xp.where(beyond, _tail_score(xp, depth, threshold, scale, shape), node)
-    log_density = xp.where(beyond, log_rate - depth, 0.0)
+    log_density = xp.where(node > threshold, log_rate - depth, 0.0)
     for step in range(STEPS + 1):
         inside = (node > edges[:, step][:, None, None]) & (
             node <= edges[:, step + 1][:, None, None]
@@ -212,7 +261,7 @@ def population_nodes(
         log_density = log_density + xp.where(
             inside, log_height[:, step][:, None, None], 0.0
         )
-    return score, log_density + log_measure
+    return node, log_density + log_measure
 
 
 def log_chances(xp: Any, score: Any) -> tuple[Any, Any]:
@@ -291,10 +340,14 @@ def sharp_breaks(successes: Array, trials: Array) -> Float[np.ndarray, "tally br
 
 def _binomial(successes: Array, trials: Array, score: Array) -> Array:
     """Log likelihood of tallies, but for the number of orders."""
-    failures = trials - successes
-    return np.where(
-        successes > 0, successes * log_risk_from_score(score), 0.0
-    ) + np.where(failures > 0, failures * log_safe_from_score(score), 0.0)
+    yes, no = log_risk_from_score(score), log_safe_from_score(score)
+    return times(successes, yes) + times(trials - successes, no)
+
+
+def times(count: Array, log_chance: Array) -> Array:
+    """``count * log_chance``, and 0 of none whatever the chance."""
+    with np.errstate(invalid="ignore"):
+        return np.where(count > 0, count * log_chance, 0.0)
 
 
 def _fallen(

@@ -32,6 +32,7 @@ __all__ = [
     "normal_logcdf",
     "observe_exceedances",
     "padded",
+    "refuse_choices",
     "simulate_exceedances",
     "stacked",
     "tail_population",
@@ -136,13 +137,7 @@ def exceedance_data(
         If a behaviour has too few scores, too few distinct ones, or as many risks
         recorded as exactly 1 as it has exceedances.
     """
-    given = [exceedances, fraction, threshold]
-    if sum(value is not None for value in given) != 1:
-        raise InvalidInput(
-            "the threshold is chosen by one of exceedances=, fraction= and threshold=; "
-            f"got exceedances={exceedances}, fraction={fraction}, threshold="
-            f"{threshold}. To use one, set the others to None."
-        )
+    refuse_choices(exceedances, fraction, threshold)
     tails = [
         _tail(behaviour, evaluation.scores(behaviour), exceedances, fraction, threshold)
         for behaviour in evaluation.behaviours
@@ -159,6 +154,41 @@ def exceedance_data(
         )
         for name in tails[0]
     }
+
+
+def refuse_choices(
+    exceedances: int | float | None,
+    fraction: int | float | None,
+    threshold: int | float | None,
+    *,
+    or_none: bool = False,
+) -> None:
+    """Refuse several ways to choose a threshold, and one that is out of its range.
+
+    Parameters
+    ----------
+    exceedances, fraction, threshold
+        The ways, of which one is to be given.
+    or_none
+        Whether none may be given.
+
+    Raises
+    ------
+    InvalidInput
+        If they are not as they should be; numbers of exceedances are not looked at.
+    """
+    given = sum(way is not None for way in (exceedances, fraction, threshold))
+    if given != 1 and not (or_none and given == 0):
+        raise InvalidInput(
+            "the threshold is chosen by one of exceedances=, fraction= and threshold="
+            f"{', or by none' if or_none else ''}; got exceedances={exceedances}, "
+            f"fraction={fraction}, threshold={threshold}. To use one, set the others "
+            "to None."
+        )
+    if fraction is not None and not 0 < fraction < 1:
+        raise InvalidInput(f"fraction is in (0, 1), got {fraction}.")
+    if threshold is not None and not math.isfinite(threshold):
+        raise InvalidInput(f"threshold is a finite score, got {threshold}.")
 
 
 def _tail(
@@ -222,8 +252,6 @@ def _parted(
     behaviour: str, scores: ScoreCells, threshold: float
 ) -> tuple[ScoreCells, ScoreCells]:
     """Scores above a threshold, and scores at or below it."""
-    if not math.isfinite(threshold):
-        raise InvalidInput(f"threshold is a finite score, got {threshold}.")
     try:
         above, below = scores.above(threshold), scores.below(threshold)
     except InvalidInput as error:
@@ -245,8 +273,6 @@ def _wanted_exceedances(
 ) -> int:
     """The number of exceedances asked for, checked against what there is."""
     if fraction is not None:
-        if not 0 < fraction < 1:
-            raise InvalidInput(f"fraction is in (0, 1), got {fraction}.")
         wanted = max(1, round(fraction * scores.size))
     elif exceedances is not None:
         if not (1 <= exceedances < math.inf) or exceedances != int(exceedances):

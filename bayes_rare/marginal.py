@@ -25,7 +25,8 @@ from bayes_rare import latent
 from bayes_rare.detached import detached
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.likelihoods import DIMS, padded, stacked
+from bayes_rare.likelihoods import DIMS, padded, refuse_choices, stacked
+from bayes_rare.likelihoods import data_variables as known
 from bayes_rare.populations import StepsAndTail
 
 __all__ = [
@@ -124,19 +125,9 @@ def outcome_data(
     NotApplicable
         If a behaviour has exact risks.
     """
-    given = [exceedances, fraction, threshold]
-    if sum(value is not None for value in given) > 1:
-        raise InvalidInput(
-            "the threshold is chosen by one of exceedances=, fraction= and threshold=, "
-            f"or by none; got exceedances={exceedances}, fraction={fraction}, "
-            f"threshold={threshold}. To use one, set the others to None."
-        )
-    if fraction is not None and not 0 < fraction < 1:
-        raise InvalidInput(f"fraction is in (0, 1), got {fraction}.")
+    refuse_choices(exceedances, fraction, threshold, or_none=True)
     if exceedances is not None and not exceedances > 0:
         raise InvalidInput(f"exceedances is a positive number, got {exceedances}.")
-    if threshold is not None and not np.isfinite(threshold):
-        raise InvalidInput(f"threshold is a finite score, got {threshold}.")
     rows = [outcomes(evaluation, name) for name in evaluation.behaviours]
     trials = np.concatenate([row["trials"] for row in rows])
     shared = trials <= latent.SHARED_TRIALS
@@ -310,14 +301,6 @@ def _estimates(rows: list[dict[str, Array]]) -> dict[str, Array]:
 
 def _stacked_breaks(breaks: list[Array], length: int) -> Array:
     return np.stack([np.pad(b, ((0, length - len(b)), (0, 0))) for b in breaks])
-
-
-def known(data: Mapping[str, Array]) -> dict[str, Any]:
-    """The arrays as `pm.Data` of the model on the context stack."""
-    return {
-        name: pm.Data(name, np.asarray(value, np.float64), dims=DIMS[name])
-        for name, value in data.items()
-    }
 
 
 def prior_of_steps(

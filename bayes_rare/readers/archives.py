@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from bayes_rare.errors import InvalidData
-from bayes_rare.readers.streams import CHUNK
+from bayes_rare.readers.streams import CHUNK, opened
 
 __all__ = ["Archive", "Member", "opened_archive"]
 
@@ -301,14 +301,7 @@ def opened_archive(path: Path, wanted: Callable[[str], bool]) -> Generator[Archi
     ...         list(archive.members), b"".join(archive.chunks("header.json"))
     (['header.json'], b'{}')
     """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InvalidData(
-            f"cannot read {path}: {error.strerror or error}. Give a file that may be "
-            "read."
-        ) from error
-    with file:
+    with opened(path) as file:
         yield Archive(path, file, wanted)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "as_object",
     "file_chunks",
     "json_lines",
+    "opened",
 ]
 
 type Json = Mapping[str, Any]
@@ -84,10 +85,7 @@ def file_chunks(path: Path) -> Generator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:
-        raise InvalidData(
-            f"cannot read {path}: {error.strerror or error}. Give a file that may be "
-            "read."
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 class JsonStream:
@@ -320,7 +318,7 @@ def json_lines(path: Path) -> Generator[tuple[int, Any]]:
     InvalidData
         If a line is no JSON, not UTF-8, or longer than `MOST`.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         number = 0
         while line := file.readline(MOST + 1):
             number += 1
@@ -347,11 +345,26 @@ def json_lines(path: Path) -> Generator[tuple[int, Any]]:
                 ) from error
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """A file to read bytes from.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InvalidData
+        If the operating system refuses.
+    """
     try:
         return path.open("rb")
     except OSError as error:
-        raise InvalidData(
-            f"cannot read {path}: {error.strerror or error}. Give a file that may be "
-            "read."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> InvalidData:
+    return InvalidData(
+        f"cannot read {path}: {error.strerror or error}. Give a file that may be read."
+    )
