@@ -26,6 +26,8 @@ __all__ = [
     "UNSEEN",
     "checked_mix",
     "deployed",
+    "family_part",
+    "knows_families",
     "read_mix",
     "unseen_guess",
 ]
@@ -211,8 +213,19 @@ def deployed(
 
 def knows_families(population: Population) -> bool:
     """Whether a population, or a part of it, is a mixture of families."""
+    return family_part(population) is not None
+
+
+def family_part(population: Population) -> FamilyMixture | None:
+    """What of a population is a mixture of families: all of it, a part, or nothing.
+
+    Parameters
+    ----------
+    population
+        Of one posterior, or gathered from several.
+    """
     parts = population.parts if isinstance(population, Gathered) else (population,)
-    return any(isinstance(part, FamilyMixture) for part in parts)
+    return next((part for part in parts if isinstance(part, FamilyMixture)), None)
 
 
 def _gathered(

@@ -10,7 +10,6 @@ import pytest
 from bayes_rare import mixes, plotting, printing
 from bayes_rare.cli import main
 from bayes_rare.forecasting import Deployment, Forecast, forecast
-from bayes_rare.inference import fit
 from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Posterior, load_posterior
 from bayes_rare.readers.tables import read_table

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_rare import outcomes
+from bayes_rare import mixes, outcomes
 from bayes_rare.errors import NotApplicable
 from bayes_rare.forecasting.luck import generator, refuse_negative
-from bayes_rare.populations import FamilyMixture, Population
+from bayes_rare.populations import Population
 
 if TYPE_CHECKING:
     import pandas
@@ -41,16 +41,17 @@ def _ranked(
     method: str, population: Population, size: int, rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     """A row for each family, the likeliest to hold the riskiest query first."""
-    if not isinstance(population, FamilyMixture):
+    mixture = mixes.family_part(population)
+    if mixture is None:
         raise NotApplicable(
             f"{method} knows no families. Fit family_tail to an evaluation that names "
             "them (--model family_tail, --columns family=...)."
         )
-    chance = outcomes.family_contributions(population, size, rng).mean(axis=1)
-    share = population.weight.mean(axis=1)
+    chance = outcomes.family_contributions(mixture, size, rng).mean(axis=1)
+    share = mixture.weight.mean(axis=1)
     found: dict[str, list[float]] = {}
     for name, *both in zip(
-        population.labels, share.tolist(), chance.tolist(), strict=True
+        mixture.labels, share.tolist(), chance.tolist(), strict=True
     ):
         old = found.setdefault(name, [0.0, 0.0])
         found[name] = [old[0] + both[0], old[1] + both[1]]

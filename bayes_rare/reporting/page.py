@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_rare import averages, notes, printing
+from bayes_rare import averages, mixes, notes, printing
 from bayes_rare.averages import Average
 from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import replacing
 from bayes_rare.forecasting import TARGETS, Deployment, Forecast, checked_risks
-from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting import sampling, sensitivity, tails, wording
 from bayes_rare.reporting.outlook import (
@@ -411,7 +410,7 @@ def _driving_picture(forecast: Forecast, seed: int) -> Picture | None:
 
 
 def _knows_families(forecast: Forecast) -> bool:
-    return all(isinstance(p, FamilyMixture) for p in forecast.populations.values())
+    return all(map(mixes.knows_families, forecast.populations.values()))
 
 
 def _families(posterior: Posterior) -> dict[tuple[str, str], str]:
