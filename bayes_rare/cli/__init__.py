@@ -1,0 +1,94 @@
+"""The command line, thin over the Python interface.
+
+Whatever is heavy to import is imported inside the command that needs it, so that
+``--help`` answers at once.
+
+=========  ====================================================
+exit code  meaning
+=========  ====================================================
+0          done
+1          refused, with one paragraph on standard error
+2          usage: the command line itself cannot be understood
+3          the fit did not converge
+130        interrupted
+=========  ====================================================
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from bayes_rare import __version__
+from bayes_rare.cli.backtests import backtest, compare
+from bayes_rare.cli.fits import demo, fit, models
+from bayes_rare.cli.forecasts import families, forecast, queries
+from bayes_rare.cli.reports import report
+from bayes_rare.cli.speech import INTERRUPTED
+from bayes_rare.errors import BayesRareError, NotConverged
+from bayes_rare.importing import app as importing
+
+__all__ = ["app", "main"]
+
+_DONE, _REFUSED, _USAGE, _UNCONVERGED = 0, 1, 2, 3
+
+app = App(
+    name="bayes-rare",
+    help="Forecasts of a language model's worst-case risk at deployment scale.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
+)
+for command in (
+    importing,
+    demo,
+    models,
+    fit,
+    forecast,
+    families,
+    queries,
+    backtest,
+    compare,
+    report,
+):
+    app.command(command)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    tokens
+        Words of the command line; those of this process where not given.
+    """
+    try:
+        app(
+            sys.argv[1:] if tokens is None else tokens,
+            exit_on_error=False,
+            result_action="return_none",
+        )
+        sys.stdout.flush()
+    except CycloptsError:
+        return _USAGE  # it has said what is wrong
+    except NotConverged as error:
+        return _refuse(error, _UNCONVERGED)
+    except BayesRareError as error:
+        return _refuse(error)
+    except BrokenPipeError:
+        # The reader has gone: what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _REFUSED
+    except OSError as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return _DONE
+
+
+def _refuse(error: Exception, code: int = _REFUSED) -> int:
+    """Say what was refused, in one paragraph."""
+    print(f"bayes-rare: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

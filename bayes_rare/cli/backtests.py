@@ -1,0 +1,209 @@
+"""The commands that hold methods against what they have not seen."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bayes_rare.cli.speech import import_slowly, print_json
+from bayes_rare.cli.words import (
+    SEVERAL,
+    AsJson,
+    ColumnNames,
+    Count,
+    Counts,
+    EvaluationFile,
+    Names,
+    Risks,
+    Share,
+    columns_of,
+    optional,
+    whole,
+)
+
+__all__ = ["backtest", "compare"]
+
+
+def backtest(
+    evaluation: EvaluationFile,
+    /,
+    *,
+    methods: Annotated[
+        list[str], Parameter(metavar="METHOD", consume_multiple=SEVERAL)
+    ],
+    output: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
+    evaluation_sizes: Counts | None = None,
+    deployment_sizes: Counts | None = None,
+    repeats: Count | None = None,
+    behaviours: Names = None,
+    columns: ColumnNames = None,
+    hold_out_families: Count = 0,
+    ignore_families: bool = False,
+    split: Annotated[str | None, Parameter(metavar="COLUMN")] = None,
+    pool: bool = False,
+    trials_per_query: Count | None = None,
+    risk_thresholds: Risks = None,
+    samples_per_query: Count = 1,
+    unseen_share: Share = 0.0,
+    unseen_families: Count | None = None,
+    chains: Count = 4,
+    warmup: Count = 500,
+    draws: Count = 500,
+    seed: Count = 0,
+    workers: Count = 2,
+    as_json: AsJson = False,
+):
+    """Hold forecasting methods against queries that they have not seen.
+
+    A larger evaluation is split again and again into queries that methods see and
+    queries whose worst risk, number of risky ones and aggregate risk they must
+    forecast. While it runs, finished parts lie in BACKTEST.parquet.parts: killed, the
+    same command goes on from there, and ends with the same numbers.
+
+    Parameters
+    ----------
+    evaluation
+        The larger evaluation, a table as for `bayes-rare fit`.
+    methods
+        Baselines, models (see `bayes-rare models`), model files, or functions in files,
+        several after one flag: gumbel_ols gpd_tail:exceedances=20 ./mine.py
+        ./mine.py:forecast.
+    output
+        Parquet file to write the scores to; it appears whole or not at all, and
+        replaces what was there.
+    evaluation_sizes
+        Numbers of queries that methods see, several after one flag.
+    deployment_sizes
+        Numbers of queries that they forecast, each with each of the former.
+    repeats
+        Random splits of each behaviour; by default 10.
+    behaviours
+        Behaviours to take, several after one flag; by default all. They are fitted one
+        by one.
+    columns
+        Columns of the table that have other names: log_risk=log_p,family=template_id.
+    hold_out_families
+        Families, drawn anew for each split, that no evaluation has a query of, while
+        deployments come from all.
+    ignore_families
+        Do not tell methods the families.
+    split
+        Column that says "evaluation" or "deployment" of each row, in place of random
+        splits; sizes may then be left out.
+    pool
+        Fit all behaviours of a split together, on the same queries.
+    trials_per_query
+        Let methods see counts: successes among so many responses to each query, drawn
+        from its risk. What is forecast stays exact.
+    risk_thresholds
+        Further risks above which queries are counted, beside the one that ten queries
+        of the deployment exceed on average.
+    samples_per_query
+        Responses to each query of a deployment, from 1.
+    unseen_share
+        Share of the deployment that methods are told is from families not seen.
+    unseen_families
+        How many such families they are told there are.
+    chains
+        Markov chains of each fit, from 1.
+    warmup
+        Steps of each chain that adapt and are thrown away, from 20.
+    draws
+        Steps of each chain that are kept, from 4; up to four times as many where they
+        say too little.
+    seed
+        Seed of splits, counts, fits and luck, a whole number from 0.
+    workers
+        Processes at once, which share the cores.
+    as_json
+        Print the comparison as one JSON object on standard output, and nothing else.
+    """
+    import_slowly("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
+    from bayes_rare import backtesting, printing
+
+    with printing.progress_bar("Backtest", time_left=True, plain=True) as progress:
+        made = backtesting.backtest(
+            evaluation,
+            methods,
+            [whole("--evaluation-sizes", size) for size in evaluation_sizes or []],
+            [whole("--deployment-sizes", size) for size in deployment_sizes or []],
+            repeats=optional("--repeats", repeats),
+            behaviours=behaviours,
+            columns=columns_of(columns),
+            hold_out_families=whole("--hold-out-families", hold_out_families),
+            ignore_families=ignore_families,
+            split=split,
+            pool=pool,
+            trials_per_query=optional("--trials-per-query", trials_per_query),
+            risk_thresholds=risk_thresholds or (),
+            samples_per_query=whole("--samples-per-query", samples_per_query),
+            unseen_share=unseen_share,
+            unseen_families=optional("--unseen-families", unseen_families),
+            chains=whole("--chains", chains),
+            warmup=whole("--warmup", warmup),
+            draws=whole("--draws", draws),
+            seed=whole("--seed", seed),
+            workers=whole("--workers", workers),
+            output=output,
+            progress=progress,
+        )
+    _print_comparison(made, as_json)
+    if not as_json:
+        printing.console().print(f"\nWrote {output}", soft_wrap=True)
+
+
+def compare(
+    backtest: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
+    /,
+    *,
+    pictures: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    as_json: AsJson = False,
+):
+    """Compare the methods of a backtest.
+
+    Parameters
+    ----------
+    backtest
+        A file that `bayes-rare backtest` wrote.
+    pictures
+        Folder to write coverage.png, pit.png and skill.png to; made if it is missing.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    import_slowly("pandas", "pyarrow", "scipy.stats")
+    from bayes_rare import comparison, files, printing
+    from bayes_rare.backtesting import load_backtest
+
+    made = load_backtest(backtest)
+    places = {
+        name: pictures / f"{name}.png"
+        for name in ("coverage", "pit", "skill")
+        if pictures is not None
+    }
+    for place in places.values():
+        files.refuse_unwritable(place, backtest)
+    compared = _print_comparison(made, as_json)
+    if places:
+        comparison.plot_coverage(made, path=places["coverage"])
+        comparison.plot_pit(made, path=places["pit"])
+        compared.plot_skill(path=places["skill"])
+    if not as_json:
+        for place in places.values():
+            printing.console().print(f"Wrote {place}", soft_wrap=True)
+
+
+def _print_comparison(made: Any, as_json: bool) -> Any:
+    """A backtest's comparison: text, or JSON with what to know on standard error."""
+    from bayes_rare import comparison, printing
+
+    compared = comparison.compare(made)
+    if as_json:
+        print_json(compared.json())
+        for note in compared.notes:
+            print(f"bayes-rare: note: {note}", file=sys.stderr)
+        return compared
+    out = printing.console()
+    for part in printing.comparison_report(compared):
+        out.print(part)
+    return compared

@@ -1,0 +1,180 @@
+"""The commands that fit: ``demo``, ``models`` and ``fit``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bayes_rare.cli.speech import import_slowly, warn_if_unconverged
+from bayes_rare.cli.words import (
+    SEVERAL,
+    ColumnNames,
+    Count,
+    EvaluationFile,
+    Names,
+    columns_of,
+    priors_of,
+    whole,
+)
+
+__all__ = ["demo", "fit", "models"]
+
+
+def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-output")):
+    """Forecast from 1,000 real queries, and hold it against 24,000 others.
+
+    Writes posterior.nc, forecast.csv, scaling.png and report.html, a page to open in a
+    browser. Takes about a minute on two cores; the first time longer, as programs are
+    compiled.
+
+    Parameters
+    ----------
+    output
+        Folder to write to; made if it is missing.
+    """
+    import_slowly("pandas", "pyarrow", "bayes_rare.inference")
+    from bayes_rare import demo
+
+    demo.run(output)
+
+
+def models():
+    """List the shipped models, in a line each."""
+    from bayes_rare import catalog, printing
+
+    made = printing.table("model", "what it says")
+    made.columns[1].justify = "left"
+    for name, summary in catalog.summaries().items():
+        made.add_row(name, summary)
+    printing.console().print(made)
+
+
+def fit(
+    evaluation: EvaluationFile,
+    /,
+    *,
+    output: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
+    model: Annotated[str | None, Parameter(metavar="NAME|FILE.py")] = None,
+    prior: Annotated[
+        list[str] | None, Parameter(metavar="NAME=VALUE", consume_multiple=SEVERAL)
+    ] = None,
+    columns: ColumnNames = None,
+    behaviours: Names = None,
+    chains: Count = 4,
+    warmup: Count = 1000,
+    draws: Count = 1000,
+    seed: Count = 0,
+    allow_unconverged: bool = False,
+):
+    """Fit a model to an evaluation, and write its posterior.
+
+    The evaluation is a table with a row for each query: `log_risk`, the natural
+    logarithm of its risk, with `log_risk_se` where that is an estimate; or `successes`
+    and `trials`; and, where known, `query_id`, `behaviour`, `family`, `query_text` and
+    `weight`.
+
+    Parameters
+    ----------
+    evaluation
+        A .csv, .tsv, .parquet, .jsonl, .ndjson or .json file, or a quoted pattern of
+        several; text may be packed (.gz).
+    output
+        NetCDF file to write; it appears whole or not at all, and replaces what was
+        there.
+    model
+        A shipped model (see `bayes-rare models`), the path of a file of yours, or
+        `average`, the default: all that suit the data, weighted by what they forecast.
+    prior
+        Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
+        pool=false; a value is a number, inf, true, false or none. By default those of
+        the model's file.
+    columns
+        Columns of the table that have other names: log_risk=log_p,family=template_id.
+    behaviours
+        Behaviours to fit, several after one flag; by default all.
+    chains
+        Markov chains, from 1.
+    warmup
+        Steps of each chain that adapt and are thrown away, from 20.
+    draws
+        Steps of each chain that are kept, from 4; up to four times as many where they
+        say too little.
+    seed
+        Seed of every random number, a whole number from 0.
+    allow_unconverged
+        Write the posterior, marked, even if the fit did not converge.
+    """
+    import_slowly("pandas", "pyarrow", "duckdb", "narwhals")
+    from bayes_rare import files, printing
+    from bayes_rare.readers.tables import read_table
+
+    out = printing.console()
+    files.refuse_unwritable(output, evaluation)
+    sizes = {
+        "chains": whole("--chains", chains),
+        "warmup": whole("--warmup", warmup),
+        "draws": whole("--draws", draws),
+        "seed": whole("--seed", seed),
+    }
+    priors = priors_of(prior or [])
+    read = read_table(evaluation, columns=columns_of(columns), behaviours=behaviours)
+    out.print(f"Read {evaluation}:\n", soft_wrap=True)
+    out.print(printing.evaluation_table(read))
+    if read.record is not None:
+        for part in printing.dropped_report(read.record):
+            out.print(part)
+    out.print()
+    import_slowly("bayes_rare.inference")
+    from bayes_rare import inference
+
+    with printing.progress_bar("Sampling") as progress:
+        if model in (None, "average"):
+            _fitted_average(read, output, allow_unconverged, progress, sizes, priors)
+            return
+        posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
+    out.print(f"Model {posterior.model.name}.", posterior.model.summary)
+    tail = printing.tail_table(posterior)
+    if tail is not None:
+        out.print()
+        out.print(tail)
+        out.print()
+    if not allow_unconverged:
+        posterior.require_convergence(
+            "Nothing was written; --allow-unconverged writes it all the same."
+        )
+    out.print(printing.verdict(posterior))
+    posterior.save(output)
+    out.print(f"Wrote {output}", soft_wrap=True)
+    warn_if_unconverged(posterior)
+
+
+def _fitted_average(
+    evaluation: Any,
+    output: Path,
+    allow_unconverged: bool,
+    progress: Any,
+    sizes: dict[str, Any],
+    priors: dict[str, Any],
+) -> None:
+    """Average the models that suit an evaluation, and write and show the average."""
+    from bayes_rare import inference, printing
+    from bayes_rare.errors import InvalidInput
+
+    if priors:
+        raise InvalidInput(
+            f"average has no settings of its own, got --prior {', '.join(priors)}. "
+            "Name one model (--model) to set its priors."
+        )
+    averaged = inference.fit(evaluation, progress=progress, **sizes)
+    out = printing.console()
+    out.print("Average of the models that suit the data, each with its weight:\n")
+    out.print(printing.weight_table(averaged))
+    out.print()
+    if not allow_unconverged:
+        averaged.require_convergence(
+            "Nothing was written; --allow-unconverged writes it all the same."
+        )
+    out.print(printing.verdict(averaged))
+    averaged.save(output)
+    out.print(f"Wrote {output}", soft_wrap=True)
+    warn_if_unconverged(averaged)

@@ -1,0 +1,242 @@
+"""The commands that forecast: ``forecast``, ``families`` and ``queries``."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from bayes_rare.cli.speech import (
+    import_slowly,
+    print_answer,
+    warn_if_unconverged,
+    write_table,
+)
+from bayes_rare.cli.words import (
+    AsJson,
+    Count,
+    Counts,
+    Names,
+    PosteriorFile,
+    Probability,
+    Risks,
+    Share,
+    WeightsFile,
+    optional,
+    whole,
+)
+
+__all__ = ["families", "forecast", "queries"]
+
+
+def forecast(
+    posterior: PosteriorFile,
+    /,
+    *,
+    queries: Counts,
+    risk_thresholds: Risks = None,
+    samples_per_query: Count = 1,
+    families: WeightsFile = None,
+    unseen_share: Share = 0.0,
+    unseen_families: Count | None = None,
+    interval: Probability = 0.9,
+    seed: Count = 0,
+    output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
+    as_json: AsJson = False,
+):
+    """Forecast what a deployment may show.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    queries
+        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
+        from 1 to 1e12.
+    risk_thresholds
+        Risks, between 0 and 1, above which queries are counted; by default 0.01 0.5.
+    samples_per_query
+        Responses sampled for each query, from 1.
+    families
+        Table with the columns family and weight: what families the queries are from.
+        By default the mix of the evaluation.
+    unseen_share
+        Share of the queries that come from families which the evaluation has not met,
+        between 0 and 1.
+    unseen_families
+        How many such families there are; give both or neither.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    seed
+        Seed of the luck of the draw, a whole number from 0.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    import_slowly("pandas", "xarray", "h5netcdf", "pymc")
+    from bayes_rare import averages, files, forecasting, printing
+
+    if output is not None:
+        files.refuse_unwritable(output, posterior)
+    deployment = _deployment(
+        queries, samples_per_query, families, unseen_share, unseen_families
+    )
+    loaded = averages.load(posterior)
+    made = forecasting.forecast(
+        loaded,
+        deployment,
+        risk_thresholds=risk_thresholds or forecasting.RISK_THRESHOLDS,
+        seed=whole("--seed", seed),
+    )
+    summary = made.summary(interval)
+    rows = printing.records(summary)
+    write_table(summary, output)
+    parts = printing.forecast_report(made, rows, interval)
+    parts = chain(parts, ["What to bear in mind:"])
+    print_answer(made, made.method, rows, parts, [output], as_json=as_json)
+    warn_if_unconverged(loaded)
+
+
+def families(
+    posterior: PosteriorFile,
+    /,
+    *,
+    queries: Counts,
+    families: WeightsFile = None,
+    unseen_share: Share = 0.0,
+    unseen_families: Count | None = None,
+    top: Count = 5,
+    seed: Count = 0,
+    output: Annotated[Path | None, Parameter(metavar="FAMILIES.csv")] = None,
+    picture: Annotated[Path | None, Parameter(metavar="FAMILIES.png")] = None,
+    as_json: AsJson = False,
+):
+    """List which families are likely to hold the riskiest query.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote, of a model that knows families.
+    queries
+        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
+        from 1 to 1e12.
+    families
+        Table with the columns family and weight: what families the queries are from.
+        By default the mix of the evaluation.
+    unseen_share
+        Share of the queries that come from families which the evaluation has not met,
+        between 0 and 1.
+    unseen_families
+        How many such families there are; give both or neither.
+    top
+        How many families are printed of each behaviour and number of queries.
+    seed
+        Seed of the luck of the draw, a whole number from 0.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    picture
+        Picture to write, .png, .svg or .pdf.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    import_slowly("pandas", "xarray", "h5netcdf", "pymc")
+    from bayes_rare import averages, files, forecasting, printing
+
+    for place in (output, picture):
+        if place is not None:
+            files.refuse_unwritable(place, posterior)
+    deployment = _deployment(queries, 1, families, unseen_share, unseen_families)
+    most, start = whole("--top", top), whole("--seed", seed)
+    loaded = averages.load(posterior)
+    made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
+    table = made.family_contributions(seed=start)
+    write_table(table, output)
+    if picture is not None:
+        made.plot_families(picture, seed=start)
+    rows = printing.records(table)
+    parts = printing.families_report(rows, most)
+    print_answer(made, made.method, rows, parts, [output, picture], as_json=as_json)
+    warn_if_unconverged(loaded)
+
+
+def queries(
+    posterior: PosteriorFile,
+    /,
+    *,
+    top: Count = 20,
+    samples: Count = 1,
+    interval: Probability = 0.9,
+    behaviours: Names = None,
+    seed: Count = 0,
+    allow_unconverged: bool = False,
+    output: Annotated[Path | None, Parameter(metavar="QUERIES.csv")] = None,
+    as_json: AsJson = False,
+):
+    """List the riskiest queries, each with its risk given what was seen of it.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    top
+        How many queries of each behaviour, at most; the riskiest as observed. An
+        evaluation keeps a hundred.
+    samples
+        Responses to each query, from 1; for several, also the chances that one of them
+        shows the behaviour and that all do.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    behaviours
+        Behaviours to list, several after one flag; by default all.
+    seed
+        Seed of the draws, a whole number from 0.
+    allow_unconverged
+        Go on, with a warning, even if the fit did not converge.
+    output
+        CSV file to write the whole table to; it appears whole or not at all, and
+        replaces what was there.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
+    import_slowly("pandas", "xarray", "h5netcdf", "pymc")
+    from bayes_rare import averages, files, printing
+
+    if output is not None:
+        files.refuse_unwritable(output, posterior)
+    most, start = whole("--top", top), whole("--seed", seed)
+    responses = whole("--samples", samples)
+    loaded = averages.load(posterior)
+    if not allow_unconverged:
+        loaded.require_convergence(
+            "Nothing was drawn; --allow-unconverged draws from it all the same."
+        )
+    made = loaded.query_risks(behaviour=behaviours, top=most, seed=start)
+    summary = made.summary(responses, interval)
+    rows = printing.records(summary)
+    write_table(summary, output)
+    parts = printing.queries_report(made, rows, responses, interval)
+    print_answer(made, made.model, rows, parts, [output], as_json=as_json)
+    warn_if_unconverged(loaded)
+
+
+def _deployment(
+    queries: list[int | float],
+    samples_per_query: int | float,
+    families: Path | None,
+    unseen_share: float,
+    unseen_families: int | float | None,
+) -> Any:
+    """The deployment that flags describe."""
+    from bayes_rare.forecasting import Deployment
+    from bayes_rare.mixes import read_mix
+
+    return Deployment(
+        queries,
+        whole("--samples-per-query", samples_per_query),
+        None if families is None else read_mix(families),
+        unseen_share,
+        optional("--unseen-families", unseen_families),
+    )

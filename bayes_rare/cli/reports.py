@@ -1,0 +1,80 @@
+"""The command that writes a page for those who decide."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bayes_rare.cli.speech import import_slowly
+from bayes_rare.cli.words import Count, PosteriorFile, Probability, whole
+
+__all__ = ["report"]
+
+
+def report(
+    posterior: PosteriorFile,
+    /,
+    *,
+    output: Annotated[Path, Parameter(metavar="REPORT.html")],
+    backtest: Annotated[Path | None, Parameter(metavar="BACKTEST.parquet")] = None,
+    queries: Count | None = None,
+    samples_per_query: Count = 1,
+    risk_threshold: Annotated[float, Parameter(metavar="RISK")] = 0.5,
+    interval: Probability = 0.9,
+    refit: bool = False,
+    seed: Count = 0,
+):
+    """Write a page for the person who decides: one HTML file that needs no network.
+
+    It says the forecast in sentences and pictures; whoever reads it moves the size of
+    the deployment, the threshold and the responses to each query, and it follows.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    output
+        HTML file to write; it appears whole or not at all, and replaces what was there.
+    backtest
+        A file that `bayes-rare backtest` wrote: how methods did on what they had not
+        seen.
+    queries
+        Queries served, 1 to 1e12, at which the page opens; by default the power of ten
+        that is at most a thousand times the evaluation.
+    samples_per_query
+        Responses to each query, 1 to 1e6, at which it opens.
+    risk_threshold
+        Risk, between 0 and 1, above which a query counts, at which it opens.
+    interval
+        Probability that the intervals hold, between 0 and 1.
+    refit
+        Fit the model again with other thresholds, and show whether it matters.
+    seed
+        Seed of the risks of single queries, of the checks and of further fits, a whole
+        number from 0.
+    """
+    import_slowly("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
+    from bayes_rare import averages, files, printing, reporting
+    from bayes_rare.backtesting import load_backtest
+
+    files.refuse_unwritable(output, posterior, *([backtest] if backtest else []))
+    responses = whole("--samples-per-query", samples_per_query)
+    loaded = averages.load(posterior)
+    record = None if backtest is None else load_backtest(backtest)
+    with printing.progress_bar("Forecasting") as progress:
+        made = reporting.report(
+            loaded,
+            backtest=record,
+            queries=queries,
+            samples_per_query=responses,
+            risk_threshold=risk_threshold,
+            interval=interval,
+            refit=refit,
+            seed=whole("--seed", seed),
+            progress=progress,
+        )
+    made.save(output)
+    for warning in made.warnings:
+        print(f"bayes-rare: warning: {warning}", file=sys.stderr)
+    printing.console().print(f"Wrote {output}", soft_wrap=True)

@@ -1,0 +1,103 @@
+"""What commands say, and how they begin."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "INTERRUPTED",
+    "import_slowly",
+    "print_answer",
+    "print_json",
+    "warn_if_unconverged",
+    "write_table",
+]
+
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted."""
+
+
+def import_slowly(*names: str) -> None:
+    """Import what is slow to import, so that an interruption ends it at once.
+
+    A library that is interrupted while it is imported may swallow the interruption or
+    fail in a way of its own.
+    """
+
+    def end(*_: Any) -> None:
+        os._exit(INTERRUPTED)
+
+    before = signal.getsignal(signal.SIGINT)
+    mine = threading.current_thread() is threading.main_thread()
+    mine = mine and before is signal.default_int_handler
+    if mine:
+        signal.signal(signal.SIGINT, end)
+    try:
+        for name in names:
+            import_module(name)
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
+
+
+def write_table(table: Any, output: Path | None) -> None:
+    """Write a table as CSV, if anywhere: whole or not at all."""
+    from bayes_rare import files
+
+    if output is not None:
+        with files.replacing(output) as written:
+            table.to_csv(written, index=False)
+
+
+def print_answer(
+    made: Any,
+    model: str,
+    rows: Sequence[dict[str, Any]],
+    parts: Iterable[Any],
+    written: Sequence[Path | None],
+    *,
+    as_json: bool,
+) -> None:
+    """Print a table and the notes of what was made: as JSON, or in parts of text."""
+    from bayes_rare import printing
+
+    if as_json:
+        print_json(
+            {
+                "rows": rows,
+                "converged": made.converged,
+                "model": model,
+                "notes": list(dict.fromkeys(made.notes)),
+            }
+        )
+        return
+    out = printing.console()
+    for part in parts:
+        out.print(part)
+    out.print(printing.bullets(made.notes))
+    for place in written:
+        if place is not None:
+            out.print(f"\nWrote {place}", soft_wrap=True)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    import json
+
+    print(json.dumps(content, allow_nan=False, indent=1))
+
+
+def warn_if_unconverged(posterior: Any) -> None:
+    """Say on standard error that a fit did not converge."""
+    if not posterior.verdict.converged:
+        print(
+            f"bayes-rare: warning: the fit of {posterior.name} did not converge "
+            f"({'; '.join(posterior.verdict.reasons)}). What is made from it may be "
+            "wrong.",
+            file=sys.stderr,
+        )
