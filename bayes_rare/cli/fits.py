@@ -165,7 +165,7 @@ def _fitted_average(
             f"average has no settings of its own, got --prior {', '.join(priors)}. "
             "Name one model (--model) to set its priors."
         )
-    averaged = inference.fit(evaluation, progress=progress, **sizes)
+    averaged = inference.fit(evaluation, None, progress=progress, **sizes)
     out = printing.console()
     out.print("Average of the models that suit the data, each with its weight:\n")
     out.print(printing.weight_table(averaged))
