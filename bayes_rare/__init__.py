@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_rare.averages import Average
+    from bayes_rare.averages import Average, load_posterior
     from bayes_rare.backtesting import Backtest, backtest, load_backtest
     from bayes_rare.baselines import (
         evaluation_maximum,
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Deployment, Forecast, forecast
     from bayes_rare.inference import average, fit, fit_many
+    from bayes_rare.missed import MissedMode
     from bayes_rare.pools import QueryPool
-    from bayes_rare.posterior import Posterior, load_posterior
+    from bayes_rare.posterior import Posterior
     from bayes_rare.priors import PriorPredictive, prior_predictive
     from bayes_rare.querying import QueryRisks, query_risks
     from bayes_rare.readers.garak_reports import import_garak
@@ -51,6 +52,7 @@ _HOMES = {
     "Evaluation": "evaluation",
     "Forecast": "forecasting",
     "ImportedTable": "readers.imported",
+    "MissedMode": "missed",
     "Posterior": "posterior",
     "PriorPredictive": "priors",
     "QueryPool": "pools",
@@ -71,7 +73,7 @@ _HOMES = {
     "import_inspect": "readers.inspect_samples",
     "import_lm_eval": "readers.lm_eval_samples",
     "load_backtest": "backtesting",
-    "load_posterior": "posterior",
+    "load_posterior": "averages",
     "log_normal_moments": "baselines",
     "prior_predictive": "priors",
     "query_risks": "querying",
@@ -93,6 +95,7 @@ __all__ = [
     "Evaluation",
     "Forecast",
     "ImportedTable",
+    "MissedMode",
     "Posterior",
     "PriorPredictive",
     "QueryPool",

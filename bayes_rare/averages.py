@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import bayes_rare.querying
 
-__all__ = ["NAME", "Average", "Member", "apportioned", "load", "written"]
+__all__ = ["NAME", "Average", "Member", "apportioned", "load_posterior", "written"]
 
 NAME = "average"
 """What tables call an average."""
@@ -262,7 +262,7 @@ class Average:
         return f"Average ({state}) of {'; '.join(few)}{more}."
 
 
-def load(path: str | Path) -> Posterior | Average:
+def load_posterior(path: str | Path) -> Posterior | Average:
     """Read what `Posterior.save` or `Average.save` wrote.
 
     Parameters

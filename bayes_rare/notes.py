@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import betaincinv
 
 from bayes_rare import mixes
 from bayes_rare.averages import Average, written
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.missed import MissedMode
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
@@ -24,6 +26,7 @@ __all__ = [
     "on_evaluation",
     "on_families",
     "on_judge",
+    "on_missed_mode",
     "on_tail",
     "on_unseen_families",
 ]
@@ -111,6 +114,31 @@ def on_evaluation(evaluation: Evaluation, queries: int) -> list[str]:
             for behaviour in evaluation.behaviours
             for note in _on_outcomes(evaluation, behaviour)
         ),
+    ]
+
+
+def on_missed_mode(evaluation: Evaluation, mode: MissedMode | None) -> list[str]:
+    """What is supposed of queries that the evaluation may have missed.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    mode
+        What is supposed; None if nothing is.
+    """
+    if mode is None:
+        return []
+    seen = min(evaluation.effective_sizes.values())
+    first, second = mode.share
+    share = first / (first + second + seen)
+    most = float(betaincinv(first, second + seen, 0.95))
+    return [
+        "SUPPOSED, NOT SEEN: a mode of queries that the evaluation missed, with a "
+        f"share of all queries of Beta({first:g}, {second + seen:g}): {share:.2g} on "
+        f"average, and with 95 % probability below {most:.2g}. Each of them has a risk "
+        f"of Beta({mode.risk[0]:g}, {mode.risk[1]:g}). Compare with the forecast "
+        "without it."
     ]
 
 

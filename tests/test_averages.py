@@ -70,14 +70,14 @@ def test_a_forecast_of_an_average_says_who_has_a_say(averaged: Average) -> None:
 
 def test_what_is_saved_is_what_is_loaded(averaged: Average, tmp_path: Path) -> None:
     path = averaged.save(tmp_path / "average.nc")
-    loaded = averages.load(path)
+    loaded = averages.load_posterior(path)
     assert isinstance(loaded, Average)
     assert loaded.weights() == averaged.weights()
     np.testing.assert_array_equal(
         loaded.population("b").quantile(-9.0), averaged.population("b").quantile(-9.0)
     )
     single = averaged.members[0].posterior.save(tmp_path / "one.nc")
-    assert not isinstance(averages.load(single), Average)
+    assert not isinstance(averages.load_posterior(single), Average)
 
 
 def test_a_batch_gives_each_evaluation_its_own_average(averaged: Average) -> None:

@@ -14,6 +14,7 @@ from bayes_rare.cli.speech import (
 )
 from bayes_rare.cli.words import (
     AsJson,
+    BetaPrior,
     Count,
     Counts,
     Names,
@@ -39,6 +40,8 @@ def forecast(
     families: WeightsFile = None,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
+    missed_share: BetaPrior = None,
+    missed_risk: BetaPrior = None,
     interval: Probability = 0.9,
     seed: Count = 0,
     output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
@@ -65,6 +68,13 @@ def forecast(
         between 0 and 1.
     unseen_families
         How many such families there are; give both or neither.
+    missed_share
+        Suppose a mode of queries that the evaluation missed: after m queries of other
+        kinds its share of all queries is Beta(A, B + m). With 1 1 that is 1/(m + 2) on
+        average. By default none is supposed.
+    missed_risk
+        The risk of each query of the missed mode is Beta(A, B); by default 1 1, any
+        risk alike.
     interval
         Probability that the intervals hold, between 0 and 1.
     seed
@@ -81,9 +91,14 @@ def forecast(
     if output is not None:
         files.refuse_unwritable(output, posterior)
     deployment = _deployment(
-        queries, samples_per_query, families, unseen_share, unseen_families
+        queries,
+        samples_per_query,
+        families,
+        unseen_share,
+        unseen_families,
+        _missed_mode(missed_share, missed_risk),
     )
-    loaded = averages.load(posterior)
+    loaded = averages.load_posterior(posterior)
     made = forecasting.forecast(
         loaded,
         deployment,
@@ -150,7 +165,7 @@ def families(
             files.refuse_unwritable(place, posterior)
     deployment = _deployment(queries, 1, families, unseen_share, unseen_families)
     most, start = whole("--top", top), whole("--seed", seed)
-    loaded = averages.load(posterior)
+    loaded = averages.load_posterior(posterior)
     made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
     table = made.family_contributions(seed=start)
     write_table(table, output)
@@ -208,7 +223,7 @@ def queries(
         files.refuse_unwritable(output, posterior)
     most, start = whole("--top", top), whole("--seed", seed)
     responses = whole("--samples", samples)
-    loaded = averages.load(posterior)
+    loaded = averages.load_posterior(posterior)
     if not allow_unconverged:
         loaded.require_convergence(
             "Nothing was drawn; --allow-unconverged draws from it all the same."
@@ -228,6 +243,7 @@ def _deployment(
     families: Path | None,
     unseen_share: float,
     unseen_families: int | float | None,
+    missed_mode: Any = None,
 ) -> Any:
     """The deployment that flags describe."""
     from bayes_rare.forecasting import Deployment
@@ -239,4 +255,22 @@ def _deployment(
         None if families is None else read_mix(families),
         unseen_share,
         optional("--unseen-families", unseen_families),
+        missed_mode,
     )
+
+
+def _missed_mode(
+    share: tuple[float, float] | None, risk: tuple[float, float] | None
+) -> Any:
+    """What is supposed of a mode that the evaluation missed, if anything is."""
+    from bayes_rare.errors import InvalidInput
+    from bayes_rare.missed import MissedMode
+
+    if share is None:
+        if risk is not None:
+            raise InvalidInput(
+                "--missed-risk says how risky a missed mode is, and none is supposed. "
+                "Give --missed-share 1 1 too."
+            )
+        return None
+    return MissedMode(share, risk or (1.0, 1.0))

@@ -60,7 +60,7 @@ def report(
 
     files.refuse_unwritable(output, posterior, *([backtest] if backtest else []))
     responses = whole("--samples-per-query", samples_per_query)
-    loaded = averages.load(posterior)
+    loaded = averages.load_posterior(posterior)
     record = None if backtest is None else load_backtest(backtest)
     with printing.progress_bar("Forecasting") as progress:
         made = reporting.report(

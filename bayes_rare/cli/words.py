@@ -11,6 +11,7 @@ from bayes_rare.errors import InvalidInput
 __all__ = [
     "SEVERAL",
     "AsJson",
+    "BetaPrior",
     "ColumnNames",
     "Count",
     "Counts",
@@ -64,6 +65,7 @@ type ColumnNames = Annotated[str | None, Parameter(metavar="NAME=COLUMN,...")]
 type EvaluationFile = Annotated[Path, Parameter(metavar="EVALUATION")]
 type PosteriorFile = Annotated[Path, Parameter(metavar="POSTERIOR.nc")]
 type WeightsFile = Annotated[Path | None, Parameter(metavar="WEIGHTS.csv")]
+type BetaPrior = Annotated[tuple[float, float] | None, Parameter(metavar="A B")]
 type AsJson = Annotated[bool, Parameter("--json")]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_rare import mixes
 from bayes_rare.errors import InvalidInput
+from bayes_rare.missed import MissedMode
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 
 __all__ = ["Deployment"]
@@ -37,6 +38,9 @@ class Deployment:
         How many such families there are, up to 2,000; needed where the share is
         positive, as it matters whether a million queries come of one new family or of
         a thousand. Each has an equal part.
+    missed_mode
+        A mode of queries to suppose that the evaluation missed: what if there is one?
+        By default none, and every forecast says what it cannot exclude.
 
     Raises
     ------
@@ -54,6 +58,7 @@ class Deployment:
     families: tuple[tuple[str, float], ...] | None
     unseen_share: float
     unseen_families: int | None
+    missed_mode: MissedMode | None
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Deployment:
         families: Any = None,
         unseen_share: int | float = 0.0,
         unseen_families: int | float | None = None,
+        missed_mode: MissedMode | None = None,
     ) -> None:
         given = np.ravel(np.asarray(queries, dtype=object)).tolist()
         if not given:
@@ -96,6 +102,7 @@ class Deployment:
         object.__setattr__(self, "families", mix)
         object.__setattr__(self, "unseen_share", float(unseen_share))
         object.__setattr__(self, "unseen_families", unseen_families)
+        object.__setattr__(self, "missed_mode", missed_mode)
 
     def __repr__(self) -> str:
         named = f", families={dict(self.families)}" if self.families else ""
@@ -105,9 +112,10 @@ class Deployment:
             if self.unseen_share
             else ""
         )
+        missed = "" if self.missed_mode is None else f", missed_mode={self.missed_mode}"
         return (
             f"Deployment(queries={self.queries}, "
-            f"samples_per_query={self.samples_per_query}{named}{unseen})"
+            f"samples_per_query={self.samples_per_query}{named}{unseen}{missed})"
         )
 
     def of_size(self, queries: int) -> "Deployment":
@@ -124,6 +132,7 @@ class Deployment:
             None if self.families is None else dict(self.families),
             self.unseen_share,
             self.unseen_families,
+            self.missed_mode,
         )
 
 

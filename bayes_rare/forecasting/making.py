@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 from bayes_rare import mixes, notes
 from bayes_rare.averages import Average
+from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting.deployment import Deployment
 from bayes_rare.forecasting.drawing import drawn
 from bayes_rare.forecasting.forecasts import Forecast
-from bayes_rare.forecasting.luck import refuse_negative
+from bayes_rare.forecasting.luck import generator, refuse_negative
 from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
+from bayes_rare.missed import MissedMode
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
 
@@ -93,6 +95,9 @@ def forecast(
         )
         for name in posterior.behaviours
     }
+    about_families = _family_notes(posterior.evaluation, populations, deployment)
+    if deployment.missed_mode is not None:
+        populations = _supposing(deployment.missed_mode, populations, posterior)
     draws = drawn(populations, deployment, risk_thresholds, level, targets, seed)
     return Forecast(
         method=posterior.name,
@@ -104,7 +109,8 @@ def forecast(
         notes=(
             *notes.on_convergence(posterior),
             *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
-            *_family_notes(posterior.evaluation, populations, deployment),
+            *notes.on_missed_mode(posterior.evaluation, deployment.missed_mode),
+            *about_families,
             *_fit_notes(posterior),
             *notes.on_caps(draws),
         ),
@@ -192,6 +198,11 @@ def _without_posterior(
     is_point: bool,
 ) -> Forecast:
     """A forecast by a method that does not sample, and so has nothing to converge."""
+    if deployment.missed_mode is not None:
+        raise InvalidInput(
+            f"{method} has no posterior to add a missed mode to. Leave missed_mode "
+            "out, or forecast from a fit."
+        )
     return Forecast(
         method=method,
         deployment=deployment,
@@ -206,6 +217,19 @@ def _without_posterior(
         ),
         is_point=is_point,
     )
+
+
+def _supposing(
+    mode: MissedMode,
+    populations: Mapping[str, Population],
+    posterior: Posterior | Average,
+) -> dict[str, Population]:
+    """Populations with a mode that the evaluation may have missed."""
+    sizes = posterior.evaluation.effective_sizes
+    return {
+        name: mode.added(population, sizes[name], generator(0, name, "missed", 0))
+        for name, population in populations.items()
+    }
 
 
 def _fit_notes(posterior: Posterior | Average) -> list[str]:
