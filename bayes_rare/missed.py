@@ -164,9 +164,9 @@ class WithMissedMode(Population):
     def mean(
         self, function: Callable[[Array], Array], log_level: Numbers = -np.inf
     ) -> Array:
-        if np.all(np.isneginf(log_level)):
-            levels = (log_level, log_level)
-        else:
+        level = np.asarray(log_level, np.float64)
+        levels = (level, level)
+        if not np.isneginf(level).all():
             highest = self.quantile(log_level)
             levels = (self.known.log_survival(highest), self.mode.log_survival(highest))
         known = self.known.mean(function, levels[0])

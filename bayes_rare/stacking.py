@@ -91,7 +91,10 @@ def left_out(population: Population, top: Top) -> LeftOut:
 
 
 def stacked_weights(
-    top: Top, forecasts: Sequence[LeftOut], concentration: float = 1.0, seed: int = 0
+    top: Top,
+    forecasts: Sequence[LeftOut],
+    concentration: Sequence[float] | None = None,
+    seed: int = 0,
 ) -> Float[np.ndarray, " member"]:
     """Weights of a mixture of posteriors: the posterior mean, by Bayesian stacking.
 
@@ -108,7 +111,7 @@ def stacked_weights(
     forecasts
         By each member.
     concentration
-        Of the Dirichlet prior, positive.
+        Of the Dirichlet prior, positive, of each member; by default 1 of each.
     seed
         Seeds the candidates that the mean is taken over.
 
@@ -133,7 +136,8 @@ def stacked_weights(
     if len(forecasts) == 1:
         return np.ones(1)
     rng = np.random.default_rng(seed)
-    candidates = rng.dirichlet(np.full(len(forecasts), concentration), _CANDIDATES)
+    prior = np.ones(len(forecasts)) if concentration is None else concentration
+    candidates = rng.dirichlet(prior, _CANDIDATES)
     log_chance = np.stack([each.log_chance for each in forecasts], axis=1)
     largest = log_chance.max(axis=1, keepdims=True)
     mixed = np.log(candidates @ np.exp(log_chance - largest).T)

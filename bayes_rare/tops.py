@@ -157,19 +157,19 @@ class CountedTop(Top):
             axis=1,
             return_inverse=True,
         )
-        count = np.bincount(place.ravel(), tallies["count"])
-        shares = (pairs[0] + 0.5) / (pairs[1] + 1)
+        count = _tallied(place.ravel(), tallies["count"], pairs.shape[1])
+        shares: Rows = (pairs[0] + 0.5) / (pairs[1] + 1)
         order = np.argsort(-shares, kind="stable")
         successes, trials = pairs[:, order]
         shares, count = shares[order], count[order]
-        rows = _rows(count, float(count.sum()), wanted, 0.0)
-        rows += int(np.searchsorted(-shares[rows:], -shares[rows - 1], side="right"))
+        rows = _rows(count, int(count.sum()), wanted, 0.0)
+        rows += int((shares[rows:] == shares[rows - 1]).sum())  # ties of other trials
         following = shares[rows : rows + 1]
         threshold = (shares[rows - 1] + following[0]) / 2 if following.size else 0.0
         groups, place = np.unique(trials[rows:], return_inverse=True)
         return cls(
             count=count[:rows],
-            others=np.bincount(place.ravel(), count[rows:], groups.size).astype(float),
+            others=_tallied(place.ravel(), count[rows:], groups.size),
             successes=successes[:rows],
             trials=trials[:rows],
             most=np.floor((groups + 1) * threshold - 0.5),
@@ -209,6 +209,12 @@ def top_of(evaluation: Evaluation, behaviour: str) -> Top:
     return CountedTop.of(
         {name: values[mine] for name, values in evaluation.tallied.items()}
     )
+
+
+def _tallied(place: Any, count: Any, size: int) -> Float[np.ndarray, " place"]:
+    """How many there are in each of so many places."""
+    bincount: Any = np.bincount  # its stub does not say what it returns
+    return bincount(place, count, size).astype(np.float64)
 
 
 def _rows(count: Rows, size: int | float, most: int, certain: float) -> int:

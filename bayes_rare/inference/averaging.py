@@ -44,11 +44,14 @@ class Candidate:
         Name of the model.
     settings
         Settings that differ from its defaults.
+    concentration
+        Of the prior of its weight: beside others, it has as large a part of the prior.
     """
 
     label: str
     model: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    concentration: float = 1.0
 
 
 def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
@@ -91,8 +94,12 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
         for number in _EXCEEDANCES
         if fewest >= _FEWEST_PER_EXCEEDANCE * number
     ]
-    families = [Candidate("family_tail", "family_tail")] if evaluation.families else []
-    return (*families, *tails, Candidate("log_normal", "log_normal"))
+    plain = [*tails, Candidate("log_normal", "log_normal")]
+    if not evaluation.families:
+        return tuple(plain)
+    # Ten queries say little of whether families matter: half of the prior is for that.
+    heavy = Candidate("family_tail", "family_tail", concentration=len(plain))
+    return (heavy, *plain)
 
 
 def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
@@ -179,7 +186,7 @@ def average_many(
             continue
         for candidate in suited:
             batches.setdefault(candidate.label, (candidate, []))[1].append(place)
-    fits: dict[int, list[tuple[str, Posterior]]] = {}
+    fits: dict[int, list[tuple[Candidate, Posterior]]] = {}
     refusals: dict[int, list[str]] = {}
     for candidate, places in batches.values():
         batch = [evaluations[place] for place in places]
@@ -188,7 +195,7 @@ def average_many(
         )
         for place, one in zip(places, found, strict=True):
             if isinstance(one, Posterior):
-                fits.setdefault(place, []).append((candidate.label, one))
+                fits.setdefault(place, []).append((candidate, one))
             else:
                 refusals.setdefault(place, []).append(f"{candidate.label}: {one}")
     for place, evaluation in enumerate(evaluations):
@@ -204,7 +211,9 @@ def average_many(
     return results
 
 
-def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Average:
+def weighed(
+    evaluation: Evaluation, fits: Sequence[tuple[Candidate, Posterior]]
+) -> Average:
     """The average of posteriors of one evaluation.
 
     A posterior that did not converge has no weight, unless none did.
@@ -214,26 +223,27 @@ def weighed(evaluation: Evaluation, fits: Sequence[tuple[str, Posterior]]) -> Av
     evaluation
         What was measured.
     fits
-        Labels and posteriors.
+        Candidates and their posteriors.
     """
     trusted = [fit for fit in fits if fit[1].verdict.converged] or list(fits)
-    weights: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
-    doubts: dict[str, dict[str, float]] = {label: {} for label, _ in trusted}
+    prior = [candidate.concentration for candidate, _ in trusted]
+    weights: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}
+    doubts: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}
     for behaviour in evaluation.behaviours:
         if len(trusted) == 1:  # nothing to weigh
-            [[label, _]] = trusted
-            weights[label][behaviour], doubts[label][behaviour] = 1.0, 0.0
+            [[only, _]] = trusted
+            weights[only.label][behaviour], doubts[only.label][behaviour] = 1.0, 0.0
             continue
         top = top_of(evaluation, behaviour)
         few = [posterior.thinned(_SCORING_DRAWS) for _, posterior in trusted]
         forecasts = [stacking.left_out(one.population(behaviour), top) for one in few]
-        shares = stacking.stacked_weights(top, forecasts)
-        for (label, _), share, one in zip(trusted, shares, forecasts, strict=True):
-            weights[label][behaviour] = float(share)
-            doubts[label][behaviour] = one.pareto_k
+        shares = stacking.stacked_weights(top, forecasts, prior)
+        for (candidate, _), share, one in zip(trusted, shares, forecasts, strict=True):
+            weights[candidate.label][behaviour] = float(share)
+            doubts[candidate.label][behaviour] = one.pareto_k
     return Average(
         tuple(
-            Member(label, posterior, weights[label], doubts[label])
-            for label, posterior in trusted
+            Member(c.label, posterior, weights[c.label], doubts[c.label])
+            for c, posterior in trusted
         )
     )

@@ -347,7 +347,13 @@ class Sampler:
 
 def _descended(potential: Callable[[Tree], Any], position: Tree, stride: Any) -> Tree:
     """The lowest of the points on a walk downhill, by Adam, with shrinking strides."""
-    slope = jax.value_and_grad(potential)
+    slope: Any = jax.value_and_grad(potential)
+
+    def mean_of_slopes(mean: Any, gradient: Any) -> Any:
+        return 0.9 * mean + 0.1 * gradient
+
+    def mean_of_squares(mean: Any, gradient: Any) -> Any:
+        return 0.99 * mean + 0.01 * gradient**2
 
     def step(index: Any, carry: Any) -> Any:
         here, first, second, lowest, best = carry
@@ -355,9 +361,10 @@ def _descended(potential: Callable[[Tree], Any], position: Tree, stride: Any) ->
         better = value < lowest
         best = jax.tree.map(partial(jnp.where, better), here, best)
         gradient = jax.tree.map(jnp.nan_to_num, gradient)
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
-        second = jax.tree.map(lambda v, g: 0.99 * v + 0.01 * g**2, second, gradient)
+        first = jax.tree.map(mean_of_slopes, first, gradient)
+        second = jax.tree.map(mean_of_squares, second, gradient)
         far = stride * (1 - index / _DESCENT) ** 2
+        # Both means begin at zero, and are put right for that.
         moved = 1 - 0.9 ** (index + 1)
         seen = 1 - 0.99 ** (index + 1)
 
@@ -367,7 +374,10 @@ def _descended(potential: Callable[[Tree], Any], position: Tree, stride: Any) ->
         here = jax.tree.map(walked, here, first, second)
         return here, first, second, jnp.where(better, value, lowest), best
 
-    none = jax.tree.map(jnp.zeros_like, position)
+    def zero(value: Any) -> Any:
+        return 0.0 * value
+
+    none = jax.tree.map(zero, position)
     start = (position, none, none, jnp.inf, position)
     return lax.fori_loop(0, _DESCENT, step, start)[-1]
 
