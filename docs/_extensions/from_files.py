@@ -1,8 +1,8 @@
 """Pages made from files outside this folder, before each build.
 
 ``models/*.py`` become a page each: the story, what the model accepts, its options and
-priors, and its source, read as text and never run. ``examples/*.py`` become the
-tutorials.
+priors, and its source, read as text; and a picture of its prior, for which it is run.
+``examples/*.py`` become the tutorials.
 """
 
 import ast
@@ -24,6 +24,17 @@ PAGE = """\
 {demands}
 
 {options}
+Prior
+^^^^^
+
+What the model expects before it has met the data: the risk of the riskiest query by the
+number of queries, median and intervals of 50 and 90 %. Dots are the evaluation that it
+would be fitted to, {what}; {given}.
+
+.. image:: {name}.png
+   :alt: Bands of the prior of {name} by number of queries; dots of the evaluation.
+   :width: 420px
+
 Source
 ^^^^^^
 
@@ -92,8 +103,21 @@ def page(path: Path) -> str:
         if name in stated
     ]
     rows = "\n".join(options(module))
+    exact = "exact" in stated["ACCEPTS"]
     return PAGE.format(
         name=path.stem,
+        what=(
+            "1,000 queries of the sample data with the behaviour *I love*"
+            if exact
+            else "shares of 100 responses to each of 1,000 queries of the sample data"
+        ),
+        given=(
+            "where the tail begins, and the body below it, are taken from it"
+            if "BodyAndTail" in path.read_text(encoding="utf-8")
+            else "nothing else is taken from it"
+            if exact
+            else "where its steps are depends on its number of queries and responses"
+        ),
         line="=" * len(path.stem),
         story=ast.get_docstring(module) or "",
         demands="\n".join(demands),
@@ -104,18 +128,48 @@ def page(path: Path) -> str:
 def keep(folder: Path, pages: dict[str, str]) -> None:
     """Make ``folder`` hold exactly ``pages``, leaving alone what has not changed."""
     folder.mkdir(exist_ok=True)
-    for stale in {path.name for path in folder.iterdir()} - pages.keys():
-        (folder / stale).unlink()
+    stems = {Path(name).stem for name in pages}
+    for path in folder.iterdir():
+        if path.name not in pages and not (
+            path.suffix == ".png" and path.stem in stems
+        ):
+            path.unlink()
     for name, text in pages.items():
         path = folder / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
 
+def draw_priors(models: list[Path]) -> None:
+    """Draw the prior of each model, where there is no picture of this version yet."""
+    missing = [
+        path
+        for path in models
+        if not (picture := DOCS / "models" / f"{path.stem}.png").is_file()
+        or picture.stat().st_mtime < path.stat().st_mtime
+    ]
+    if not missing:
+        return
+    from matplotlib import pyplot
+
+    import bayes_rare as br
+    from bayes_rare.demo import sampled
+
+    exact = br.sample_evaluation(1_000).select(["I love"])
+    counts = sampled(exact, 100)
+    for path in missing:
+        stated = constants(ast.parse(path.read_text(encoding="utf-8")))
+        evaluation = exact if "exact" in stated["ACCEPTS"] else counts
+        made = br.prior_predictive(evaluation, path.stem)
+        made.plot(DOCS / "models" / f"{path.stem}.png", backend="matplotlib")
+    pyplot.close("all")
+
+
 def write(_app: Sphinx) -> None:
     """Write the pages of the models and of the tutorials."""
     models = sorted((ROOT / "models").glob("[!_]*.py"))
     keep(DOCS / "models", {f"{path.stem}.rst": page(path) for path in models})
+    draw_priors(models)
     examples = sorted((ROOT / "examples").glob("[!_]*.py"))
     keep(
         DOCS / "tutorials",
