@@ -10,6 +10,7 @@ Three figures from one run:
 - the same for three numbers in between.
 
     python benchmarks/counts.py [--queries 10000000] [--reference-queries 10000]
+        [--reference-steps 500]
 """
 
 import argparse
@@ -69,7 +70,7 @@ def fitted(evaluation: br.Evaluation) -> tuple[float, br.Posterior]:
     return time.perf_counter() - start, posterior
 
 
-def reference(queries: int) -> float:
+def reference(queries: int, steps: int) -> float:
     """Effective draws a second of sampling every query's score."""
     counts = table_of(queries, 2)
     evaluation = br.Evaluation.from_counts(counts.successes, counts.trials)
@@ -78,8 +79,8 @@ def reference(queries: int) -> float:
         start = time.perf_counter()
         tree = pm.sample(
             nuts_sampler="numpyro",
-            tune=500,
-            draws=500,
+            tune=steps,
+            draws=steps,
             chains=2,
             progressbar=False,
             random_seed=1,
@@ -98,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--queries", type=float, default=1e7)
     parser.add_argument("--reference-queries", type=float, default=1e4)
+    parser.add_argument("--reference-steps", type=int, default=500)
     given = parser.parse_args()
     seconds: dict[int, list[float]] = {}
     rate = 0.0
@@ -117,7 +119,7 @@ def main() -> None:
     for size, spent in seconds.items():
         ratio = min(spent) / min(seconds[1_000])
         print(f"{size:>12,} queries over 1,000: {ratio:5.2f} times")
-    slow = reference(int(given.reference_queries))
+    slow = reference(int(given.reference_queries), given.reference_steps)
     print(f"ESS a second: {rate:.1f} over {slow:.3f} = {rate / slow:.0f} times")
 
 
