@@ -50,8 +50,10 @@ def population_of_shapes(
         evaluation, "gpd_tail", fraction=fraction, **WEAK, **SAMPLING
     ).require_convergence()
     mean = posterior.draws["shape_mean"]
-    return float(mean.mean()), float(mean.std()), float(
-        posterior.draws["shape_spread"].mean()
+    return (
+        float(mean.mean()),
+        float(mean.std()),
+        float(posterior.draws["shape_spread"].mean()),
     )
 
 
