@@ -98,7 +98,7 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     if not evaluation.families:
         return tuple(plain)
     # Ten queries say little of whether families matter: half of the prior is for that.
-    heavy = Candidate("family_tail", "family_tail", concentration=len(plain))
+    heavy = Candidate("family_tail", "family_tail", concentration=float(len(plain)))
     return (heavy, *plain)
 
 
