@@ -17,21 +17,31 @@ place       where a node lies: the score up to the threshold, beyond it the
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.polynomial.legendre import leggauss, legval, legvander
 
 from bayes_rare import latent
-from bayes_rare.populations import StepsAndTail
+from bayes_rare.populations import (
+    SPLICE,
+    SPLICED_SCALE,
+    FamilyMixture,
+    StepsAndTail,
+)
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
     score_from_risk,
 )
 
-__all__ = ["Estimates", "Tallies", "conditional_scores"]
+__all__ = [
+    "Estimates",
+    "Tallies",
+    "conditional_family_scores",
+    "conditional_scores",
+]
 
 type Array = Float[np.ndarray, "..."]
 type Draws = Float[np.ndarray, " draw"]
@@ -46,6 +56,8 @@ _NODES_AT_ONCE = 2**19
 _DEPTHS = np.array([1.6, 4.0, 9.0, 15.0, 18.5, 26.0, 32.0])
 # Halvings of a panel: what is left of it is below the rounding of its ends.
 _HALVINGS = 52
+# Ends of panels in the body of a family, about.
+_BODY_ENDS = 8
 # Where a judge errs, panels of a likelihood end where it has fallen by so much, in
 # logarithms, on either side of its peak; at these scores it has gone all the way.
 _FALLS = np.array([0.05, 0.7, 2.0, 5.0, 10.0, 18.0, 36.0])
@@ -258,11 +270,102 @@ def conditional_scores(
     >>> bool(np.isclose(np.exp(-median[0, 0]), np.log(2) / 9))
     True
     """
-    answer = np.empty_like(uniform)
     with np.errstate(divide="ignore"):  # a step may have no queries
         weight = np.log(population.weight.T)
     log_rate = np.log(population.rate)
-    per_outcome = _NODES * (len(population.edges) + 30)
+
+    def placed(breaks: Array, _rows: slice, draws: slice) -> _Placed:
+        scale, shape = population.scale[draws], population.shape[draws]
+        edges = population.edges
+        tail = (edges[-1], scale[:, None, None], shape[:, None, None])
+        place, log_mass = latent.placed_nodes(
+            np,
+            edges[None],
+            weight[draws],
+            log_rate[draws],
+            _with_depths(latent.place_of(np, breaks, *tail), edges[-1]),
+            _NODES,
+        )
+        score = latent.score_at(np, place, *tail)
+
+        def score_of(chosen: Uniform, _members: Any) -> Array:
+            return latent.score_at(
+                np, chosen, edges[-1], scale[:, None], shape[:, None]
+            )
+
+        return place, log_mass, score, score_of
+
+    return _conditional(
+        placed, len(population.edges), outcomes, uniform, of, nodes_at_once
+    )
+
+
+def conditional_family_scores(
+    population: FamilyMixture,
+    family: Int[np.ndarray, " row"],
+    outcomes: Outcomes,
+    uniform: Uniform,
+    of: Int[np.ndarray, " query"],
+    *,
+    nodes_at_once: int = _NODES_AT_ONCE,
+) -> Float[np.ndarray, "draw query"]:
+    """Scores of queries given their families and outcomes, one for each draw.
+
+    As `conditional_scores`, over the scores of each query's own family.
+
+    Parameters
+    ----------
+    population
+        Families, draw by draw.
+    family
+        Which family each of the distinct outcomes is of.
+    outcomes, uniform, of, nodes_at_once
+        As there.
+    """
+    location, scale = population.location.T, population.scale.T
+
+    def placed(breaks: Array, rows: slice, draws: slice) -> _Placed:
+        middle, wide = (
+            each[draws, family[rows]][:, :, None] for each in (location, scale)
+        )
+        shape = population.shape[draws, None, None]
+        standard = (SPLICE, SPLICED_SCALE, shape)
+        place = latent.place_of(np, (breaks - middle) / wide, *standard)
+        place, log_mass = latent.placed_spliced_nodes(
+            np, _with_depths(place, SPLICE), _NODES
+        )
+        score = middle + wide * latent.score_at(np, place, *standard)
+
+        def score_of(chosen: Uniform, members: Any) -> Array:
+            deviate = latent.score_at(np, chosen, *standard[:2], shape[:, :, 0])
+            return middle[:, members, 0] + wide[:, members, 0] * deviate
+
+        return place, log_mass, score, score_of
+
+    return _conditional(placed, _BODY_ENDS, outcomes, uniform, of, nodes_at_once)
+
+
+type _Placed = tuple[Array, Array, Array, Callable[[Array, Any], Array]]
+type _Nodes = Callable[[Array, slice, slice], _Placed]
+
+
+def _with_depths(place: Array, start: float) -> Array:
+    """Breaks by their places, and where panels of a tail end beside them."""
+    deep = np.broadcast_to(start + _DEPTHS, (*place.shape[:2], len(_DEPTHS)))
+    return np.concatenate([place, deep], axis=2)
+
+
+def _conditional(
+    placed: _Nodes,
+    body_ends: int,
+    outcomes: Outcomes,
+    uniform: Uniform,
+    of: Int[np.ndarray, " query"],
+    nodes_at_once: int,
+) -> Float[np.ndarray, "draw query"]:
+    """Scores by blocks of outcomes and draws, of a population given by its nodes."""
+    answer = np.empty_like(uniform)
+    per_outcome = _NODES * (body_ends + 30)
     width = max(min(nodes_at_once // per_outcome, len(outcomes)), 1)
     for first in range(0, len(outcomes), width):
         rows = slice(first, first + width)
@@ -272,48 +375,20 @@ def conditional_scores(
         step = max(nodes_at_once // held, 1)
         for start in range(0, len(uniform), step):
             draws = slice(start, start + step)
-            answer[draws, members] = _conditional(
-                (
-                    population.edges,
-                    weight[draws],
-                    log_rate[draws],
-                    population.scale[draws],
-                    population.shape[draws],
-                ),
-                outcomes.breaks(rows, draws),
-                lambda score, rows=rows, draws=draws: outcomes.log_likelihood(
-                    score, rows, draws
-                ),
-                uniform[draws, members],
-                of[members] - first,
+            place, log_mass, score, score_of = placed(
+                outcomes.breaks(rows, draws), rows, draws
             )
+            log_mass = log_mass + outcomes.log_likelihood(score, rows, draws)
+            own = of[members] - first
+            chosen = _chosen(place, log_mass, uniform[draws, members], own)
+            answer[draws, members] = score_of(chosen, own)
     return answer
 
 
-type _Parts = tuple[Array, Array, Draws, Draws, Draws]
-
-
-def _conditional(
-    parts: _Parts,
-    breaks: Array,
-    log_likelihood: Callable[[Array], Array],
-    uniform: Uniform,
-    of: Int[np.ndarray, " query"],
+def _chosen(
+    place: Array, log_mass: Array, uniform: Uniform, of: Int[np.ndarray, " query"]
 ) -> Float[np.ndarray, "draw query"]:
-    """Scores for some draws and some outcomes, all at once."""
-    edges, log_weight, log_rate, scale, shape = parts
-    tail = (edges[-1], scale[:, None, None], shape[:, None, None])
-    smooth = latent.place_of(np, breaks, *tail)
-    deep = np.broadcast_to(edges[-1] + _DEPTHS, (*smooth.shape[:2], len(_DEPTHS)))
-    place, log_mass = latent.placed_nodes(
-        np,
-        edges[None],
-        log_weight,
-        log_rate,
-        np.concatenate([smooth, deep], axis=2),
-        _NODES,
-    )
-    log_mass = log_mass + log_likelihood(latent.score_at(np, place, *tail))
+    """Places at which the conditional distribution has reached the uniform numbers."""
     mass = np.exp(log_mass - log_mass.max(axis=2, keepdims=True))
     by_panel = (*mass.shape[:2], -1, _NODES)
     place, mass = place.reshape(by_panel), mass.reshape(by_panel)
@@ -327,8 +402,7 @@ def _conditional(
     found = _inverted(mass[draw, of, panel], goal - before)
     ends = place[draw, of, panel]
     first, last = ends[..., 0], ends[..., -1]
-    chosen = (first + last) / 2 + (last - first) / 2 * found / _NODE[-1]
-    return latent.score_at(np, chosen, edges[-1], scale[:, None], shape[:, None])
+    return (first + last) / 2 + (last - first) / 2 * found / _NODE[-1]
 
 
 def _first_above(

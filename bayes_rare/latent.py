@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import gammaln
+from scipy.special import gammaln, log_ndtr
 
+from bayes_rare.populations import SPLICE, SPLICED_SCALE
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
@@ -35,6 +36,7 @@ from bayes_rare.scores import (
 )
 
 __all__ = [
+    "FAMILY_NODES",
     "SHARED_NODES",
     "SHARED_TRIALS",
     "SHARP_NODES",
@@ -46,10 +48,13 @@ __all__ = [
     "log_ways",
     "place_of",
     "placed_nodes",
+    "placed_spliced_nodes",
     "population_nodes",
+    "rough_log_likelihood",
     "score_at",
     "shared_breaks",
     "sharp_breaks",
+    "spliced_nodes",
     "step_edges",
     "threshold_of",
     "times",
@@ -66,9 +71,21 @@ STEPS = 4
 
 # Depths of the tail (minus log survival, from the threshold on) at which panels end.
 _DEPTHS = np.array([0.8, 2.5, 6.0, 9.0, 12.0, 22.0, 40.0, 100.0, 300.0, 700.0])
+# Deviates of a normal body, up to the splice, at which panels end.
+_DEVIATES = np.array([-40.0, -15.0, -8.0, -5.0, -3.0, -1.5, -0.25, SPLICE])
+_FAMILY_DEPTHS = np.array([0.8, 2.5, 6.0, 12.0, 24.0, 60.0, 200.0])
+_LOG_TAIL = float(log_ndtr(-SPLICE))
 # Nodes of a panel: shared nodes are as dense as the sharpest tally needs, so panels are
 # short for the others; sharper outcomes have few panels, with more nodes each.
 SHARED_NODES, SHARP_NODES = 6, 10
+
+FAMILY_NODES = 4
+"""Nodes of a panel of a family's scores.
+
+Each family has nodes of its own, so they are what its outcomes cost; the log chance of
+an outcome that is no wonder is then known to 1e-4, mostly to 1e-6.
+"""
+
 # Likelihoods have fallen by so much, in logarithms, where panels end: on each side of a
 # peak, or on one side of a likelihood that only falls or only rises.
 _FALLS = np.array([1.5, 6.0, 15.0, 36.0])
@@ -84,6 +101,9 @@ _DEEPEST = 700.0
 _LARGEST_POWER = 600.0
 _SERIES = 1e-5
 _TINY = 1e-300
+_LOWEST = -600.0
+# Its square is a number too: the gradient of a quotient has it.
+_SMALLEST_HAZARD = 1e-100
 
 # Widths of the steps below the threshold, in score units.
 _STEP_WIDTH = 0.3
@@ -107,15 +127,13 @@ def log_ways(successes: Array, trials: Array) -> Array:
 def log_safe(xp: Any, score: Any) -> Any:
     """``log(1 - risk)`` of a score, with a finite gradient everywhere.
 
-    The same function as `bayes_rare.scores.log_safe_from_score`.
+    The same function as `bayes_rare.scores.log_safe_from_score`, to 1e-15 absolutely:
+    what a million trials say is then known to 1e-9.
     """
-    hazard = xp.exp(-score)
-    likely = hazard < np.log(2)
-    small = xp.where(likely, xp.maximum(hazard, 1e-30), np.log(2))
-    large = xp.where(likely, np.log(2), hazard)
-    return xp.where(
-        likely, xp.log(-xp.expm1(-small) / small) - score, xp.log1p(-xp.exp(-large))
-    )
+    hazard = xp.maximum(xp.exp(-score), _SMALLEST_HAZARD)
+    # Divided, as PyTensor would make a choice of formulas of the logarithm alone, and
+    # the gradient of the one that is not chosen is no number.
+    return xp.log(-xp.expm1(-hazard) / hazard) - score
 
 
 def score_at(xp: Any, place: Any, threshold: Any, scale: Any, shape: Any) -> Any:
@@ -241,17 +259,8 @@ def placed_nodes(
     log_height = log_weight - xp.log(edges[:, 1:] - edges[:, :-1])
     place = xp.maximum(place, edges[:, 0][:, None, None])
     alike = 0.0 * place[:, :, 0][:, :, None]
-    place = xp.concatenate(
-        [place, edges[:, None, :] + alike, threshold + _DEPTHS + alike], axis=2
-    )
-    place = fixed(xp.sort(place, axis=2))
-    start, end = place[:, :, :-1, None], place[:, :, 1:, None]
-    half = (end - start) / 2
-    abscissa, weight = np.polynomial.legendre.leggauss(nodes)
-    node = start + half * (1 + abscissa)
-    log_measure = xp.log(xp.maximum(half * weight, _TINY))
-    flat = (place.shape[0], place.shape[1], -1)
-    node, log_measure = xp.reshape(node, flat), xp.reshape(log_measure, flat)
+    ends = [place, edges[:, None, :] + alike, threshold + _DEPTHS + alike]
+    node, log_measure = _between(xp, xp.concatenate(ends, axis=2), nodes, fixed)
     depth = xp.maximum(node - threshold, 0.0)
     log_density = xp.where(node > threshold, log_rate - depth, 0.0)
     for step in range(STEPS + 1):
@@ -262,6 +271,85 @@ def placed_nodes(
             inside, log_height[:, step][:, None, None], 0.0
         )
     return node, log_density + log_measure
+
+
+def _between(xp: Any, ends: Any, nodes: int, fixed: Any) -> tuple[Any, Any]:
+    """Nodes of panels between some ends, in any order, and their log widths."""
+    ends = fixed(xp.sort(ends, axis=2))
+    start, end = ends[:, :, :-1, None], ends[:, :, 1:, None]
+    half = (end - start) / 2
+    abscissa, weight = np.polynomial.legendre.leggauss(nodes)
+    node = start + half * (1 + abscissa)
+    log_measure = xp.log(xp.maximum(half, _TINY)) + np.log(weight)
+    flat = (ends.shape[0], ends.shape[1], -1)
+    return xp.reshape(node, flat), xp.reshape(log_measure, flat)
+
+
+def spliced_nodes(
+    xp: Any,
+    location: Any,
+    scale: Any,
+    shape: Any,
+    breaks: Any,
+    nodes: int,
+    fixed: Any = _unchanged,
+) -> tuple[Any, Any]:
+    """Nodes and log weights of an integral over the scores of a family of queries.
+
+    As `population_nodes`, for a normal body with a generalized Pareto tail of
+    `bayes_rare.populations.spliced_log_density`, located and scaled. The nodes lie in
+    deviates up to the splice, and in depth beyond it.
+
+    Parameters
+    ----------
+    xp
+        NumPy, or ``pytensor.tensor``.
+    location, scale, shape
+        Of the families, of shapes that (behaviour, row, 1) is made of.
+    breaks
+        Scores between which likelihoods are smooth, (behaviour, row, break), or one
+        row for all.
+    nodes
+        Gauss-Legendre nodes of each panel.
+    fixed
+        Marks what is no function of the parameters where gradients are taken.
+
+    Returns
+    -------
+    Scores and log weights, each of shape (behaviour, row, node).
+    """
+    standard = (SPLICE, SPLICED_SCALE, shape)
+    place = place_of(xp, (breaks - location) / scale, *standard)
+    place, log_mass = placed_spliced_nodes(xp, place, nodes, fixed)
+    # Lower down a risk is 0 all the same, and its hazard has no number.
+    score = xp.maximum(location + scale * score_at(xp, place, *standard), _LOWEST)
+    return score, log_mass
+
+
+def placed_spliced_nodes(
+    xp: Any, place: Any, nodes: int, fixed: Any = _unchanged
+) -> tuple[Any, Any]:
+    """Nodes of `spliced_nodes` by their places, and their log weights.
+
+    Parameters
+    ----------
+    xp, nodes, fixed
+        As there.
+    place
+        Places between which likelihoods are smooth, (behaviour, row, break): deviates
+        up to the splice, the splice plus the depth beyond it.
+
+    Returns
+    -------
+    Places and log weights, each of shape (behaviour, row, node).
+    """
+    place = xp.maximum(place, _DEVIATES[0])
+    alike = 0.0 * place[:, :, 0][:, :, None]
+    ends = [place, _DEVIATES + alike, SPLICE + _FAMILY_DEPTHS + alike]
+    node, log_measure = _between(xp, xp.concatenate(ends, axis=2), nodes, fixed)
+    beyond = _LOG_TAIL - xp.maximum(node - SPLICE, 0.0)
+    body = -0.5 * xp.minimum(node, SPLICE) ** 2 - 0.5 * np.log(2 * np.pi)
+    return node, xp.where(node > SPLICE, beyond, body) + log_measure
 
 
 def log_chances(xp: Any, score: Any) -> tuple[Any, Any]:
@@ -425,6 +513,38 @@ def usual_exceedances(queries: int | float) -> float:
     return 5.0 * max(queries / 1000.0, 1.0) ** 0.5
 
 
+def rough_log_likelihood(
+    tallies: Mapping[str, Array], estimates: Mapping[str, Array], score: Array
+) -> Float[np.ndarray, "outcome score"]:
+    """Log likelihood of outcomes on a coarse grid of scores, up to constants.
+
+    Good for a first guess: what says more than a grid of steps of 0.05 can tell is
+    taken to say as much as 400 trials do.
+
+    Parameters
+    ----------
+    tallies
+        ``successes``, ``trials``.
+    estimates
+        ``log_risk``, ``log_risk_se``.
+    score
+        The grid.
+
+    Returns
+    -------
+    Of tallies first, then of estimates.
+    """
+    trials = tallies["trials"]
+    telling = np.minimum(1.0, _TELLING_TRIALS / trials)
+    counted = telling[:, None] * _binomial(
+        tallies["successes"][:, None], trials[:, None], score
+    )
+    spread = np.maximum(estimates["log_risk_se"], 0.05 * -estimates["log_risk"])
+    log_risk = log_risk_from_score(score)
+    deviate = (estimates["log_risk"][:, None] - log_risk) / spread[:, None]
+    return np.concatenate([counted, -0.5 * deviate**2])
+
+
 def threshold_of(
     tallies: Mapping[str, Array], estimates: Mapping[str, Array], exceeding: float
 ) -> float:
@@ -448,16 +568,7 @@ def threshold_of(
     .. [1] B. Efron (2016). Empirical Bayes deconvolution estimates. Biometrika 103,
        1-20, section 1, on why few updates or few parameters are better than many.
     """
-    trials = tallies["trials"]
-    # Many trials say where a query is more finely than the grid can.
-    telling = np.minimum(1.0, _TELLING_TRIALS / trials)
-    log_likelihood = telling[:, None] * _binomial(
-        tallies["successes"][:, None], trials[:, None], _GRID
-    )
-    spread = np.maximum(estimates["log_risk_se"], 0.05 * -estimates["log_risk"])
-    log_risk = log_risk_from_score(_GRID)
-    deviate = (estimates["log_risk"][:, None] - log_risk) / spread[:, None]
-    log_likelihood = np.concatenate([log_likelihood, -0.5 * deviate**2])
+    log_likelihood = rough_log_likelihood(tallies, estimates, _GRID)
     count = np.concatenate([tallies["count"], estimates["count"]])
     likelihood = np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
     weight = np.exp(-0.5 * ((_GRID - _GRID_MEAN) / _GRID_SD) ** 2)

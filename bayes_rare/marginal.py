@@ -12,7 +12,7 @@ Everything is float64: integer data would be int32 in JAX, where multiplicities
 overflow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from bayes_rare import latent
 from bayes_rare.detached import detached
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.families import of_family
 from bayes_rare.likelihoods import DIMS, padded, refuse_choices, stacked
 from bayes_rare.likelihoods import data_variables as known
 from bayes_rare.populations import StepsAndTail
@@ -39,12 +40,15 @@ __all__ = [
     "known",
     "observe_outcomes",
     "outcome_data",
+    "outcome_rows",
     "outcomes",
     "prior_of_steps",
+    "steps_nodes",
     "steps_population",
 ]
 
 type Array = Float[np.ndarray, "..."]
+type Nodes = Callable[[Any, int, Any], tuple[Any, Any]]
 
 # Symbolic values have no useful types; neither library gives them any.
 pm: Any = pymc
@@ -65,14 +69,17 @@ DIMS.update(
         "ways": ("behaviour", "tally"),
         "tally_count": ("behaviour", "tally"),
         "tally_breaks": ("behaviour", "break"),
+        "tally_family": ("behaviour", "tally"),
         "sharp_successes": ("behaviour", "sharp_tally"),
         "sharp_trials": ("behaviour", "sharp_tally"),
         "sharp_ways": ("behaviour", "sharp_tally"),
         "sharp_count": ("behaviour", "sharp_tally"),
+        "sharp_family": ("behaviour", "sharp_tally"),
         "sharp_breaks": ("behaviour", "sharp_tally", "sharp_break"),
         "estimated": ("behaviour", "estimate"),
         "estimate_error": ("behaviour", "estimate"),
         "estimate_count": ("behaviour", "estimate"),
+        "estimate_family": ("behaviour", "estimate"),
         "estimate_breaks": ("behaviour", "estimate", "estimate_break"),
     }
 )
@@ -129,9 +136,7 @@ def outcome_data(
     if exceedances is not None and not exceedances > 0:
         raise InvalidInput(f"exceedances is a positive number, got {exceedances}.")
     rows = [outcomes(evaluation, name) for name in evaluation.behaviours]
-    trials = np.concatenate([row["trials"] for row in rows])
-    shared = trials <= latent.SHARED_TRIALS
-    most = float(trials[shared].max(initial=1.0))
+    edges: list[Array] = []
     edges: list[Array] = []
     for row in rows:
         tallies = {name: row[name] for name in ("successes", "trials", "count")}
@@ -149,15 +154,31 @@ def outcome_data(
             else float(threshold)
         )
         edges.append(latent.step_edges(chosen, _finest(row)))
-    data = {"edges": np.stack(edges)}
-    data |= _tallies(rows, most)
-    data |= _sharp_tallies(rows)
-    data |= _estimates(rows)
-    return data
+    return {"edges": np.stack(edges), **outcome_rows(rows, FEWEST_TALLIES)}
 
 
-def outcomes(evaluation: Evaluation, behaviour: str) -> dict[str, Array]:
-    """Distinct outcomes of one behaviour, over all its families, with their weight.
+def outcome_rows(rows: list[dict[str, Array]], fewest: int = 1) -> dict[str, Array]:
+    """Outcomes of all behaviours as arrays, with what their integrals need.
+
+    Parameters
+    ----------
+    rows
+        What `outcomes` gives, a behaviour each.
+    fewest
+        Least length of a row of tallies.
+
+    Returns
+    -------
+    Those of `outcome_data` but ``edges``; of rows by family also ``tally_family``,
+    ``sharp_family`` and ``estimate_family``.
+    """
+    return {**_tallies(rows, fewest), **_sharp_tallies(rows), **_estimates(rows)}
+
+
+def outcomes(
+    evaluation: Evaluation, behaviour: str, *, by_family: bool = False
+) -> dict[str, Array]:
+    """Distinct outcomes of one behaviour, with their weight.
 
     Parameters
     ----------
@@ -165,12 +186,15 @@ def outcomes(evaluation: Evaluation, behaviour: str) -> dict[str, Array]:
         Counts or estimates of one or more behaviours.
     behaviour
         Which one.
+    by_family
+        Whether outcomes of different families are kept apart.
 
     Returns
     -------
     ``successes``, ``trials`` and ``count`` of tallies; ``estimated``,
     ``estimate_error`` and ``estimate_count`` of estimates. Counts are weights: they sum
-    to the effective number of queries.
+    to the effective number of queries. By family also ``family`` and
+    ``estimate_family``, codes of the evaluation's labels.
 
     Raises
     ------
@@ -187,23 +211,26 @@ def outcomes(evaluation: Evaluation, behaviour: str) -> dict[str, Array]:
         {
             name: np.asarray(values[part["behaviour"] == code], np.float64)
             for name, values in part.items()
-            if name != "family"
         }
         for part in (evaluation.tallied, evaluation.estimated)
     )
-    pairs, place = np.unique(
-        np.stack([tallied["trials"], tallied["successes"]]), axis=1, return_inverse=True
-    )
-    return {
-        "successes": pairs[1],
-        "trials": pairs[0],
+    keys = [tallied["trials"], tallied["successes"]]
+    if by_family:
+        keys.insert(0, tallied["family"])
+    distinct, place = np.unique(np.stack(keys), axis=1, return_inverse=True)
+    found = {
+        "successes": distinct[-1],
+        "trials": distinct[-2],
         "count": np.bincount(
-            np.ravel(place), weights=tallied["weight"], minlength=pairs.shape[1]
+            np.ravel(place), weights=tallied["weight"], minlength=distinct.shape[1]
         ).astype(np.float64),
         "estimated": estimated["log_risk"],
         "estimate_error": estimated["log_risk_se"],
         "estimate_count": estimated["weight"],
     }
+    if by_family:
+        found |= {"family": distinct[0], "estimate_family": estimated["family"]}
+    return found
 
 
 def _finest(row: Mapping[str, Array]) -> float:
@@ -214,13 +241,17 @@ def _finest(row: Mapping[str, Array]) -> float:
     return max(trials, float(np.exp(min(-row["estimated"].min(), 600.0))))
 
 
-def _tallies(rows: list[dict[str, Array]], most: float) -> dict[str, Array]:
+def _tallies(rows: list[dict[str, Array]], fewest: int) -> dict[str, Array]:
     chosen = [row["trials"] <= latent.SHARED_TRIALS for row in rows]
     if not any(some.any() for some in chosen):
         return {}
+    most = max(
+        float(row["trials"][some].max(initial=1.0))
+        for row, some in zip(rows, chosen, strict=True)
+    )
     breaks = latent.shared_breaks(most)
     return {
-        **counted(rows, chosen, TALLY, FEWEST_TALLIES),
+        **counted(rows, chosen, TALLY, fewest),
         "tally_breaks": np.tile(breaks, (len(rows), 1)),
     }
 
@@ -265,9 +296,12 @@ def counted(
             row["trials"][some],
             latent.log_ways(row["successes"][some], row["trials"][some]),
             row["count"][some],
+            *([row["family"][some]] if "family" in row else []),
         )
         for row, some in zip(rows, chosen, strict=True)
     ]
+    if "family" in rows[0]:
+        names = (*names, names[-1].replace("count", "family"))
     return {
         name: stacked(list(column), length)
         for name, column in zip(names, zip(*columns, strict=True), strict=True)
@@ -291,10 +325,14 @@ def _estimates(rows: list[dict[str, Array]]) -> dict[str, Array]:
     breaks = [
         latent.estimate_breaks(row["estimated"], row["estimate_error"]) for row in rows
     ]
+    of_rows = ("estimated", "estimate_count", "estimate_family")
     return {
-        "estimated": stacked([row["estimated"] for row in rows], length),
+        **{
+            name: stacked([row[name] for row in rows], length)
+            for name in of_rows
+            if name in rows[0]
+        },
         "estimate_error": np.stack(errors),
-        "estimate_count": stacked([row["estimate_count"] for row in rows], length),
         "estimate_breaks": _stacked_breaks(breaks, length),
     }
 
@@ -426,6 +464,26 @@ def draw_scores(
     return population.quantile(np.log(rng.random(queries)))
 
 
+def steps_nodes(
+    data: Mapping[str, Any], log_weight: Any, log_rate: Any, scale: Any, shape: Any
+) -> Nodes:
+    """Nodes of integrals over a population of steps and a tail.
+
+    Parameters
+    ----------
+    data
+        The variables of `outcome_data`.
+    log_weight, log_rate, scale, shape
+        Log fractions in steps and tail, scale and shape of the tail.
+    """
+
+    def nodes(breaks: Any, number: int, _place: Any) -> tuple[Any, Any]:
+        population = (data["edges"], log_weight, log_rate, scale, shape)
+        return latent.population_nodes(pt, *population, breaks, number, detached)
+
+    return nodes
+
+
 def _as_it_is(log_risk: Any, log_safe: Any) -> tuple[Any, Any]:
     return log_risk, log_safe
 
@@ -436,10 +494,7 @@ def _where_it_is(breaks: Any) -> Any:
 
 def observe_outcomes(
     data: Mapping[str, Any],
-    log_weight: Any,
-    log_rate: Any,
-    scale: Any,
-    shape: Any,
+    nodes: Nodes,
     answer: Any = _as_it_is,
     placed: Any = _where_it_is,
     whole: tuple[Any, Any, Any] | None = None,
@@ -453,8 +508,11 @@ def observe_outcomes(
     ----------
     data
         The variables of `outcome_data`.
-    log_weight, log_rate, scale, shape
-        The population: log fractions in steps and tail, scale and shape of the tail.
+    nodes
+        Of an integral over the population: from breaks of likelihoods, (behaviour, row,
+        break), and how many nodes a panel has, to scores and log weights, (behaviour,
+        row, node). Where outcomes are by family, from their places too: without them,
+        a row is a family.
     answer
         From log chances that a response shows the behaviour, and that it does not, to
         those that it is recorded as showing it; the same without a judge that errs.
@@ -464,32 +522,34 @@ def observe_outcomes(
         Log chances that a query's responses are recorded one by one, all as showing the
         behaviour, and none, whatever they show; where a judge errs on whole queries.
     """
-
-    def nodes(breaks: Any, number: int) -> tuple[Any, Any]:
-        population = (data["edges"], log_weight, log_rate, scale, shape)
-        return latent.population_nodes(pt, *population, breaks, number, detached)
-
     if "successes" in data:
-        score, log_measure = nodes(
-            placed(data["tally_breaks"])[:, None, :], latent.SHARED_NODES
-        )
-        yes, no = answer(*latent.log_chances(pt, score))
-        _observe_tallies(
-            "tallies", data, TALLY, (yes, no, log_measure), _tally_logp, whole
-        )
+        breaks = placed(data["tally_breaks"])[:, None, :]
+        by_family = "tally_family" in data
+        number = latent.FAMILY_NODES if by_family else latent.SHARED_NODES
+        score, log_measure = nodes(breaks, number, None)
+        at_nodes = (*answer(*latent.log_chances(pt, score)), log_measure)
+        logp = _tally_logp
+        if by_family:
+            place = data["tally_family"]
+            at_nodes, logp = [of_family(x, place) for x in at_nodes], _own_tally_logp
+        _observe_tallies("tallies", data, TALLY, at_nodes, logp, whole)
     if "sharp_successes" in data:
-        score, log_measure = nodes(placed(data["sharp_breaks"]), latent.SHARP_NODES)
+        score, log_measure = nodes(
+            placed(data["sharp_breaks"]), latent.SHARP_NODES, data.get("sharp_family")
+        )
         yes, no = answer(*latent.log_chances(pt, score))
         _observe_tallies(
             "sharp_tallies",
             data,
             SHARP_TALLY,
             (yes, no, log_measure),
-            _sharp_tally_logp,
+            _own_tally_logp,
             whole,
         )
     if "estimated" in data:
-        score, log_measure = nodes(data["estimate_breaks"], latent.SHARP_NODES)
+        score, log_measure = nodes(
+            data["estimate_breaks"], latent.SHARP_NODES, data.get("estimate_family")
+        )
         pm.CustomDist(
             "estimates",
             -pt.exp(-score),
@@ -509,7 +569,7 @@ def _observe_tallies(
     name: str,
     data: Mapping[str, Any],
     names: tuple[str, ...],
-    at_nodes: tuple[Any, Any, Any],
+    at_nodes: Sequence[Any],
     logp: Any,
     whole: tuple[Any, Any, Any] | None,
 ) -> None:
@@ -550,7 +610,7 @@ def _tally_logp(
     return count * _with_whole(log_chance, successes, trials, *whole)
 
 
-def _sharp_tally_logp(
+def _own_tally_logp(
     successes: Any,
     yes: Any,
     no: Any,

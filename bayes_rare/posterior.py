@@ -350,6 +350,7 @@ class Posterior:
         trials: ArrayLike | int | float | None = None,
         log_risk: ArrayLike | int | float | None = None,
         log_risk_se: ArrayLike | int | float | None = None,
+        family: str | Sequence[str] | None = None,
         seed: int = 0,
     ) -> "bayes_rare.querying.QueryRisks":
         """Risks of single queries, drawn given what was seen of each.
@@ -368,6 +369,8 @@ class Posterior:
             Outcomes of queries of one behaviour, in place of those observed.
         log_risk, log_risk_se
             Estimates with standard errors, in place of successes and trials.
+        family
+            Families of the queries whose outcomes are given, one for all or one each.
         seed
             Seed of the draws, a whole number from 0.
         """
@@ -383,6 +386,7 @@ class Posterior:
             trials=trials,
             log_risk=log_risk,
             log_risk_se=log_risk_se,
+            family=family,
             seed=seed,
         )
 

@@ -18,9 +18,15 @@ from numpy.typing import ArrayLike
 
 from bayes_rare import latent, notes
 from bayes_rare.averages import Average
-from bayes_rare.conditioning import Estimates, Tallies, conditional_scores
+from bayes_rare.conditioning import (
+    Estimates,
+    Tallies,
+    conditional_family_scores,
+    conditional_scores,
+)
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
-from bayes_rare.populations import StepsAndTail
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import FamilyMixture, StepsAndTail
 from bayes_rare.posterior import Posterior
 from bayes_rare.queries import checked_counts, checked_estimates
 from bayes_rare.scores import (
@@ -37,10 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["QueryRisks", "query_risks"]
 
 type Counts = Int[np.ndarray, " query"]
+type Places = Int[np.ndarray, " query"]
 type Numbers = Float[np.ndarray, " query"]
 type Values = ArrayLike | int | float | None
 
-_NONE = -1  # successes and trials of a query that has none
+_NONE = -1  # successes, trials or family of a query that has none
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,11 +196,12 @@ class QueryRisks:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """Queries of one behaviour, and what was seen of them."""
+    """Queries of one behaviour, what was seen of them, and the places of families."""
 
     behaviour: str
     query_id: tuple[str, ...]
     query_text: tuple[str, ...]
+    family: Places
     successes: Counts
     trials: Counts
     log_risk: Numbers
@@ -217,6 +225,7 @@ def query_risks(
     trials: Values = None,
     log_risk: Values = None,
     log_risk_se: Values = None,
+    family: str | Sequence[str] | None = None,
     seed: int = 0,
 ) -> QueryRisks:
     """Risks of single queries, drawn given what was seen of each.
@@ -243,6 +252,9 @@ def query_risks(
         one number for all.
     log_risk, log_risk_se
         Estimates with standard errors, in place of successes and trials.
+    family
+        Families of the queries whose outcomes are given, one for all or one each;
+        needed where the model knows families and there are several.
     seed
         Seed of the draws, a whole number from 0.
 
@@ -271,7 +283,7 @@ def query_risks(
     ids = [query_ids] if isinstance(query_ids, str) else query_ids
     given = any(value is not None for value in (*counts, *estimates))
     if given:
-        asked = [_given(names, ids, counts, estimates)]
+        asked = [_given(posterior.evaluation, names, ids, counts, estimates, family)]
     elif ids is not None:
         asked = _named(posterior, names, ids)
     else:
@@ -296,10 +308,12 @@ def query_risks(
 
 
 def _given(
+    evaluation: Evaluation,
     names: Sequence[str],
     ids: Sequence[str] | None,
     counts: tuple[Values, Values],
     estimates: tuple[Values, Values],
+    family: str | Sequence[str] | None,
 ) -> _Asked:
     """Queries of which the user says what was seen."""
     if len(names) != 1:
@@ -329,7 +343,33 @@ def _given(
             "outcome, or none."
         )
     seen = dict(zip(columns, checked, strict=True))
+    seen["family"] = _places_of(evaluation, names[0], family, len(first))
     return _asked(names[0], labels, ("",) * len(first), **seen)
+
+
+def _places_of(
+    evaluation: Evaluation,
+    behaviour: str,
+    family: str | Sequence[str] | None,
+    queries: int,
+) -> Places:
+    """Places of named families among those of a behaviour; that of the only one."""
+    known = evaluation.families_of(behaviour)
+    if family is None:
+        return np.full(queries, 0 if len(known) == 1 else _NONE)
+    labels = [family] * queries if isinstance(family, str) else list(family)
+    if len(labels) != queries:
+        raise InvalidInput(
+            f"{len(labels)} values of family for {queries} outcomes. Give one for all, "
+            "or one each."
+        )
+    for label in labels:
+        if label not in known:
+            few = ", ".join(map(repr, known[:5])) + (", ..." if len(known) > 5 else "")
+            raise InvalidInput(
+                f"behaviour {behaviour!r} has no family {label!r}. It has: {few}."
+            )
+    return np.array([known.index(label) for label in labels])
 
 
 def _asked(
@@ -339,6 +379,7 @@ def _asked(
     **seen: np.ndarray,
 ) -> _Asked:
     missing: dict[str, Any] = {
+        "family": np.full(len(query_id), _NONE),
         "successes": np.full(len(query_id), _NONE),
         "trials": np.full(len(query_id), _NONE),
         "log_risk": np.full(len(query_id), math.nan),
@@ -355,10 +396,12 @@ def _kept(posterior: Posterior | Average, behaviour: str) -> _Asked:
         name: values[evaluation.shown["behaviour"] == code]
         for name, values in evaluation.shown.items()
     }
+    own = [evaluation.labels.index(name) for name in evaluation.families_of(behaviour)]
     return _asked(
         behaviour,
         tuple(map(str, rows["query_id"])),
         tuple(map(str, rows["query_text"])),
+        family=np.searchsorted(own, rows["family"]),
         successes=rows["successes"],
         trials=rows["trials"],
         log_risk=log_risk_from_score(rows["score"]),
@@ -372,6 +415,7 @@ def _some(asked: _Asked, rows: Sequence[int]) -> _Asked:
         asked.behaviour,
         tuple(asked.query_id[row] for row in chosen),
         tuple(asked.query_text[row] for row in chosen),
+        family=asked.family[chosen],
         successes=asked.successes[chosen],
         trials=asked.trials[chosen],
         log_risk=asked.log_risk[chosen],
@@ -463,7 +507,8 @@ def _scores(
         )
         return _checked(model.path.name, np.asarray(drawn), len(asked), size).T
     population = posterior.population(asked.behaviour)
-    if (
+    by_family = isinstance(population, FamilyMixture)
+    if not by_family and (
         not isinstance(population, StepsAndTail)
         or len(population.weight) != latent.STEPS + 1
     ):
@@ -474,30 +519,38 @@ def _scores(
             "successes, trials) in the file, which returns scores by (query, draw); or "
             "fit binomial_tail."
         )
+    if by_family and (asked.family == _NONE).any():
+        raise NotApplicable(
+            f"{model.path.name} knows families, and the risk of a query depends on its "
+            f"own: name it by family=, one of {asked.behaviour!r}'s."
+        )
     # A row of numbers a query: the first queries stay the same if more are asked.
     uniform = rng.random((len(asked), size)).T
-    if not counted:
-        pairs, of = _distinct(asked.seen("log_risk"), asked.seen("log_risk_se"))
-        return conditional_scores(population, Estimates(*pairs), uniform, of)
-    pairs, of = _distinct(asked.seen("successes"), asked.seen("trials"))
-    if posterior.settings.get("by_query"):
+    columns = ("successes", "trials") if counted else ("log_risk", "log_risk_se")
+    family = asked.family.astype(np.float64) * by_family
+    (first, second, own), of = _distinct(*map(asked.seen, columns), family)
+    if counted and posterior.settings.get("by_query"):
         raise NotApplicable(
             f"{model.path.name} was fitted with by_query=true: whether a query's "
             "verdicts are one misreading is not drawn. Fit it with by_query=false for "
             "the risks of single queries."
         )
     judge: list[Any] = []
-    if model.recorded is not None:
+    if counted and model.recorded is not None:
         judge = [np.broadcast_to(rate, (size,)) for rate in model.recorded(draws)]
-    return conditional_scores(population, Tallies(*pairs, *judge), uniform, of)
+    outcomes = Tallies(first, second, *judge) if counted else Estimates(first, second)
+    if isinstance(population, FamilyMixture):
+        places = own.astype(np.int64)
+        return conditional_family_scores(population, places, outcomes, uniform, of)
+    return conditional_scores(population, outcomes, uniform, of)
 
 
 def _distinct(
-    first: Numbers, second: Numbers
-) -> tuple[Float[np.ndarray, "two outcome"], Counts]:
-    """Distinct pairs, and which of them each query has."""
-    pairs, of = np.unique(np.stack([first, second]), axis=1, return_inverse=True)
-    return pairs, np.ravel(of)
+    *columns: Numbers,
+) -> tuple[Float[np.ndarray, "column outcome"], Counts]:
+    """Distinct outcomes, and which of them each query has."""
+    found, of = np.unique(np.stack(columns), axis=1, return_inverse=True)
+    return found, np.ravel(of)
 
 
 def _checked(

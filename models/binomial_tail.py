@@ -145,7 +145,8 @@ def build(
             step_sd=step_sd,
             lowest_step_sd=lowest_step_sd,
         )
-        marginal.observe_outcomes(known, log_weight, log_rate, scale_b, shape_b)
+        steps = marginal.steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
+        marginal.observe_outcomes(known, steps)
     return model
 
 

@@ -25,7 +25,10 @@ A tail through the ten riskiest queries says little where they are all of one fa
 this one stands on all families at once. It knows new ones too: they are drawn from the
 population of families.
 
-The default for evaluations with exact risks and families.
+Of a query either its risk is known, or its successes among some trials, or an estimate
+of its risk; a score that is not known is integrated out.
+
+The default for evaluations with families.
 
 Reference: Coles (2001), An Introduction to Statistical Modeling of Extreme Values,
 sections 4.2 and 9.1.2; Gelman et al. (2013), Bayesian Data Analysis, chapter 17, for
@@ -38,26 +41,29 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
+from bayes_rare import marginal
+from bayes_rare.evaluation import Evaluation
 from bayes_rare.families import (
     FINEST,
     draw_families,
-    family_data,
+    draw_scores,
     family_effects,
     family_population,
-    family_scores,
-    largest_deviate,
-    simulated_scores,
 )
+from bayes_rare.family_outcomes import family_outcomes, observe_family_outcomes
+from bayes_rare.family_scores import family_data, family_scores, largest_deviate
 from bayes_rare.likelihoods import data_variables
 from bayes_rare.pooling import bounded_normal, draw_pooled, partially_pooled
 from bayes_rare.populations import SPLICED_SCALE, FamilyMixture
+from bayes_rare.scores import risk_from_score
 
-ACCEPTS = {"exact"}
+ACCEPTS = {"exact", "counts", "estimates"}
 SIZED_BY = ("family_count",)
 POINTWISE = {
     "scores": "cell_count",
     "risks_of_zeros": "zeros",
     "risks_of_ones": "ones",
+    **marginal.POINTWISE,
 }
 # Of the locations of families: long tails, of finite variance. Their log scales are
 # normal: a log scale with long tails would make scales that know no bounds.
@@ -66,7 +72,8 @@ FREEDOM = 4.0
 
 def observe(evaluation: Any) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
-    return family_data(evaluation)
+    exact = evaluation.kind(evaluation.behaviours[0]) == "exact"
+    return family_data(evaluation) if exact else family_outcomes(evaluation)
 
 
 def build(
@@ -174,16 +181,20 @@ def build(
             width=width,
             freedom=FREEDOM,
         )
-        shape_b = bounded_normal(
-            "shape",
-            behaviours,
-            -SPLICED_SCALE / largest_deviate(known, location_bf, scale_bf),
-            mean=shape,
-            sd=shape_sd,
-            spread=shape_spread,
-            pool=pool,
-        )
-        family_scores(known, location_bf, scale_bf, shape_b)
+        prior_of_shape = {
+            "mean": shape,
+            "sd": shape_sd,
+            "spread": shape_spread,
+            "pool": pool,
+        }
+        if "cell_score" in known:  # no score may lie beyond an upper end
+            largest = largest_deviate(known, location_bf, scale_bf)
+            bound = -SPLICED_SCALE / largest
+            shape_b = bounded_normal("shape", behaviours, bound, **prior_of_shape)
+            family_scores(known, location_bf, scale_bf, shape_b)
+        else:
+            shape_b = partially_pooled("shape", behaviours, **prior_of_shape)
+            observe_family_outcomes(known, location_bf, scale_bf, shape_b)
     return model
 
 
@@ -192,6 +203,7 @@ def simulate(
     design: Mapping[str, int],
     *,
     families: int = 8,
+    trials: int | None = None,
     location_centre: float = -2.0,
     location_centre_sd: float = 2.0,
     location_centre_spread: float = 1.0,
@@ -209,7 +221,10 @@ def simulate(
     shape_spread: float = 0.1,
     pool: bool = True,
 ) -> tuple[dict[str, np.ndarray], Any]:
-    """Return parameters drawn from the prior, and an evaluation drawn from those."""
+    """Return parameters drawn from the prior, and an evaluation drawn from those.
+
+    Its risks are exact, or counts of so many trials a query.
+    """
     priors = {
         "location_centre": (
             location_centre,
@@ -241,7 +256,19 @@ def simulate(
     parameters["location_width"] = np.exp(parameters["log_location_width"])
     parameters["scale_width"] = np.exp(parameters["log_scale_width"])
     parameters |= draw_families(rng, families, len(design), parameters, FREEDOM)
-    return parameters, simulated_scores(rng, design, families, parameters)
+    scores, labels = draw_scores(rng, design, families, parameters)
+    if trials is None:
+        return parameters, Evaluation.from_scores(scores, family=labels)
+    parts = [
+        Evaluation.from_counts(
+            rng.binomial(trials, risk_from_score(drawn)),
+            np.full(drawn.size, trials),
+            behaviour=behaviour,
+            family=labels[behaviour],
+        )
+        for behaviour, drawn in scores.items()
+    ]
+    return parameters, Evaluation.joined(parts)
 
 
 def population(

@@ -162,12 +162,10 @@ def build(
             false_positive_rate=(false_positive_rate, false_positive_rate_size),
             checked=(true_positives, false_negatives, false_positives, true_negatives),
         )
+        steps = marginal.steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
         marginal.observe_outcomes(
             known,
-            log_weight,
-            log_rate,
-            scale_b,
-            shape_b,
+            steps,
             **judges.verdicts(*judge, by_query=by_query),
         )
     return model

@@ -15,7 +15,7 @@ from scipy import stats
 from bayes_rare import mixes, notes, outcomes
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.families import family_data
+from bayes_rare.family_scores import family_data
 from bayes_rare.forecasting import Deployment, population_forecast
 from bayes_rare.populations import (
     SPLICE,

@@ -288,8 +288,9 @@ def test_log_safe_is_that_of_scores_with_a_finite_gradient() -> None:
     both = [value, pytensor_any.gradient.grad(pt.sum(value), variable)]
     at_pytensor, slope = compiled([variable], both, mode="FAST_COMPILE")(score)
     exact = log_safe_from_score(score)
-    np.testing.assert_allclose(latent.log_safe(np, score), exact, rtol=1e-14)
-    np.testing.assert_allclose(at_pytensor, exact, rtol=1e-13)
+    # Absolutely: times the trials of any tally that is still nothing.
+    np.testing.assert_allclose(latent.log_safe(np, score), exact, 1e-14, 1e-15)
+    np.testing.assert_allclose(at_pytensor, exact, 1e-13, 1e-15)
     assert np.isfinite(slope).all()
     likely = score > 30
     np.testing.assert_allclose(slope[likely], -1, rtol=1e-9)

@@ -16,11 +16,17 @@ from scipy import integrate, stats
 
 from bayes_rare import catalog, printing
 from bayes_rare.cli import main
-from bayes_rare.conditioning import Estimates, Tallies, conditional_scores
+from bayes_rare.conditioning import (
+    Estimates,
+    Tallies,
+    conditional_family_scores,
+    conditional_scores,
+)
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
-from bayes_rare.populations import StepsAndTail
+from bayes_rare.likelihoods import DIMS
+from bayes_rare.populations import FamilyMixture, StepsAndTail, spliced_log_density
 from bayes_rare.posterior import Posterior, Verdict
 from bayes_rare.querying import QueryRisks, query_risks
 from bayes_rare.scores import (
@@ -124,6 +130,37 @@ def test_a_score_is_the_quantile_of_the_exact_distribution(
     score = drawn(seen, level[:, None], draw)[:, 0]
     exact = exact_cdf(tally(successes, trials), which, score)
     np.testing.assert_allclose(exact, level, atol=2e-6)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.5])
+@pytest.mark.parametrize(("successes", "trials"), OUTCOMES)
+def test_a_score_given_its_family_is_the_quantile_of_the_exact_distribution(
+    successes: int, trials: int, scale: float
+) -> None:
+    level = np.concatenate([[1e-3], np.linspace(0.01, 0.99, 41), [1 - 1e-3]])
+    one = np.ones((1, level.size))
+    families = np.repeat([[-5.0], [-1.5]], level.size, axis=1)
+    mixture = FamilyMixture(
+        families,
+        scale * np.ones_like(families),
+        np.full((2, 1), 0.5) * one,
+        0.1 * one[0],
+    )
+    seen = Tallies(np.array([float(successes)]), np.array([float(trials)]))
+    score = conditional_family_scores(
+        mixture, np.array([1]), seen, level[:, None], np.zeros(1, int)
+    )[:, 0]
+    grid = np.unique(
+        np.concatenate(
+            [np.linspace(-16, 12, 1_000_001), np.geomspace(12, 1e4, 100_001)]
+        )
+    )
+    log_value = spliced_log_density((grid + 1.5) / scale, 0.1)
+    log_value = log_value + tally(successes, trials)(grid)
+    density = np.exp(log_value - log_value.max())
+    pieces = np.diff(grid) * (density[1:] + density[:-1]) / 2
+    cdf = np.concatenate([[0.0], np.cumsum(pieces)]) / pieces.sum()
+    np.testing.assert_allclose(np.interp(score, grid, cdf), level, atol=1e-4)
 
 
 @pytest.mark.parametrize("judge", [(0.02, 0.9), (0.3, 0.6), (0.0, 0.5), (1e-4, 1.0)])
@@ -565,3 +602,56 @@ def test_commands_that_cannot_be_done_are_refused(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert said in captured.err
+
+
+def of_families() -> Posterior:
+    """A posterior of counts of two families, written down."""
+    evaluation = Evaluation.from_counts(
+        [0, 1, 9, 9],
+        [10, 10, 10, 10],
+        family=["calm", "calm", "wild", "wild"],
+        query_id=["a", "b", "c", "d"],
+    )
+    model = catalog.load("family_tail")
+    observe: Any = model.observe
+    draws = {
+        "location": np.tile([-3.0, 1.0, *np.zeros(14)], (1, 400, 1, 1)),
+        "scale": np.full((1, 400, 1, 16), 0.2),
+        "shape": np.full((1, 400, 1), -0.1),
+        "location_centre": np.zeros((1, 400, 1)),
+        "location_width": np.ones((1, 400, 1)),
+        "log_scale_centre": np.full((1, 400, 1), -2.0),
+        "scale_width": np.ones((1, 400, 1)),
+    }
+    dims = {
+        name: ("behaviour", "family") if value.ndim == 4 else ("behaviour",)
+        for name, value in draws.items()
+    }
+    return Posterior(
+        model,
+        evaluation,
+        draws,
+        {},
+        observe(evaluation),
+        {**DIMS, **dims},
+        GOOD,
+        {"priors": model.settings()},
+    )
+
+
+def test_a_query_is_judged_by_its_own_family() -> None:
+    risks = query_risks(of_families(), successes=5, trials=10, family="wild")
+    other = query_risks(of_families(), successes=5, trials=10, family="calm")
+    assert risks.risk.mean() > 0.5 > other.risk.mean() + 0.3
+    kept = query_risks(of_families()).summary()
+    assert kept.query_id.tolist()[-1] == "a"
+    assert kept["mean"].iloc[-1] < 0.01 < 0.5 < kept["mean"].iloc[0]
+
+
+def test_a_query_of_no_known_family_is_refused() -> None:
+    with pytest.raises(NotApplicable, match="name it by family="):
+        query_risks(of_families(), successes=5, trials=10)
+    with pytest.raises(InvalidInput, match=r"has no family 'mild'\. It has: 'calm'"):
+        query_risks(of_families(), successes=5, trials=10, family="mild")
+    with pytest.raises(InvalidInput, match="2 values of family for 1 outcomes"):
+        query_risks(of_families(), successes=5, trials=10, family=["calm", "wild"])
