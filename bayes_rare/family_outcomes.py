@@ -168,12 +168,10 @@ def observe_family_outcomes(
     """
 
     def nodes(breaks: Any, number: int, place: Any) -> tuple[Any, Any]:
-        of_rows = (
-            (location, scale)
-            if place is None
-            else (of_family(location, place), of_family(scale, place))
-        )
-        parameters = (each[:, :, None] for each in (*of_rows, shape[:, None]))
-        return latent.spliced_nodes(pt, *parameters, breaks, number, detached)
+        middle, wide = location, scale
+        if place is not None:
+            middle, wide = of_family(location, place), of_family(scale, place)
+        family = (middle[:, :, None], wide[:, :, None], shape[:, None, None])
+        return latent.spliced_nodes(pt, *family, breaks, number, detached)
 
     marginal.observe_outcomes(data, nodes)

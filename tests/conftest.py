@@ -19,6 +19,9 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
+# What PyTensor itself runs here it runs a few times: to make it fast takes longer.
+os.environ.setdefault("PYTENSOR_FLAGS", "mode=FAST_COMPILE")
+
 # Hypothesis repeats the same examples, until somebody asks for others by the seed.
 hypothesis.settings.register_profile(
     "repeatable", deadline=None, derandomize="BAYES_RARE_SEED" not in os.environ

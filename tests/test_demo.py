@@ -15,6 +15,7 @@ from bayes_rare.readers.sample import sample_split
 from bayes_rare.scores import risk_from_score
 
 
+@pytest.mark.slow
 def test_it_shows_its_forecast_beside_the_truth(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs(example: Path, tmp_path: Path) -> None:
     environment = os.environ | {"BAYES_RARE_EXAMPLE_SIZE": "small"}

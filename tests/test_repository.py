@@ -95,6 +95,7 @@ def test_that_a_place_would_be_found_and_an_address_would_not() -> None:
     assert places_named(text, [Path("/home")]) == ["/home/you"]
 
 
+@pytest.mark.slow
 def test_the_program_in_the_readme_runs(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
