@@ -13,10 +13,15 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import betainc
 
+from bayes_rare import latent
 from bayes_rare.cells import ScoreCells
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.scores import risk_from_score
+from bayes_rare.scores import (
+    log_risk_from_score,
+    log_safe_from_score,
+    risk_from_score,
+)
 
 __all__ = ["SCORED", "CountedTop", "ExactTop", "Top", "top_of"]
 
@@ -178,9 +183,15 @@ class CountedTop(Top):
 
     @override
     def log_chance(self, population: Population) -> Float[np.ndarray, "row draw"]:
-        chance = _at_least(population, self.successes, self.trials)
-        more = _at_least(population, self.successes + 1, self.trials)
-        return np.log(np.maximum(chance - more, _LEAST))
+        successes, trials = self.successes[:, None, None], self.trials[:, None, None]
+        ways = latent.log_ways(successes, trials)
+
+        def chance(score: Any) -> Any:
+            yes, no = log_risk_from_score(score), log_safe_from_score(score)
+            told = latent.times(successes, yes) + latent.times(trials - successes, no)
+            return np.exp(ways + told)
+
+        return np.log(np.maximum(population.mean(chance), _LEAST))
 
     @override
     def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:

@@ -58,9 +58,9 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     """The models that suit an evaluation.
 
     Of exact risks: a tail above ten and above twenty queries, where there are four
-    times as many; a normal body; and families, where the queries come in some. Of
-    counts: a tail above more or fewer queries, and beta-distributed risks. Of
-    estimates: one model alone.
+    times as many, and a normal body. Of counts: a tail above more or fewer queries,
+    and beta-distributed risks. Beside them one with families, where the queries come in
+    some. Of estimates: one model alone.
 
     Parameters
     ----------
@@ -94,9 +94,13 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
         for number in _EXCEEDANCES
         if fewest >= _FEWEST_PER_EXCEEDANCE * number
     ]
-    plain = [*tails, Candidate("log_normal", "log_normal")]
+    return _with_families(evaluation, *tails, Candidate("log_normal", "log_normal"))
+
+
+def _with_families(evaluation: Evaluation, *plain: Candidate) -> tuple[Candidate, ...]:
+    """Models that know no families, and one that does where there are some."""
     if not evaluation.families:
-        return tuple(plain)
+        return plain
     # Ten queries say little of whether families matter: half of the prior is for that.
     heavy = Candidate("family_tail", "family_tail", concentration=float(len(plain)))
     return (heavy, *plain)
@@ -113,7 +117,8 @@ def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
         )
         for times in _TIMES_USUAL
     ]
-    return (*tails, Candidate("beta_binomial", "beta_binomial"))
+    last = Candidate("beta_binomial", "beta_binomial")
+    return _with_families(evaluation, *tails, last)
 
 
 def average(
