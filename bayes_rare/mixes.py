@@ -234,11 +234,14 @@ def _gathered(
     """The parts of a population, each in the deployment's mix.
 
     In another mix than the evaluation's, parts that know no families have no say where
-    there are others.
+    there is one that does.
     """
-    knowing = [part for part in population.parts if isinstance(part, FamilyMixture)]
-    parts = knowing if elsewhere and knowing else population.parts
-    return Gathered(tuple(map(moved, parts)))
+    knowing = family_part(population)
+    if not elsewhere or knowing is None:
+        return Gathered(tuple(map(moved, population.parts)))
+    # As many draws as before: behaviours are forecast side by side.
+    draws = np.arange(population.draws) % knowing.draws
+    return moved(knowing.taken(draws))
 
 
 def _refuse_unknown(shares: Mapping[str, float], evaluation: Evaluation) -> None:

@@ -17,6 +17,7 @@ from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.family_scores import family_data
 from bayes_rare.forecasting import Deployment, population_forecast
+from bayes_rare.gathered import Gathered
 from bayes_rare.populations import (
     SPLICE,
     FamilyMixture,
@@ -560,3 +561,23 @@ def test_two_thousand_families_of_one_query_are_data(rng: np.random.Generator) -
 def test_a_single_score_is_refused() -> None:
     with pytest.raises(NotApplicable, match="a spread needs two"):
         family_data(Evaluation.from_scores([0.5, 0.5], family=["a", "b"]))
+
+
+def test_an_average_in_another_mix_keeps_its_number_of_draws() -> None:
+    """Behaviours are forecast side by side, whatever each one's weights are."""
+    evaluation = Evaluation.from_scores(
+        np.linspace(-3, -1, 40), family=[f"{number % 4}" for number in range(40)]
+    )
+    known = mixture(families=4, draws=3)
+    plain = Normal(np.zeros(5), np.ones(5))
+    both = Gathered((known, plain))
+    mix = (("1", 1.0),)
+    moved = mixes.deployed(both, evaluation, "behaviour", mix, 0.0, None)
+    assert moved.draws == 8
+    alone = mixes.deployed(known, evaluation, "behaviour", mix, 0.0, None)
+    level = np.log(0.01)
+    np.testing.assert_array_equal(
+        moved.quantile(level), np.resize(alone.quantile(level), 8)
+    )
+    unmoved = mixes.deployed(both, evaluation, "behaviour", None, 0.0, None)
+    assert isinstance(unmoved, Gathered)

@@ -80,6 +80,23 @@ class FamilyMixture(Population):
         """Number of families, those of no weight among them."""
         return len(self.location)
 
+    def taken(self, draws: Int[np.ndarray, " taken"]) -> "FamilyMixture":
+        """The same of some draws, perhaps several times.
+
+        Parameters
+        ----------
+        draws
+            Places of the draws.
+        """
+        return FamilyMixture(
+            self.location[:, draws],
+            self.scale[:, draws],
+            self.weight[:, draws],
+            self.shape[draws],
+            None if self.origin is None else self.origin.taken(draws),
+            self.labels,
+        )
+
     def mixed(
         self,
         weight: FamilyDraws | None = None,

@@ -4,6 +4,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
 from bayes_rare.populations.arrays import Draws, FamilyDraws
 
@@ -38,6 +39,23 @@ class Origin:
     spread: Draws
     freedom: float
     finest: float = 0.0
+
+    def taken(self, draws: Int[np.ndarray, " taken"]) -> "Origin":
+        """The same of some draws, perhaps several times.
+
+        Parameters
+        ----------
+        draws
+            Places of the draws.
+        """
+        return Origin(
+            self.centre[draws],
+            self.width[draws],
+            self.log_scale[draws],
+            self.spread[draws],
+            self.freedom,
+            self.finest,
+        )
 
     def drawn(self, families: int) -> tuple[FamilyDraws, FamilyDraws]:
         """Locations and scales of new families; asked twice, the same.
