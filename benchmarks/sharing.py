@@ -12,13 +12,14 @@ exact risks and families.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 import bayes_rare as br
+from bayes_rare.errors import NotApplicable
 from bayes_rare.inference import fit_many
 from bayes_rare.mixes import deployed
 from bayes_rare.outcomes import worst_score_quantile
@@ -29,6 +30,7 @@ from bayes_rare.scoring import worst_score_crps
 NEW, OTHERS, SERVED = 50, 200, 10_000
 SOURCE, FAMILIES, OF_NEW_KIND = 300, 10, (0, 25, 100, 500)
 SAMPLING = {"chains": 2, "warmup": 500, "draws": 500, "target_ess": 0.0}
+AT_ONCE = 16
 LEVELS = (np.arange(999) + 0.5) / 999
 
 
@@ -67,6 +69,14 @@ def judged(
     }
 
 
+def fitted(
+    evaluations: Sequence[br.Evaluation], model: str
+) -> Iterator[Posterior | NotApplicable]:
+    """Posteriors one after the other, a few of them held at once."""
+    for first in range(0, len(evaluations), AT_ONCE):
+        yield from fit_many(evaluations[first : first + AT_ONCE], model, **SAMPLING)
+
+
 def new_behaviour(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
     """A row for each behaviour, repeat, model and way of fitting."""
     names = sorted(table.behaviour.unique())
@@ -84,7 +94,7 @@ def new_behaviour(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
             tasks.append(("pooled", name, evaluation_of([few, *others]), truth))
     rows: list[dict[str, object]] = []
     for model in ("family_tail", "gpd_tail"):
-        fits = fit_many([task[2] for task in tasks], model, **SAMPLING)
+        fits = fitted([task[2] for task in tasks], model)
         for (way, name, _, truth), fit in zip(tasks, fits, strict=True):
             if isinstance(fit, Posterior):
                 rows.append(
@@ -113,7 +123,7 @@ def new_kind(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
                 if few:
                     alone = evaluation_of([new[:few]])
                     tasks.append((few, "alone", str(name), alone, truth, str(kinds[0])))
-    fits = fit_many([task[3] for task in tasks], "family_tail", **SAMPLING)
+    fits = fitted([task[3] for task in tasks], "family_tail")
     rows: list[dict[str, object]] = []
     for (few, way, name, _, truth, kind), fit in zip(tasks, fits, strict=True):
         if isinstance(fit, Posterior):
