@@ -185,7 +185,7 @@ def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
 FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "300"))
 
 
-COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "40"))
+COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "24"))
 """Data sets of counts by family, each of which takes many times as long to fit."""
 
 
@@ -195,24 +195,19 @@ def family_ranks(model: catalog.Model, seed: int) -> Ranks:
     return simulated_ranks(model, FAMILY_SETS, 1, seed, queries=200, **sizes)
 
 
-def counted_family_ranks(model: catalog.Model, seed: int) -> Ranks:
+def counted_family_ranks(model: catalog.Model, seed: int, sets: int) -> Ranks:
     """The same of 20 trials a query."""
+    story = {"trials": 20}
     return simulated_ranks(
-        model,
-        COUNTED_FAMILY_SETS,
-        1,
-        seed,
-        queries=200,
-        simulation={"trials": 20},
-        **{**SIZES, "chains": 1},
+        model, sets, 1, seed, queries=200, simulation=story, **COUNT_SIZES
     )
 
 
 def test_truths_of_families_behind_counts_rank_evenly(seed: int) -> None:
-    ranks = counted_family_ranks(catalog.load("family_tail"), seed)
+    ranks = counted_family_ranks(catalog.load("family_tail"), seed, COUNTED_FAMILY_SETS)
     print(ranks.refused, ranks.unconverged, sorted(ranks.p_values().items()))
     assert not ranks.refused
-    assert ranks.unconverged <= 0.05 * COUNTED_FAMILY_SETS
+    assert ranks.unconverged <= 0.1 * COUNTED_FAMILY_SETS
     assert {"location[0, 7]", "worst score[0]", "shape[0]"} <= {*ranks.uniform}
     assert not ranks.failures()
 
@@ -220,17 +215,17 @@ def test_truths_of_families_behind_counts_rank_evenly(seed: int) -> None:
 def test_that_test_of_families_behind_counts_can_fail(
     tmp_path: Path, seed: int
 ) -> None:
-    """A model that counts each query four times is too sure of where a family is."""
+    """A model that takes trials for twice as many halves every risk."""
     source = (catalog.FOLDER / "family_tail.py").read_text(encoding="utf-8")
     right = "known = data_variables(data)"
     assert source.count(right) == 1
-    wrong = tmp_path / "often.py"
+    wrong = tmp_path / "halved.py"
     wrong.write_text(
-        source.replace(right, f'{right}\n        known["tally_count"] *= 4.0', 1),
+        source.replace(right, f'{right}\n        known["trials"] *= 2.0', 1),
         encoding="utf-8",
     )
-    ranks = counted_family_ranks(catalog.load(wrong), seed)
-    assert ranks.failures(), ranks.p_values()
+    ranks = counted_family_ranks(catalog.load(wrong), seed, 12)
+    assert any(name.startswith("location[") for name in ranks.failures())
 
 
 def test_truths_of_families_rank_evenly(seed: int) -> None:
