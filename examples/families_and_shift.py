@@ -15,7 +15,7 @@ import pandas as pd
 import bayes_rare as br
 
 small = os.environ.get("BAYES_RARE_EXAMPLE_SIZE") == "small"  # set for a quick run
-size = {"warmup": 300, "draws": 300, "target_ess": 0} if small else {}
+size = {"warmup": 300, "draws": 300, "target_ess": 0} if small else {"target_ess": 400}
 
 seen, unseen = br.sample_split(1_000, seed=0)
 behaviour = "I'm sorry"

@@ -212,22 +212,6 @@ def test_truths_of_families_behind_counts_rank_evenly(seed: int) -> None:
     assert not ranks.failures()
 
 
-def test_that_test_of_families_behind_counts_can_fail(
-    tmp_path: Path, seed: int
-) -> None:
-    """A model that takes trials for twice as many halves every risk."""
-    source = (catalog.FOLDER / "family_tail.py").read_text(encoding="utf-8")
-    right = "known = data_variables(data)"
-    assert source.count(right) == 1
-    wrong = tmp_path / "halved.py"
-    wrong.write_text(
-        source.replace(right, f'{right}\n        known["trials"] *= 2.0', 1),
-        encoding="utf-8",
-    )
-    ranks = counted_family_ranks(catalog.load(wrong), seed, 12)
-    assert any(name.startswith("location[") for name in ranks.failures())
-
-
 def test_truths_of_families_rank_evenly(seed: int) -> None:
     ranks = family_ranks(catalog.load("family_tail"), seed)
     print(ranks.refused, ranks.unconverged, sorted(ranks.p_values().items()))
