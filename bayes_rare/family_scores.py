@@ -21,9 +21,9 @@ from bayes_rare.populations import SPLICE, SPLICED_SCALE, spliced_quantile
 
 __all__ = [
     "FAMILY_CELLS",
-    "family_data",
     "family_scores",
     "largest_deviate",
+    "observe_family_scores",
 ]
 
 type Array = Float[np.ndarray, "..."]
@@ -49,7 +49,7 @@ _NOWHERE = -1e6
 _LOG_NORMALISER = -0.5 * math.log(2 * math.pi)
 
 
-def family_data(evaluation: Evaluation) -> dict[str, Array]:
+def family_scores(evaluation: Evaluation) -> dict[str, Array]:
     """Scores of each behaviour by family, ready for a density.
 
     Parameters
@@ -216,7 +216,7 @@ def largest_deviate(data: Mapping[str, Any], location: Any, scale: Any) -> Any:
     Parameters
     ----------
     data
-        The variables of `family_data`.
+        The variables of `family_scores`.
     location, scale
         By family, of shape (behaviour, family).
     """
@@ -224,7 +224,7 @@ def largest_deviate(data: Mapping[str, Any], location: Any, scale: Any) -> Any:
     return pt.maximum(pt.max(deviate, axis=1) - SPLICE, _BEYOND)
 
 
-def family_scores(
+def observe_family_scores(
     data: Mapping[str, Any], location: Any, scale: Any, shape: Any
 ) -> None:
     """Add the scores of all families to the model on the context stack.
@@ -232,7 +232,7 @@ def family_scores(
     Parameters
     ----------
     data
-        The variables of `family_data`.
+        The variables of `family_scores`.
     location, scale
         By family, of shape (behaviour, family).
     shape

@@ -42,6 +42,7 @@ __all__ = [
     "SHARP_NODES",
     "STEPS",
     "estimate_breaks",
+    "log_binomial",
     "log_chances",
     "log_normal_density",
     "log_safe",
@@ -302,17 +303,10 @@ def spliced_nodes(
 
     Parameters
     ----------
-    xp
-        NumPy, or ``pytensor.tensor``.
+    xp, breaks, nodes, fixed
+        As there; breaks may be of one row for all.
     location, scale, shape
         Of the families, of shapes that (behaviour, row, 1) is made of.
-    breaks
-        Scores between which likelihoods are smooth, (behaviour, row, break), or one
-        row for all.
-    nodes
-        Gauss-Legendre nodes of each panel.
-    fixed
-        Marks what is no function of the parameters where gradients are taken.
 
     Returns
     -------
@@ -403,7 +397,7 @@ def sharp_breaks(successes: Array, trials: Array) -> Float[np.ndarray, "tally br
     peak = score_from_risk(middle)
     # A likelihood that only falls does so from minus infinity on, and so on.
     low_end, high_end = np.full(len(share), -8.0), np.full(len(share), 60.0)
-    best = _binomial(successes, trials, peak)
+    best = log_binomial(successes, trials, peak)
     best = np.where(zero | one, 0.0, best)
     answer = np.empty((len(share), 2 * len(_FALLS) + 1))
     two_sided = [
@@ -426,8 +420,8 @@ def sharp_breaks(successes: Array, trials: Array) -> Float[np.ndarray, "tally br
     return np.sort(answer, axis=1)
 
 
-def _binomial(successes: Array, trials: Array, score: Array) -> Array:
-    """Log likelihood of tallies, but for the number of orders."""
+def log_binomial(successes: Array, trials: Array, score: Array) -> Array:
+    """Log likelihood of tallies at scores, but for the number of orders."""
     yes, no = log_risk_from_score(score), log_safe_from_score(score)
     return times(successes, yes) + times(trials - successes, no)
 
@@ -445,7 +439,7 @@ def _fallen(
     near, far = near.copy(), far.copy()
     for _ in range(50):
         middle = (near + far) / 2
-        beyond = _binomial(successes, trials, middle) < best - fall
+        beyond = log_binomial(successes, trials, middle) < best - fall
         far, near = np.where(beyond, middle, far), np.where(beyond, near, middle)
     return (near + far) / 2
 
@@ -536,7 +530,7 @@ def rough_log_likelihood(
     """
     trials = tallies["trials"]
     telling = np.minimum(1.0, _TELLING_TRIALS / trials)
-    counted = telling[:, None] * _binomial(
+    counted = telling[:, None] * log_binomial(
         tallies["successes"][:, None], trials[:, None], score
     )
     spread = np.maximum(estimates["log_risk_se"], 0.05 * -estimates["log_risk"])

@@ -137,7 +137,6 @@ def outcome_data(
         raise InvalidInput(f"exceedances is a positive number, got {exceedances}.")
     rows = [outcomes(evaluation, name) for name in evaluation.behaviours]
     edges: list[Array] = []
-    edges: list[Array] = []
     for row in rows:
         tallies = {name: row[name] for name in ("successes", "trials", "count")}
         estimates = {

@@ -354,7 +354,7 @@ def _places_of(
     queries: int,
 ) -> Places:
     """Places of named families among those of a behaviour; that of the only one."""
-    known = evaluation.families_of(behaviour)
+    known = _place_of(evaluation, behaviour)
     if family is None:
         return np.full(queries, 0 if len(known) == 1 else _NONE)
     labels = [family] * queries if isinstance(family, str) else list(family)
@@ -365,11 +365,17 @@ def _places_of(
         )
     for label in labels:
         if label not in known:
-            few = ", ".join(map(repr, known[:5])) + (", ..." if len(known) > 5 else "")
+            few = ", ".join(map(repr, [*known][:5]))
+            few += ", ..." if len(known) > 5 else ""
             raise InvalidInput(
                 f"behaviour {behaviour!r} has no family {label!r}. It has: {few}."
             )
-    return np.array([known.index(label) for label in labels])
+    return np.array([known[label] for label in labels])
+
+
+def _place_of(evaluation: Evaluation, behaviour: str) -> dict[str, int]:
+    """Places of a behaviour's families, by their names."""
+    return {name: at for at, name in enumerate(evaluation.families_of(behaviour))}
 
 
 def _asked(
@@ -396,12 +402,12 @@ def _kept(posterior: Posterior | Average, behaviour: str) -> _Asked:
         name: values[evaluation.shown["behaviour"] == code]
         for name, values in evaluation.shown.items()
     }
-    own = [evaluation.labels.index(name) for name in evaluation.families_of(behaviour)]
+    known, labels = _place_of(evaluation, behaviour), evaluation.labels
     return _asked(
         behaviour,
         tuple(map(str, rows["query_id"])),
         tuple(map(str, rows["query_text"])),
-        family=np.searchsorted(own, rows["family"]),
+        family=np.array([known[labels[code]] for code in rows["family"]], dtype=int),
         successes=rows["successes"],
         trials=rows["trials"],
         log_risk=log_risk_from_score(rows["score"]),

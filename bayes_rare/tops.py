@@ -17,11 +17,7 @@ from bayes_rare import latent
 from bayes_rare.cells import ScoreCells
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.scores import (
-    log_risk_from_score,
-    log_safe_from_score,
-    risk_from_score,
-)
+from bayes_rare.scores import risk_from_score
 
 __all__ = ["SCORED", "CountedTop", "ExactTop", "Top", "top_of"]
 
@@ -187,9 +183,7 @@ class CountedTop(Top):
         ways = latent.log_ways(successes, trials)
 
         def chance(score: Any) -> Any:
-            yes, no = log_risk_from_score(score), log_safe_from_score(score)
-            told = latent.times(successes, yes) + latent.times(trials - successes, no)
-            return np.exp(ways + told)
+            return np.exp(ways + latent.log_binomial(successes, trials, score))
 
         return np.log(np.maximum(population.mean(chance), _LEAST))
 

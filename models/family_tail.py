@@ -51,7 +51,11 @@ from bayes_rare.families import (
     family_population,
 )
 from bayes_rare.family_outcomes import family_outcomes, observe_family_outcomes
-from bayes_rare.family_scores import family_data, family_scores, largest_deviate
+from bayes_rare.family_scores import (
+    family_scores,
+    largest_deviate,
+    observe_family_scores,
+)
 from bayes_rare.likelihoods import data_variables
 from bayes_rare.pooling import bounded_normal, draw_pooled, partially_pooled
 from bayes_rare.populations import SPLICED_SCALE, FamilyMixture
@@ -73,7 +77,7 @@ FREEDOM = 4.0
 def observe(evaluation: Any) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
     exact = evaluation.kind(evaluation.behaviours[0]) == "exact"
-    return family_data(evaluation) if exact else family_outcomes(evaluation)
+    return family_scores(evaluation) if exact else family_outcomes(evaluation)
 
 
 def build(
@@ -191,7 +195,7 @@ def build(
             largest = largest_deviate(known, location_bf, scale_bf)
             bound = -SPLICED_SCALE / largest
             shape_b = bounded_normal("shape", behaviours, bound, **prior_of_shape)
-            family_scores(known, location_bf, scale_bf, shape_b)
+            observe_family_scores(known, location_bf, scale_bf, shape_b)
         else:
             shape_b = partially_pooled("shape", behaviours, **prior_of_shape)
             observe_family_outcomes(known, location_bf, scale_bf, shape_b)

@@ -15,7 +15,7 @@ from scipy import stats
 from bayes_rare import mixes, notes, outcomes
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.family_scores import family_data
+from bayes_rare.family_scores import family_scores
 from bayes_rare.forecasting import Deployment, population_forecast
 from bayes_rare.gathered import Gathered
 from bayes_rare.populations import (
@@ -518,7 +518,7 @@ def test_a_method_without_families_has_no_contributions() -> None:
 def test_the_data_of_families_lose_no_query(rng: np.random.Generator) -> None:
     score = np.concatenate([rng.normal(-2, 0.2, 500), [np.inf, -np.inf, -np.inf]])
     family = [f"f{number}" for number in rng.integers(0, 7, 503)]
-    data = family_data(Evaluation.from_scores(score, family=family))
+    data = family_scores(Evaluation.from_scores(score, family=family))
     _, sizes = np.unique(family, return_counts=True)
     np.testing.assert_array_equal(data["family_count"][0, :7], sizes)
     assert (data["family_count"][0, 7:] == 0).all()
@@ -538,7 +538,7 @@ def test_large_families_are_kept_in_cells_and_small_ones_whole(
 ) -> None:
     score = np.concatenate([rng.normal(-2, 0.2, 20_000), rng.normal(-3, 0.2, 9)])
     family = ["large"] * 20_000 + ["small"] * 9
-    data = family_data(Evaluation.from_scores(score, family=family))
+    data = family_scores(Evaluation.from_scores(score, family=family))
     assert data["cell_score"].shape[1] <= 5_120
     assert data["cell_count"].sum() == 20_009
     small = data["cell_family"][0] == 1
@@ -548,7 +548,7 @@ def test_large_families_are_kept_in_cells_and_small_ones_whole(
 
 
 def test_two_thousand_families_of_one_query_are_data(rng: np.random.Generator) -> None:
-    data = family_data(
+    data = family_scores(
         Evaluation.from_scores(
             rng.normal(-2, 0.3, 2_000), family=[f"{number}" for number in range(2_000)]
         )
@@ -560,7 +560,7 @@ def test_two_thousand_families_of_one_query_are_data(rng: np.random.Generator) -
 
 def test_a_single_score_is_refused() -> None:
     with pytest.raises(NotApplicable, match="a spread needs two"):
-        family_data(Evaluation.from_scores([0.5, 0.5], family=["a", "b"]))
+        family_scores(Evaluation.from_scores([0.5, 0.5], family=["a", "b"]))
 
 
 def test_an_average_in_another_mix_keeps_its_number_of_draws() -> None:
