@@ -185,7 +185,7 @@ def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
 FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "300"))
 
 
-COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "24"))
+COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "16"))
 """Data sets of counts by family, each of which takes many times as long to fit."""
 
 
@@ -198,9 +198,8 @@ def family_ranks(model: catalog.Model, seed: int) -> Ranks:
 def counted_family_ranks(model: catalog.Model, seed: int, sets: int) -> Ranks:
     """The same of 20 trials a query."""
     story = {"trials": 20}
-    return simulated_ranks(
-        model, sets, 1, seed, queries=200, simulation=story, **COUNT_SIZES
-    )
+    sizes: dict[str, Any] = {**SIZES, "chains": 1}
+    return simulated_ranks(model, sets, 1, seed, queries=200, simulation=story, **sizes)
 
 
 def test_truths_of_families_behind_counts_rank_evenly(seed: int) -> None:
