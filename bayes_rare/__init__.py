@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         gumbel_ols_pivot,
         log_normal_moments,
     )
-    from bayes_rare.comparison import Comparison, compare
+    from bayes_rare.comparison import Comparison, compare, stack
     from bayes_rare.errors import BayesRareError
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Deployment, Forecast, forecast
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
     from bayes_rare.readers.tables import read_table
     from bayes_rare.reporting import Report, report
+    from bayes_rare.stacks import Stack, load_stack
     from bayes_rare.verification import Realised, score
 
 __version__ = version("bayes-rare")
@@ -59,6 +60,7 @@ _HOMES = {
     "QueryRisks": "querying",
     "Realised": "verification",
     "Report": "reporting",
+    "Stack": "stacks",
     "average": "inference",
     "backtest": "backtesting",
     "compare": "comparison",
@@ -74,6 +76,7 @@ _HOMES = {
     "import_lm_eval": "readers.lm_eval_samples",
     "load_backtest": "backtesting",
     "load_posterior": "averages",
+    "load_stack": "stacks",
     "log_normal_moments": "baselines",
     "prior_predictive": "priors",
     "query_risks": "querying",
@@ -84,6 +87,7 @@ _HOMES = {
     "sample_split": "readers.sample",
     "sample_table": "readers.sample",
     "score": "verification",
+    "stack": "comparison",
 }
 
 __all__ = [
@@ -102,6 +106,7 @@ __all__ = [
     "QueryRisks",
     "Realised",
     "Report",
+    "Stack",
     "average",
     "backtest",
     "compare",
@@ -117,6 +122,7 @@ __all__ = [
     "import_lm_eval",
     "load_backtest",
     "load_posterior",
+    "load_stack",
     "log_normal_moments",
     "prior_predictive",
     "query_risks",
@@ -127,6 +133,7 @@ __all__ = [
     "sample_split",
     "sample_table",
     "score",
+    "stack",
 ]
 
 

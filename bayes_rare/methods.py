@@ -6,10 +6,11 @@ an evaluation and a deployment and returns a forecast.
 
 import hashlib
 import inspect
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from runpy import run_path
@@ -25,6 +26,7 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast, forecast
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import score_from_risk
+from bayes_rare.stacks import Stack, load_stack
 
 __all__ = [
     "PSEUDOCOUNT",
@@ -35,6 +37,7 @@ __all__ = [
     "Method",
     "ModelMethod",
     "Sampling",
+    "StackMethod",
     "method",
     "methods",
     "names",
@@ -146,8 +149,10 @@ class ModelMethod(Method):
     @property
     @override
     def identity(self) -> dict[str, Any]:
+        shipped = self.model.path.parent == catalog.FOLDER
         return {
             "name": self.name,
+            "model": self.model.name if shipped else str(self.model.path.resolve()),
             "digest": self.model.digest,
             "settings": catalog.plain(self.settings),
             "sampling": vars(self.sampling),
@@ -211,6 +216,46 @@ class AverageMethod(Method):
 
         start = time.perf_counter()
         made = average_many(evaluations, **vars(self.sampling))
+        share = (time.perf_counter() - start) / max(len(made), 1)
+        return [_forecast_of(one, deployment, share) for one in made]
+
+
+@dataclass(frozen=True)
+class StackMethod(Method):
+    """Models with the weights that another backtest has taught.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    stack
+        The models and their weights.
+    sampling
+        How posteriors are sampled.
+    """
+
+    stack: Stack
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        learnt = json.dumps([asdict(m) for m in self.stack.members], sort_keys=True)
+        weights = json.dumps(self.stack.weights, sort_keys=True)
+        return {
+            "name": self.name,
+            "digest": _digest_of(learnt + weights),
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import blend_many
+
+        start = time.perf_counter()
+        made = blend_many(evaluations, self.stack, **vars(self.sampling))
         share = (time.perf_counter() - start) / max(len(made), 1)
         return [_forecast_of(one, deployment, share) for one in made]
 
@@ -350,7 +395,7 @@ def names() -> list[str]:
 
 
 def method(
-    named: "str | Path | Method | Function | catalog.Model",
+    named: "str | Path | Method | Function | catalog.Model | Stack",
     sampling: Sampling | None = None,
     *,
     name: str | None = None,
@@ -362,7 +407,8 @@ def method(
     named
         Name of a baseline or a shipped model; path of a model file; a path and the name
         of a function in that file, ``mine.py:forecast``; a function. Settings follow a
-        name or the path of a model after a colon: ``gpd_tail:exceedances=20``.
+        name or the path of a model after a colon: ``gpd_tail:exceedances=20``. A stack,
+        or the path of one, ending in .json.
     sampling
         How a model's posterior is sampled.
     name
@@ -385,6 +431,8 @@ def method(
     sampling = sampling or Sampling()
     if isinstance(named, catalog.Model):
         return ModelMethod(name or named.name, named, {}, sampling)
+    if isinstance(named, Stack):
+        return StackMethod(name or "stack", named, sampling)
     if not isinstance(named, str | Path):
         called = name or getattr(named, "__name__", None)
         if not callable(named) or not called or called == "<lambda>":
@@ -412,7 +460,7 @@ def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
     InvalidInput
         If there are none, or two of one name.
     """
-    if isinstance(named, str | Path | Method) or callable(named):
+    if isinstance(named, str | Path | Method | Stack) or callable(named):
         named = [named]
     if isinstance(named, Mapping):
         pairs = cast("Mapping[str, Any]", named).items()
@@ -434,6 +482,8 @@ def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
 
 def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     """The method that a text names, with what follows the colon."""
+    if text.endswith(".json"):
+        return StackMethod(name or Path(text).stem, load_stack(text), sampling)
     head, colon, rest = text.partition(".py:")
     # A path may have colons of its own: only what follows .py is apart from it.
     if colon:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayes_rare.forecasting import Forecast
     from bayes_rare.posterior import Posterior
     from bayes_rare.querying import QueryRisks
+    from bayes_rare.stacks import Stack
 
 __all__ = [
     "bullets",
@@ -40,6 +41,7 @@ __all__ = [
     "risk",
     "shortened",
     "span",
+    "stack_report",
     "table",
     "tail_table",
     "verdict",
@@ -530,6 +532,31 @@ def _comparison_table(frame: "pandas.DataFrame") -> Table:
             _or_dash(row["seconds_per_forecast"], duration),
         )
     return made
+
+
+def stack_report(stack: "Stack") -> Generator[Any]:
+    """Learnt weights and what they are worth, as parts for a console to print.
+
+    Parameters
+    ----------
+    stack
+        What a backtest has taught.
+    """
+    for size, weights in stack.weights.items():
+        made = table("", "weight", "CRPS on behaviours\nthat had no say")
+        held_out = stack.held_out[size]
+        for name in sorted(held_out, key=lambda name: held_out[name]):
+            weight = weights.get(name)
+            made.add_row(
+                name,
+                "" if weight is None else _whole_percent(weight),
+                f"{held_out[name]:.3g}",
+            )
+        yield f"Evaluations of {size:,} queries:"
+        yield made
+        yield ""
+    if stack.notes:
+        yield bullets(stack.notes)
 
 
 def _whole_percent(share: int | float) -> str:

@@ -36,7 +36,7 @@ from bayes_rare.scores import (
 )
 from bayes_rare.scoring import CLAMP
 
-__all__ = ["INTERVALS", "SCORED", "Realised", "Risky", "score"]
+__all__ = ["INTERVALS", "PREDICTIVE", "SCORED", "Realised", "Risky", "score"]
 
 type Array = Float[np.ndarray, "..."]
 type Draws = Float[np.ndarray, " draw"]
@@ -48,6 +48,9 @@ SCORED = ("worst_query_risk", "behaviour_frequency", "aggregate_risk")
 INTERVALS = (0.5, 0.8, 0.9, 0.95)
 """Probabilities of the intervals that are scored."""
 
+PREDICTIVE = "predictive"
+"""What a row calls the predictive distribution itself, of the worst query's score."""
+
 # Powers of ten of a hazard beyond which nothing is told apart: log scores of a hazard
 # of 0 would be infinite.
 _HAZARDS = (-12.0, 12.0)
@@ -57,6 +60,8 @@ _CELL = 1 / 32
 _LEVELS = np.array(
     [0.5, *((1 + sign * width) / 2 for width in INTERVALS for sign in (-1, 1))]
 )
+# Equally likely values that a predictive distribution is kept as.
+_KEPT = (np.arange(99) + 0.5) / 99
 _LOG_10 = math.log(10)
 
 
@@ -196,7 +201,8 @@ def score(
     ``median``, ``lower_90``, ``upper_90`` in natural units; ``abs_log10_error``,
     ``abs_error``, ``within_one_order``, ``underestimated``; ``crps``, and NaN for a
     point forecast ``log_score``, ``pit``, ``interval_score_50`` and ``covered_50`` and
-    so on for each of `INTERVALS`.
+    so on for each of `INTERVALS`; of the worst query also ``predictive``, equally
+    likely scores, clamped.
 
     Raises
     ------
@@ -259,7 +265,10 @@ def _worst_row(
         under=bool(guess < truth),
     )
     crps = scoring.worst_score_crps(draws, np.asarray(worst))
-    return {**row, **errors, "crps": float(crps), **doubt}
+    # Not of the mean of its draws, whose levels would take longer than all the rest.
+    kept = np.quantile(np.clip(draws, *CLAMP), [0.5] if is_point else _KEPT)
+    predictive = kept.astype(np.float32)
+    return {**row, **errors, "crps": float(crps), **doubt, PREDICTIVE: predictive}
 
 
 def _count_row(

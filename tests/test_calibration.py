@@ -6,6 +6,8 @@ posterior given the data; then the rank of the truth among independent draws is 
 
 .. [1] S. Talts, M. Betancourt, D. Simpson, A. Vehtari, A. Gelman (2018). Validating
    Bayesian inference algorithms with simulation-based calibration. arXiv 1804.06788.
+.. [2] S. R. Cook, A. Gelman, D. B. Rubin (2006). Validation of software for Bayesian
+   models using posterior quantiles. J. Comput. Graph. Stat. 15, section 2.
 """
 
 import inspect
@@ -44,12 +46,19 @@ class Ranks:
     unconverged: int
 
     def p_values(self) -> dict[str, float]:
-        """Kolmogorov's test of each quantity: of place, and of spread."""
-        return {
-            f"{name}, {what}": float(stats.kstest(values, "uniform").pvalue)
-            for name, ranks in self.uniform.items()
-            for what, values in (("place", ranks), ("spread", np.abs(2 * ranks - 1)))
-        }
+        """Two tests of each quantity: of place, Kolmogorov's, and of spread.
+
+        That of spread is of the sum of squares of normal scores of the ranks [2]_,
+        which finds draws that are too close together, or too far apart, sooner.
+        """
+        found = {}
+        for name, ranks in self.uniform.items():
+            found[f"{name}, place"] = float(stats.kstest(ranks, "uniform").pvalue)
+            squares = (stats.norm.ppf(ranks) ** 2).sum()
+            below = stats.chi2.cdf(squares, ranks.size)
+            above = stats.chi2.sf(squares, ranks.size)
+            found[f"{name}, spread"] = 2 * float(min(below, above))
+        return found
 
     def failures(self) -> dict[str, float]:
         """Tests whose p-value is too small for that many tests."""
@@ -58,9 +67,10 @@ class Ranks:
 
 
 def rank(draws: np.ndarray, truth: float, rng: np.random.Generator) -> float:
-    """Rank of the truth among thinned draws, spread over its cell."""
+    """Rank of the truth among thinned draws, spread over its cell and its equals."""
     thin = draws.ravel()[:: max(draws.size // RANKED, 1)][:RANKED]
-    return ((thin < truth).sum() + rng.random()) / (thin.size + 1)
+    equals = (thin == truth).sum() + 1  # scores of what cannot happen are -inf
+    return ((thin < truth).sum() + rng.random() * equals) / (thin.size + 1)
 
 
 def simulated_ranks(
@@ -70,9 +80,14 @@ def simulated_ranks(
     seed: int,
     queries: int = QUERIES,
     simulation: Mapping[str, Any] | None = None,
+    levels: tuple[float, ...] = (),
     **sizes: Any,
 ) -> Ranks:
-    """Ranks over data sets simulated by the model itself, all fitted in one batch."""
+    """Ranks over data sets simulated by the model itself, all fitted in one batch.
+
+    Ranked are the parameters, the scores of all queries at some ``levels``, which data
+    of a weak word on each parameter say the most of, and a worst score yet to come.
+    """
     rng = np.random.default_rng([seed, sets, behaviours])
     design = dict.fromkeys("abcdefgh"[:behaviours], queries)
     known = inspect.signature(model.simulate).parameters
@@ -108,6 +123,13 @@ def simulated_ranks(
                 {k: v[index][..., None] for k, v in truth.items() if np.ndim(v)},
                 {k: np.asarray(v[index]) for k, v in posterior.data.items()},
             )
+            for level in levels:
+                scores, score = (
+                    p.quantile(np.full(p.draws, np.log(level))) for p in (drawn, true)
+                )
+                uniform.setdefault(f"score at {level}[{index}]", []).append(
+                    rank(scores, float(score[0]), rng)
+                )
             luck, its_luck = rng.random(drawn.draws), rng.random(1)
             worst = drawn.quantile(log_worst_level(np.log(luck), DEPLOYED))
             truly = true.quantile(log_worst_level(np.log(its_luck), DEPLOYED))
@@ -127,8 +149,18 @@ SIZES: dict[str, Any] = {
     "draws": 480,
     "target_ess": 0.0,
 }
-COUNT_SIZES: dict[str, Any] = {**SIZES, "chains": 1, "draws": 960}
-"""A fit of counts takes seconds, and its draws are more alike from one to the next."""
+COUNT_SIZES: dict[str, Any] = {
+    **SIZES,
+    "chains": 1,
+    "draws": 960,
+    "queries": 500,
+    "levels": (0.5, 0.9, 0.99),
+}
+"""A fit of counts takes seconds, and its draws are more alike from one to the next.
+
+More queries cost nothing, and they must outweigh the prior: with 60 of them a model
+that counts each query three times is not found out.
+"""
 
 COUNT_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "100"))
 """Data sets of a model of counts; the environment asks for more."""
@@ -150,17 +182,17 @@ def test_truths_behind_counts_rank_evenly(name: str, seed: int) -> None:
 
 
 def test_that_test_of_counts_can_fail(tmp_path: Path, seed: int) -> None:
-    """A model that counts each query three times is too sure of everything."""
+    """A model that counts each query five times is too sure of everything."""
     source = (catalog.FOLDER / "binomial_tail.py").read_text(encoding="utf-8")
     right = "known = marginal.known(data)"
     assert source.count(right) == 1
-    wrong = tmp_path / "twice.py"
+    wrong = tmp_path / "five_times.py"
     wrong.write_text(
-        source.replace(right, f'{right}\n        known["tally_count"] *= 3.0', 1),
+        source.replace(right, f'{right}\n        known["tally_count"] *= 5.0', 1),
         encoding="utf-8",
     )
-    ranks = simulated_ranks(catalog.load(wrong), 100, 1, seed, **COUNT_SIZES)
-    assert ranks.failures(), ranks.p_values()
+    ranks = simulated_ranks(catalog.load(wrong), 60, 1, seed, **COUNT_SIZES)
+    assert "score at 0.5[0], spread" in ranks.failures(), ranks.p_values()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from pytensor.configdefaults import config
 
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
@@ -343,11 +344,12 @@ def test_the_pymc_model_is_sampled_by_pymc(name: str) -> None:
     posterior = fit(
         served_by(name), name, chains=1, warmup=50, draws=50, target_ess=0.0
     )
-    with posterior.pymc_model():
+    # PyMC runs this model many times: not in the quick mode of the other tests.
+    with config.change_flags(mode="Mode"), posterior.pymc_model():
         sampled = pm.sample(
-            100,
-            tune=100,
-            chains=2,
+            50,
+            tune=50,
+            chains=1,
             cores=1,
             random_seed=0,
             progressbar=False,

@@ -8,6 +8,18 @@ the same numbers: each split, fit and draw is seeded by what it is, not by when 
 
 from bayes_rare.backtesting.options import Options
 from bayes_rare.backtesting.running import backtest
-from bayes_rare.backtesting.tables import COLUMNS, Backtest, load_backtest
+from bayes_rare.backtesting.tables import (
+    COLUMNS,
+    PREDICTIVE,
+    Backtest,
+    load_backtest,
+)
 
-__all__ = ["COLUMNS", "Backtest", "Options", "backtest", "load_backtest"]
+__all__ = [
+    "COLUMNS",
+    "PREDICTIVE",
+    "Backtest",
+    "Options",
+    "backtest",
+    "load_backtest",
+]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
-from bayes_rare.verification import INTERVALS
+from bayes_rare.verification import INTERVALS, PREDICTIVE
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["COLUMNS", "Backtest", "finished", "load_backtest"]
+__all__ = ["COLUMNS", "PREDICTIVE", "Backtest", "finished", "load_backtest"]
 
 COLUMNS = (
     "method",
@@ -42,12 +42,14 @@ COLUMNS = (
     "pit",
     *(f"covered_{round(100 * p)}" for p in INTERVALS),
     "seconds",
+    PREDICTIVE,
 )
 """Columns of a backtest's table.
 
 ``truth``, ``median``, ``lower_90``, ``upper_90`` and ``abs_error`` are risks; of the
 target ``behaviour_frequency`` they are numbers of queries, the share times the
-deployment.
+deployment. `PREDICTIVE` is a list of equally likely scores of the worst query, clamped;
+one of a point forecast, and None of the other targets.
 """
 
 _KEY = b"bayes_rare"

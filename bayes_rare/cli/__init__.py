@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from bayes_rare import __version__
-from bayes_rare.cli.backtests import backtest, compare
+from bayes_rare.cli.backtests import backtest, compare, stack
 from bayes_rare.cli.fits import demo, fit, models
 from bayes_rare.cli.forecasts import families, forecast, queries
 from bayes_rare.cli.reports import report
@@ -51,6 +51,7 @@ for command in (
     queries,
     backtest,
     compare,
+    stack,
     report,
 ):
     app.command(command)

@@ -22,7 +22,7 @@ from bayes_rare.cli.words import (
     whole,
 )
 
-__all__ = ["backtest", "compare"]
+__all__ = ["backtest", "compare", "stack"]
 
 
 def backtest(
@@ -191,6 +191,47 @@ def compare(
     if not as_json:
         for place in places.values():
             printing.console().print(f"Wrote {place}", soft_wrap=True)
+
+
+def stack(
+    backtest: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(metavar="STACK.json")],
+    methods: Names = None,
+    as_json: AsJson = False,
+):
+    """Learn from a backtest how much weight each of its models deserves.
+
+    The weights are those of the mixture of least CRPS of the worst query, for each
+    evaluation size. Printed beside them is what they are worth on behaviours that had
+    no say in them. `bayes-rare fit --model STACK.json` takes the result.
+
+    Parameters
+    ----------
+    backtest
+        A file that `bayes-rare backtest` wrote, of two models or more.
+    output
+        JSON file to write; it appears whole or not at all, and replaces what was there.
+    methods
+        Models to weigh, several after one flag; by default all of the backtest.
+    as_json
+        Print the content of that file on standard output, and nothing else.
+    """
+    import_slowly("pandas", "pyarrow", "scipy.optimize")
+    from bayes_rare import comparison, files, printing
+    from bayes_rare.backtesting import load_backtest
+
+    files.refuse_unwritable(output, backtest)
+    learnt = comparison.stack(load_backtest(backtest), methods)
+    learnt.save(output)
+    if as_json:
+        print(output.read_text(encoding="utf-8"), end="")
+        return
+    out = printing.console()
+    for part in printing.stack_report(learnt):
+        out.print(part)
+    out.print(f"\nWrote {output}", soft_wrap=True)
 
 
 def _print_comparison(made: Any, as_json: bool) -> Any:

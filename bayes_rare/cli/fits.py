@@ -54,7 +54,7 @@ def fit(
     /,
     *,
     output: Annotated[Path, Parameter(metavar="POSTERIOR.nc")],
-    model: Annotated[str | None, Parameter(metavar="NAME|FILE.py")] = None,
+    model: Annotated[str | None, Parameter(metavar="NAME|FILE.py|STACK.json")] = None,
     prior: Annotated[
         list[str] | None, Parameter(metavar="NAME=VALUE", consume_multiple=SEVERAL)
     ] = None,
@@ -82,8 +82,9 @@ def fit(
         NetCDF file to write; it appears whole or not at all, and replaces what was
         there.
     model
-        A shipped model (see `bayes-rare models`), the path of a file of yours, or
-        `average`, the default: all that suit the data, weighted by what they forecast.
+        A shipped model (see `bayes-rare models`), the path of a file of yours, a stack
+        that `bayes-rare stack` wrote, or `average`, the default: all that suit the
+        data, weighted by what they forecast.
     prior
         Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
         pool=false; a value is a number, inf, true, false or none. By default those of
@@ -126,10 +127,13 @@ def fit(
     out.print()
     import_slowly("bayes_rare.inference")
     from bayes_rare import inference
+    from bayes_rare.stacks import load_stack
 
     with printing.progress_bar("Sampling") as progress:
-        if model in (None, "average"):
-            _fitted_average(read, output, allow_unconverged, progress, sizes, priors)
+        named = load_stack(model) if model and model.endswith(".json") else None
+        if named or model in (None, "average"):
+            mixed = (named, output, allow_unconverged, progress)
+            _fitted_average(read, *mixed, sizes, priors)
             return
         posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
     out.print(f"Model {posterior.model.name}.", posterior.model.summary)
@@ -150,6 +154,7 @@ def fit(
 
 def _fitted_average(
     evaluation: Any,
+    stack: Any,
     output: Path,
     allow_unconverged: bool,
     progress: Any,
@@ -165,9 +170,10 @@ def _fitted_average(
             f"average has no settings of its own, got --prior {', '.join(priors)}. "
             "Name one model (--model) to set its priors."
         )
-    averaged = inference.fit(evaluation, None, progress=progress, **sizes)
+    averaged = inference.fit(evaluation, stack, progress=progress, **sizes)
     out = printing.console()
-    out.print("Average of the models that suit the data, each with its weight:\n")
+    what = "the models of the stack" if stack else "the models that suit the data"
+    out.print(f"Average of {what}, each with its weight:\n")
     out.print(printing.weight_table(averaged))
     out.print()
     if not allow_unconverged:

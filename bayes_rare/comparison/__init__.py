@@ -16,13 +16,16 @@ from bayes_rare.comparison.bootstrap import resampled_means
 from bayes_rare.comparison.cells import Cell
 from bayes_rare.comparison.comparing import Comparison, compare
 from bayes_rare.comparison.coverage import coverage_interval, plot_coverage, plot_pit
+from bayes_rare.comparison.stacks import mixture_parts, stack
 
 __all__ = [
     "Cell",
     "Comparison",
     "compare",
     "coverage_interval",
+    "mixture_parts",
     "plot_coverage",
     "plot_pit",
     "resampled_means",
+    "stack",
 ]

@@ -4,16 +4,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayes_rare import stacking
+from bayes_rare import catalog, stacking
 from bayes_rare.averages import Average, Member
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import fit_many
 from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
+from bayes_rare.stacks import Stack
 from bayes_rare.tops import top_of
 
-__all__ = ["Candidate", "average", "average_many", "candidates", "weighed"]
+__all__ = [
+    "Candidate",
+    "average",
+    "average_many",
+    "blend",
+    "blend_many",
+    "candidates",
+    "weighed",
+]
 
 type Progress = Callable[[int, int], None]
 
@@ -157,6 +166,109 @@ def average(
     if isinstance(made, NotApplicable):
         raise made
     return made
+
+
+def blend(
+    evaluation: Evaluation,
+    stack: Stack,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    **sampling: Any,
+) -> Average:
+    """Fit the models of a stack that have weight, and mix them by these weights.
+
+    Of each behaviour the weights are those of the evaluation size that is nearest to
+    its own, by ratio. A member that does not serve the evaluation, or did not converge,
+    leaves its weight to the others; where none of these has any, they share it equally.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    stack
+        What `bayes_rare.stack` learnt.
+    progress
+        Called with how many chains of the batch at hand are done, and how many there
+        are.
+    **sampling
+        ``chains``, ``warmup``, ``draws``, ``seed``, as of `bayes_rare.fit`.
+
+    Raises
+    ------
+    NotApplicable
+        If no model of the stack serves the evaluation.
+    NoSuchModel
+        If the file of one is gone, or is another one than was weighed.
+    """
+    [made] = blend_many([evaluation], stack, progress=progress, **sampling)
+    if isinstance(made, NotApplicable):
+        raise made
+    return made
+
+
+def blend_many(
+    evaluations: Sequence[Evaluation],
+    stack: Stack,
+    *,
+    progress: Progress = lambda _done, _total: None,
+    **sampling: Any,
+) -> list[Average | NotApplicable]:
+    """Fit the models of a stack to every evaluation, in batches, and mix them.
+
+    Parameters are those of `blend`.
+
+    Returns
+    -------
+    An average or a refusal for each evaluation, in their order.
+    """
+    fits: list[dict[str, Posterior]] = [{} for _ in evaluations]
+    refusals: list[list[str]] = [[] for _ in evaluations]
+    rows = [
+        {name: stack.weights[stack.nearest(m)] for name, m in each.sizes.items()}
+        for each in evaluations
+    ]
+    for member in stack.members:
+        places = [
+            place
+            for place, row in enumerate(rows)
+            if any(weights[member.label] for weights in row.values())
+        ]
+        found = fit_many(
+            [evaluations[place] for place in places],
+            member.load(),
+            progress=progress,
+            **sampling,
+            **catalog.from_plain(member.settings),
+        )
+        for place, one in zip(places, found, strict=True):
+            if isinstance(one, Posterior):
+                fits[place][member.label] = one
+            else:
+                refusals[place].append(f"{member.label}: {one}")
+    return [
+        _blended(own, row)
+        if own
+        else NotApplicable(
+            "no model of this stack that has weight serves this evaluation. "
+            f"{' '.join(refused)}"
+        )
+        for own, row, refused in zip(fits, rows, refusals, strict=True)
+    ]
+
+
+def _blended(
+    fits: Mapping[str, Posterior], rows: Mapping[str, Mapping[str, float]]
+) -> Average:
+    """Those of the posteriors that can be trusted, with the weights that are left."""
+    trusted = {k: v for k, v in fits.items() if v.verdict.converged} or fits
+    weights: dict[str, dict[str, float]] = {label: {} for label in trusted}
+    for behaviour, row in rows.items():
+        left = sum(row[label] for label in trusted)
+        for label in trusted:
+            share = row[label] / left if left else 1 / len(trusted)
+            weights[label][behaviour] = share
+    known = dict.fromkeys(rows, 0.0)  # no query was left out for these weights
+    return Average(tuple(Member(k, v, weights[k], known) for k, v in trusted.items()))
 
 
 def average_many(

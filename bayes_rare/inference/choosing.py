@@ -8,9 +8,10 @@ from bayes_rare import catalog
 from bayes_rare.averages import NAME, Average
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.averaging import average
+from bayes_rare.inference.averaging import average, blend
 from bayes_rare.inference.fitting import check_evaluations, fit_many
 from bayes_rare.posterior import ESS_LIMIT, Posterior
+from bayes_rare.stacks import Stack
 
 __all__ = ["fit"]
 
@@ -24,7 +25,7 @@ type Named = str | Path | catalog.Model
 @overload
 def fit(
     evaluation: Evaluation,
-    model: Literal["average"] | None = None,
+    model: Literal["average"] | Stack | None = None,
     *,
     behaviours: Sequence[str] | None = None,
     chains: int = 4,
@@ -58,7 +59,7 @@ def fit(
 
 def fit(
     evaluation: Evaluation,
-    model: Named | None = None,
+    model: Named | Stack | None = None,
     *,
     behaviours: Sequence[str] | None = None,
     chains: int = 4,
@@ -85,7 +86,8 @@ def fit(
     model
         Name of a shipped model, path of a file of yours, or a model already read. By
         default, and if named "average", all that suit the data, weighted by how they
-        forecast the riskiest queries: `bayes_rare.average`.
+        forecast the riskiest queries: `bayes_rare.average`. A stack has weights that a
+        backtest has taught: `bayes_rare.stack`.
     behaviours
         Fit only these.
     chains, warmup, draws
@@ -139,13 +141,15 @@ def fit(
         "way": way,
         "progress": progress,
     }
-    if model is None or model == NAME:
+    if model is None or model == NAME or isinstance(model, Stack):
         if priors:
             raise InvalidInput(
                 f"an average has no settings of its own, got {', '.join(priors)}. Name "
                 "one model to set its priors: fit(evaluation, 'gpd_tail', ...), or "
                 "--model gpd_tail --prior ..."
             )
+        if isinstance(model, Stack):
+            return blend(evaluation, model, **sampling)
         return average(evaluation, **sampling)
     if target_ess is None:
         sampling["target_ess"] = _TARGET_ESS
