@@ -13,7 +13,7 @@ FOUND   = $(shell $(UV) python find --no-python-downloads $$(cat .python-version
 RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-groups
 
 # Two processes, each file of tests in one of them: fixtures are shared within a file.
-TESTS   = --group test pytest -n 2 --dist loadfile --durations=25
+TESTS   = --group test pytest -n 2 --dist loadfile --durations=40
 
 .PHONY: demo test check docs linkcheck format slow
 
@@ -31,7 +31,7 @@ check: $(NEED)
 	$(RUN) $(TESTS)
 
 slow: $(NEED)
-	$(RUN) --group test pytest -m slow --durations=40
+	$(RUN) $(TESTS) -m slow
 
 docs: $(NEED)
 	$(RUN) --group docs sphinx-build -W --keep-going -b html docs docs/_build/html

@@ -5,6 +5,7 @@ hook is in place that checks the package's array types at run time.
 """
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
@@ -39,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def seed() -> int:
     """Seed of every simulation; ``BAYES_RARE_SEED`` moves them all at once."""
     return SEED
+
+
+@pytest.fixture
+def fast_pytensor() -> Generator[None]:
+    """For a test in which PyTensor runs a model many times: not in its quick mode."""
+    from pytensor.configdefaults import config
+
+    with config.change_flags(mode="Mode"):
+        yield
 
 
 @pytest.fixture

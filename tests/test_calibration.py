@@ -191,8 +191,8 @@ def test_that_test_of_counts_can_fail(tmp_path: Path, seed: int) -> None:
         source.replace(right, f'{right}\n        known["tally_count"] *= 5.0', 1),
         encoding="utf-8",
     )
-    ranks = simulated_ranks(catalog.load(wrong), 60, 1, seed, **COUNT_SIZES)
-    assert "score at 0.5[0], spread" in ranks.failures(), ranks.p_values()
+    ranks = simulated_ranks(catalog.load(wrong), 100, 1, seed, **COUNT_SIZES)
+    assert any(n.endswith("spread") for n in ranks.failures()), ranks.p_values()
 
 
 @pytest.mark.parametrize(

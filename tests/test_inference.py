@@ -116,6 +116,7 @@ def test_chains_in_step_agree_with_chains_in_turn(model: str, seed: int) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fast_pytensor")
 @pytest.mark.parametrize("model", ["gumbel_tail", "gpd_tail", "log_normal"])
 def test_another_sampler_finds_the_same_posterior(model: str, seed: int) -> None:
     """PyMC's own NUTS on the model that the posterior hands out."""

@@ -13,7 +13,6 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
-from pytensor.configdefaults import config
 
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
@@ -336,6 +335,7 @@ def test_the_pymc_model_draws_from_its_prior(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fast_pytensor")
 @pytest.mark.filterwarnings("ignore:The effect of Potentials", "ignore:Numba will use")
 @pytest.mark.parametrize(
     "name", [n for n in catalog.names() if not catalog.load(n).reference_only]
@@ -344,8 +344,7 @@ def test_the_pymc_model_is_sampled_by_pymc(name: str) -> None:
     posterior = fit(
         served_by(name), name, chains=1, warmup=50, draws=50, target_ess=0.0
     )
-    # PyMC runs this model many times: not in the quick mode of the other tests.
-    with config.change_flags(mode="Mode"), posterior.pymc_model():
+    with posterior.pymc_model():
         sampled = pm.sample(
             50,
             tune=50,
