@@ -1,7 +1,7 @@
 """The commands that fit: ``demo``, ``models`` and ``fit``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -16,6 +16,9 @@ from bayes_rare.cli.words import (
     priors_of,
     whole,
 )
+
+if TYPE_CHECKING:
+    from bayes_rare.stacks import Stack
 
 __all__ = ["demo", "fit", "models"]
 
@@ -154,7 +157,7 @@ def fit(
 
 def _fitted_average(
     evaluation: Any,
-    stack: Any,
+    stack: "Stack | None",
     output: Path,
     allow_unconverged: bool,
     progress: Any,
