@@ -233,6 +233,8 @@ def blend_many(
             for place, row in enumerate(rows)
             if any(weights[member.label] for weights in row.values())
         ]
+        if not places:  # without weight, so its file may be gone
+            continue
         found = fit_many(
             [evaluations[place] for place in places],
             member.load(),
