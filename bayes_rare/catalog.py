@@ -77,6 +77,11 @@ class Model:
         return self.path.stem
 
     @property
+    def shipped(self) -> bool:
+        """Whether it comes with the package: then its name is enough to find it."""
+        return self.path.parent == FOLDER.resolve()
+
+    @property
     def build(self) -> Callable[..., Any]:
         """From an evaluation to a PyMC model."""
         return _guarded(self.path, self.scope["build"])

@@ -149,10 +149,9 @@ class ModelMethod(Method):
     @property
     @override
     def identity(self) -> dict[str, Any]:
-        shipped = self.model.path.parent == catalog.FOLDER
         return {
             "name": self.name,
-            "model": self.model.name if shipped else str(self.model.path.resolve()),
+            "model": self.model.name if self.model.shipped else str(self.model.path),
             "digest": self.model.digest,
             "settings": catalog.plain(self.settings),
             "sampling": vars(self.sampling),
@@ -164,10 +163,20 @@ class ModelMethod(Method):
     ) -> list[Answer]:
         from bayes_rare.inference import fit_many
 
-        start = time.perf_counter()
-        fits = fit_many(evaluations, self.model, **vars(self.sampling), **self.settings)
-        share = (time.perf_counter() - start) / max(len(fits), 1)
-        return [_forecast_of(fit, deployment, share) for fit in fits]
+        sampling = vars(self.sampling)
+        fit = partial(fit_many, evaluations, self.model, **sampling, **self.settings)
+        return _answered(fit, deployment)
+
+
+def _answered(
+    fit: Callable[[], Sequence[Posterior | Average | NotApplicable]],
+    deployment: Deployment,
+) -> list[Answer]:
+    """What is forecast from a batch of fits, each with its share of the time."""
+    start = time.perf_counter()
+    fits = fit()
+    share = (time.perf_counter() - start) / max(len(fits), 1)
+    return [_forecast_of(one, deployment, share) for one in fits]
 
 
 def _forecast_of(
@@ -214,10 +223,8 @@ class AverageMethod(Method):
     ) -> list[Answer]:
         from bayes_rare.inference import average_many
 
-        start = time.perf_counter()
-        made = average_many(evaluations, **vars(self.sampling))
-        share = (time.perf_counter() - start) / max(len(made), 1)
-        return [_forecast_of(one, deployment, share) for one in made]
+        fit = partial(average_many, evaluations, **vars(self.sampling))
+        return _answered(fit, deployment)
 
 
 @dataclass(frozen=True)
@@ -254,10 +261,8 @@ class StackMethod(Method):
     ) -> list[Answer]:
         from bayes_rare.inference import blend_many
 
-        start = time.perf_counter()
-        made = blend_many(evaluations, self.stack, **vars(self.sampling))
-        share = (time.perf_counter() - start) / max(len(made), 1)
-        return [_forecast_of(one, deployment, share) for one in made]
+        fit = partial(blend_many, evaluations, self.stack, **vars(self.sampling))
+        return _answered(fit, deployment)
 
 
 @dataclass(frozen=True)

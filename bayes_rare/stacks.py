@@ -97,6 +97,10 @@ class Stack:
         """
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
 
+    def json(self) -> dict[str, Any]:
+        """What a file of it holds, as plain Python values."""
+        return {"kind": _KIND, "format": _FORMAT, **asdict(self)}
+
     def save(self, path: str | Path) -> Path:
         """Write it as JSON; the file appears whole or not at all.
 
@@ -106,9 +110,8 @@ class Stack:
             Where.
         """
         path = Path(path)
-        content = {"kind": _KIND, "format": _FORMAT, **asdict(self)}
         with replacing(path) as written:
-            text = json.dumps(content, indent=1, ensure_ascii=False)
+            text = json.dumps(self.json(), indent=1, ensure_ascii=False)
             written.write_text(text + "\n", encoding="utf-8")
         return path
 

@@ -226,7 +226,7 @@ def stack(
     learnt = comparison.stack(load_backtest(backtest), methods)
     learnt.save(output)
     if as_json:
-        print(output.read_text(encoding="utf-8"), end="")
+        print_json(learnt.json())
         return
     out = printing.console()
     for part in printing.stack_report(learnt):

@@ -1,6 +1,6 @@
 """Fit the models that suit the data, and weigh them by what they forecast."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ from bayes_rare import catalog, stacking
 from bayes_rare.averages import Average, Member
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.fitting import fit_many
+from bayes_rare.inference.fitting import fit_many, served
 from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
 from bayes_rare.stacks import Stack
@@ -18,7 +18,6 @@ __all__ = [
     "Candidate",
     "average",
     "average_many",
-    "blend",
     "blend_many",
     "candidates",
     "weighed",
@@ -50,7 +49,7 @@ class Candidate:
     label
         What tables call it.
     model
-        Name of the model.
+        Name of the model, or the model itself.
     settings
         Settings that differ from its defaults.
     concentration
@@ -58,9 +57,12 @@ class Candidate:
     """
 
     label: str
-    model: str
+    model: str | catalog.Model
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     concentration: float = 1.0
+
+
+type Fit = tuple[Candidate, Posterior]
 
 
 def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
@@ -163,47 +165,7 @@ def average(
     if behaviours is not None:
         evaluation = evaluation.select(behaviours)
     [made] = average_many([evaluation], progress=progress, **sampling)
-    if isinstance(made, NotApplicable):
-        raise made
-    return made
-
-
-def blend(
-    evaluation: Evaluation,
-    stack: Stack,
-    *,
-    progress: Progress = lambda _done, _total: None,
-    **sampling: Any,
-) -> Average:
-    """Fit the models of a stack that have weight, and mix them by these weights.
-
-    Of each behaviour the weights are those of the evaluation size that is nearest to
-    its own, by ratio. A member that does not serve the evaluation, or did not converge,
-    leaves its weight to the others; where none of these has any, they share it equally.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    stack
-        What `bayes_rare.stack` learnt.
-    progress
-        Called with how many chains of the batch at hand are done, and how many there
-        are.
-    **sampling
-        ``chains``, ``warmup``, ``draws``, ``seed``, as of `bayes_rare.fit`.
-
-    Raises
-    ------
-    NotApplicable
-        If no model of the stack serves the evaluation.
-    NoSuchModel
-        If the file of one is gone, or is another one than was weighed.
-    """
-    [made] = blend_many([evaluation], stack, progress=progress, **sampling)
-    if isinstance(made, NotApplicable):
-        raise made
-    return made
+    return served(made)
 
 
 def blend_many(
@@ -213,40 +175,49 @@ def blend_many(
     progress: Progress = lambda _done, _total: None,
     **sampling: Any,
 ) -> list[Average | NotApplicable]:
-    """Fit the models of a stack to every evaluation, in batches, and mix them.
+    """Fit the models of a stack that have weight, in batches, and mix them by it.
 
-    Parameters are those of `blend`.
+    Of each behaviour the weights are those of the evaluation size that is nearest to
+    its own, by ratio. A member that does not serve the evaluation, or did not converge,
+    leaves its weight to the others; where none of these has any, they share it equally.
+
+    Parameters
+    ----------
+    evaluations
+        What was measured.
+    stack
+        What `bayes_rare.stack` learnt.
+    progress
+        Called with how many chains of the batch at hand are done, and how many there
+        are.
+    **sampling
+        ``chains``, ``warmup``, ``draws``, ``seed``, as of `bayes_rare.fit`.
 
     Returns
     -------
     An average or a refusal for each evaluation, in their order.
+
+    Raises
+    ------
+    NoSuchModel
+        If the file of a member with weight is gone, or is another one than was weighed.
     """
-    fits: list[dict[str, Posterior]] = [{} for _ in evaluations]
-    refusals: list[list[str]] = [[] for _ in evaluations]
     rows = [
         {name: stack.weights[stack.nearest(m)] for name, m in each.sizes.items()}
         for each in evaluations
     ]
+    batches: list[tuple[Candidate, list[int]]] = []
     for member in stack.members:
         places = [
             place
             for place, row in enumerate(rows)
             if any(weights[member.label] for weights in row.values())
         ]
-        if not places:  # without weight, so its file may be gone
-            continue
-        found = fit_many(
-            [evaluations[place] for place in places],
-            member.load(),
-            progress=progress,
-            **sampling,
-            **catalog.from_plain(member.settings),
-        )
-        for place, one in zip(places, found, strict=True):
-            if isinstance(one, Posterior):
-                fits[place][member.label] = one
-            else:
-                refusals[place].append(f"{member.label}: {one}")
+        if places:  # without weight its file may be gone
+            settings = catalog.from_plain(member.settings)
+            candidate = Candidate(member.label, member.load(), settings)
+            batches.append((candidate, places))
+    fits, refusals = _fitted(evaluations, batches, progress, sampling)
     return [
         _blended(own, row)
         if own
@@ -258,11 +229,9 @@ def blend_many(
     ]
 
 
-def _blended(
-    fits: Mapping[str, Posterior], rows: Mapping[str, Mapping[str, float]]
-) -> Average:
+def _blended(fits: Sequence[Fit], rows: Mapping[str, Mapping[str, float]]) -> Average:
     """Those of the posteriors that can be trusted, with the weights that are left."""
-    trusted = {k: v for k, v in fits.items() if v.verdict.converged} or fits
+    trusted = {candidate.label: posterior for candidate, posterior in _trusted(fits)}
     weights: dict[str, dict[str, float]] = {label: {} for label in trusted}
     for behaviour, row in rows.items():
         left = sum(row[label] for label in trusted)
@@ -271,6 +240,33 @@ def _blended(
             weights[label][behaviour] = share
     known = dict.fromkeys(rows, 0.0)  # no query was left out for these weights
     return Average(tuple(Member(k, v, weights[k], known) for k, v in trusted.items()))
+
+
+def _fitted(
+    evaluations: Sequence[Evaluation],
+    batches: Iterable[tuple[Candidate, Sequence[int]]],
+    progress: Progress,
+    sampling: Mapping[str, Any],
+) -> tuple[list[list[Fit]], list[list[str]]]:
+    """Posteriors and refusals of each evaluation, each candidate fitted in a batch."""
+    fits: list[list[Fit]] = [[] for _ in evaluations]
+    refusals: list[list[str]] = [[] for _ in evaluations]
+    for candidate, places in batches:
+        batch = [evaluations[place] for place in places]
+        found = fit_many(
+            batch, candidate.model, progress=progress, **sampling, **candidate.settings
+        )
+        for place, one in zip(places, found, strict=True):
+            if isinstance(one, Posterior):
+                fits[place].append((candidate, one))
+            else:
+                refusals[place].append(f"{candidate.label}: {one}")
+    return fits, refusals
+
+
+def _trusted(fits: Sequence[Fit]) -> Sequence[Fit]:
+    """Those that converged, or all if none did."""
+    return [fit for fit in fits if fit[1].verdict.converged] or fits
 
 
 def average_many(
@@ -305,23 +301,12 @@ def average_many(
             continue
         for candidate in suited:
             batches.setdefault(candidate.label, (candidate, []))[1].append(place)
-    fits: dict[int, list[tuple[Candidate, Posterior]]] = {}
-    refusals: dict[int, list[str]] = {}
-    for candidate, places in batches.values():
-        batch = [evaluations[place] for place in places]
-        found = fit_many(
-            batch, candidate.model, progress=progress, **sampling, **candidate.settings
-        )
-        for place, one in zip(places, found, strict=True):
-            if isinstance(one, Posterior):
-                fits.setdefault(place, []).append((candidate, one))
-            else:
-                refusals.setdefault(place, []).append(f"{candidate.label}: {one}")
+    fits, refusals = _fitted(evaluations, batches.values(), progress, sampling)
     for place, evaluation in enumerate(evaluations):
         if results[place] is None:
             results[place] = (
                 weighed(evaluation, fits[place])
-                if place in fits
+                if fits[place]
                 else NotApplicable(
                     "none of the models that are averaged serves this evaluation. "
                     f"{' '.join(refusals[place])}"
@@ -330,9 +315,7 @@ def average_many(
     return results
 
 
-def weighed(
-    evaluation: Evaluation, fits: Sequence[tuple[Candidate, Posterior]]
-) -> Average:
+def weighed(evaluation: Evaluation, fits: Sequence[Fit]) -> Average:
     """The average of posteriors of one evaluation.
 
     A posterior that did not converge has no weight, unless none did.
@@ -344,7 +327,7 @@ def weighed(
     fits
         Candidates and their posteriors.
     """
-    trusted = [fit for fit in fits if fit[1].verdict.converged] or list(fits)
+    trusted = _trusted(fits)
     prior = [candidate.concentration for candidate, _ in trusted]
     weights: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}
     doubts: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}

@@ -6,10 +6,10 @@ from typing import Any, Literal, overload
 
 from bayes_rare import catalog
 from bayes_rare.averages import NAME, Average
-from bayes_rare.errors import InvalidInput, NotApplicable
+from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.averaging import average, blend
-from bayes_rare.inference.fitting import check_evaluations, fit_many
+from bayes_rare.inference.averaging import average, blend_many
+from bayes_rare.inference.fitting import check_evaluations, fit_many, served
 from bayes_rare.posterior import ESS_LIMIT, Posterior
 from bayes_rare.stacks import Stack
 
@@ -149,11 +149,10 @@ def fit(
                 "--model gpd_tail --prior ..."
             )
         if isinstance(model, Stack):
-            return blend(evaluation, model, **sampling)
+            [blended] = blend_many([evaluation], model, **sampling)
+            return served(blended)
         return average(evaluation, **sampling)
     if target_ess is None:
         sampling["target_ess"] = _TARGET_ESS
     [result] = fit_many([evaluation], model, **sampling, **priors)
-    if isinstance(result, NotApplicable):
-        raise result
-    return result
+    return served(result)

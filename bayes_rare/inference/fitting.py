@@ -30,7 +30,7 @@ from bayes_rare.posterior import (
     judge,
 )
 
-__all__ = ["check_evaluations", "fit_many"]
+__all__ = ["check_evaluations", "fit_many", "served"]
 
 type Array = Float[np.ndarray, "..."]
 type Progress = Callable[[int, int], None]
@@ -154,6 +154,24 @@ def fit_many(
         else result
         for result in results
     ]
+
+
+def served[T](result: T | NotApplicable) -> T:
+    """What was made of an evaluation that was fitted alone.
+
+    Parameters
+    ----------
+    result
+        What a batch of one gave.
+
+    Raises
+    ------
+    NotApplicable
+        If that is a refusal.
+    """
+    if isinstance(result, NotApplicable):
+        raise result
+    return result
 
 
 def check_evaluations(given: Sequence[Any]) -> None:
@@ -340,12 +358,11 @@ def _posterior(
     """The finished run as a value."""
     assert run.verdict is not None
     pointwise = _cells_seen(model, _stacked(run.chains, "pointwise"), run.data)
-    shipped = model.path.parent == catalog.FOLDER.resolve()
     provenance = {
         "model": {
             "name": model.name,
             "digest": model.digest,
-            "path": "" if shipped else str(model.path),
+            "path": "" if model.shipped else str(model.path),
         },
         "priors": catalog.plain(settings),
         "data": run.evaluation.digest,
