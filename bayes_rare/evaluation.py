@@ -493,9 +493,9 @@ class Evaluation:
     def riskiest(self) -> "pandas.DataFrame":
         """The riskiest queries of each behaviour, ties in the order of their identity.
 
-        Counts are ranked by ``(successes + 1/2) / (trials + 1)``, their mean risk under
-        Jeffreys' prior: 10 of 10 come before 1 of 1. Estimates are ranked as exact
-        risks are, whatever their standard errors.
+        Counts are ranked by the least risk within one standard error of them (Wilson's
+        lower limit): 10 of 10 come before 1 of 1, and 0 of 1 after any success.
+        Estimates are ranked as exact risks are, whatever their standard errors.
         """
         frame = self._frame(self.shown)
         frame.insert(5, "log_risk", log_risk_from_score(self.shown["score"]))

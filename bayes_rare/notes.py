@@ -1,5 +1,6 @@
 """What a reader of a forecast must know, in sentences."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,6 @@ __all__ = [
 _UNSEEN_CHANCE = 0.05
 # From so many queries on, 1 - 0.05 ** (1 / m) is 3/m within 5 %.
 _RULE_OF_THREE_FROM = 30
-# Of so many responses without a failure the chance is 5 % at a risk of 3 over them.
-_RULE_OF_THREE = 3.0
 # Fewer queries than this with a success say nothing of a tail.
 _FEW_POSITIVE = 10
 # All-or-nothing outcomes of so many trials, in so many failing queries, are no chance.
@@ -179,14 +178,17 @@ def _hardly_seen(
     behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
 ) -> list[str]:
     """Where prior and number of trials rule a forecast, rather than what was seen."""
-    queries, responses = int(count.sum()), int((count * trials).sum())
+    queries, responses = int(count.sum()), int(count.astype(np.float64) @ trials)
     positive = int(count[successes > 0].sum())
     if positive == 0:
+        # Whatever the risks, none of n responses fails with a chance of at most
+        # (1 - their mean) ** n.
+        least = -math.expm1(math.log(_UNSEEN_CHANCE) / responses)
         return [
             f"{behaviour}: none of {responses:,} responses to {queries:,} queries "
             "showed the behaviour. The forecast is ruled by the prior and by the "
-            f"number of trials: the mean risk is below {_RULE_OF_THREE / responses:.2g}"
-            " (with 95 % confidence), and of the largest the data say little."
+            f"number of trials: the mean risk of these queries is below {least:.2g} "
+            "(with 95 % confidence), and of the largest the data say little."
         ]
     if int(count[successes < trials].sum()) == 0:
         return [

@@ -1,6 +1,7 @@
 """The parts of an evaluation, column by column: their types, labels and order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -9,18 +10,24 @@ from bayes_rare.cells import Columns
 
 __all__ = [
     "COLUMNS",
+    "MOST_TRIALS",
     "SHOWN",
     "chosen_rows",
     "coded",
     "joined_rows",
+    "most_shown",
     "nothing",
     "rank",
     "riskiest_first",
+    "shown_risk",
     "typed",
 ]
 
 SHOWN = 100
 """Riskiest queries of a behaviour that are kept whole, with identity and text."""
+
+MOST_TRIALS = 2**53
+"""Most trials of a query: up to here float64 tells whole numbers apart."""
 
 COLUMNS: dict[str, dict[str, type]] = {
     "exact": {
@@ -176,7 +183,7 @@ def riskiest_first(rows: Columns) -> Columns:
 
 
 def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """What the riskiest rows are ranked by: score, or Jeffreys' mean risk of counts.
+    """What the riskiest rows are ranked by: score, or `shown_risk` of counts.
 
     Parameters
     ----------
@@ -185,6 +192,42 @@ def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.nda
     successes, trials
         Counts of each row, -1 where it has a score.
     """
-    return np.where(
-        trials < 0, score, (successes + 0.5) / (np.maximum(trials, 0) + 1.0)
-    )
+    counted = trials >= 0
+    hits, tried = (np.where(counted, each, 1.0) for each in (successes, trials))
+    return np.where(counted, shown_risk(hits, tried, np.sqrt), score)
+
+
+def shown_risk(successes: Any, trials: Any, root: Callable[[Any], Any]) -> Any:
+    """The least risk within one standard error of counts: Wilson's lower limit.
+
+    The smaller p with ``(s / t - p)**2 = p (1 - p) / t``. It is 0 of no success, rises
+    with the successes, and nears their share as trials do: 0 of 1 comes after 50 of
+    1,000, and 1 of 1 (1/2) before 400 of 1,000 and after 600.
+
+    Parameters
+    ----------
+    successes, trials
+        Of each query, as numbers or as expressions of an engine; at least one trial.
+    root
+        Square root of the same.
+
+    References
+    ----------
+    E. B. Wilson (1927). Probable inference, the law of succession, and statistical
+    inference. Journal of the American Statistical Association 22.
+    """
+    spread = root(4.0 * successes * (trials - successes) / trials + 1.0)
+    return 2.0 * successes * successes / (trials * (2.0 * successes + 1.0 + spread))
+
+
+def most_shown(risk: float, trials: np.ndarray) -> np.ndarray:
+    """Most successes whose `shown_risk` is not above a risk.
+
+    Parameters
+    ----------
+    risk
+        In [0, 1].
+    trials
+        Of each query.
+    """
+    return np.floor(trials * risk + np.sqrt(trials * risk * (1.0 - risk)))

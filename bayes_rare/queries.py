@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from bayes_rare.cells import Columns
 from bayes_rare.errors import InvalidData
-from bayes_rare.parts import coded, riskiest_first
+from bayes_rare.parts import MOST_TRIALS, coded, riskiest_first
 
 __all__ = [
     "Labels",
@@ -42,7 +42,7 @@ def checked_scores(scores: ArrayLike) -> Rows:
     InvalidData
         If there are none, or one is NaN.
     """
-    score = np.asarray(scores, dtype=np.float64)
+    score = _numbers(scores, "scores")
     if score.ndim != 1 or not len(score):
         raise InvalidData(
             f"scores have shape {score.shape}. Give one dimension, and at least one "
@@ -71,22 +71,34 @@ def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Codes, Code
     InvalidData
         If there are none, or one is no whole number in its range.
     """
-    hits, tried = np.asarray(successes), np.asarray(trials)
+    hits, tried = _numbers(successes, "successes"), _numbers(trials, "trials")
     if hits.ndim != 1 or hits.shape != tried.shape or not len(hits):
         raise InvalidData(
             f"successes have shape {hits.shape} and trials {tried.shape}. Give one "
             "dimension and one number of each a query, at least one."
         )
     whole = (hits == np.floor(hits)) & (tried == np.floor(tried))
-    wrong = ~(whole & (hits >= 0) & (tried >= 1) & (hits <= tried))
+    in_range = (hits >= 0) & (tried >= 1) & (hits <= tried) & (tried <= MOST_TRIALS)
+    wrong = ~(whole & in_range)
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InvalidData(
-            f"query {first} (counted from 0) has {hits[first]} successes of "
-            f"{tried[first]} trials. Give whole numbers with 0 <= successes <= trials "
-            "and trials >= 1."
+            f"query {first} (counted from 0) has {hits[first]:.16g} successes of "
+            f"{tried[first]:.16g} trials. Give whole numbers with 0 <= successes <= "
+            f"trials and 1 <= trials <= {MOST_TRIALS:,}."
         )
     return hits.astype(np.int64), tried.astype(np.int64)
+
+
+def _numbers(values: ArrayLike, what: str) -> Rows:
+    """Values as float64, which holds whole numbers up to `MOST_TRIALS` exactly."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidData(
+            f"{what} are not all numbers ({error}). Give one number a query, and leave "
+            "out queries that were not sampled."
+        ) from error
 
 
 def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows, Rows]:
@@ -102,8 +114,7 @@ def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows
     InvalidData
         If there are none, or one is outside its range.
     """
-    risk = np.asarray(log_risk, dtype=np.float64)
-    error = np.asarray(log_risk_se, dtype=np.float64)
+    risk, error = _numbers(log_risk, "log_risk"), _numbers(log_risk_se, "log_risk_se")
     if risk.ndim != 1 or risk.shape != error.shape or not len(risk):
         raise InvalidData(
             f"log_risk has shape {risk.shape} and log_risk_se {error.shape}. Give one "
@@ -145,7 +156,7 @@ def checked_weights(weight: ArrayLike | None, size: int) -> Rows:
     """
     if weight is None:
         return np.ones(size)
-    given = np.asarray(weight, dtype=np.float64)
+    given = _numbers(weight, "weights")
     if given.shape != (size,):
         raise InvalidData(
             f"weights have shape {given.shape} for {size} queries. Give one a query."

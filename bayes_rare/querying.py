@@ -248,8 +248,10 @@ def query_risks(
     top
         How many of the riskiest of each behaviour, at most, where none are named.
     successes, trials
-        Outcomes of queries of one behaviour, in place of those observed; trials may be
-        one number for all.
+        Outcomes of queries of one behaviour that the fit counted, and that the
+        evaluation did not keep; trials may be one number for all. The population is as
+        the fit left it: from a query that it did not count it has yet to learn, which
+        matters where few others were like it. Fit with it for its risk.
     log_risk, log_risk_se
         Estimates with standard errors, in place of successes and trials.
     family
@@ -302,7 +304,7 @@ def query_risks(
         converged=posterior.verdict.converged,
         notes=(
             *notes.on_convergence(posterior),
-            *_notes(asked, chosen=not given and ids is None),
+            *_notes(asked, given=given, chosen=not given and ids is None),
         ),
     )
 
@@ -573,7 +575,7 @@ def _checked(
     return scores.astype(np.float64)
 
 
-def _notes(asked: Sequence[_Asked], *, chosen: bool) -> list[str]:
+def _notes(asked: Sequence[_Asked], *, given: bool, chosen: bool) -> list[str]:
     """What the risks are, and how their queries were chosen."""
     exact = [
         some.behaviour
@@ -589,6 +591,12 @@ def _notes(asked: Sequence[_Asked], *, chosen: bool) -> list[str]:
     if exact:
         found.append(
             f"Risks of {', '.join(exact)} are known exactly and have no interval."
+        )
+    if given:
+        found.append(
+            "Outcomes that are given are taken for some that the fit counted. From a "
+            "query that it did not count it has not learnt, and where few others "
+            "showed as much the interval is off: fit with it."
         )
     if chosen:
         found.append(

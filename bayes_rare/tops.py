@@ -16,6 +16,7 @@ from scipy.special import betainc
 from bayes_rare import latent
 from bayes_rare.cells import ScoreCells
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.parts import most_shown, shown_risk
 from bayes_rare.populations import Population
 from bayes_rare.scores import risk_from_score
 
@@ -123,8 +124,8 @@ class ExactTop(Top):
 class CountedTop(Top):
     """The riskiest queries as observed, where responses were sampled and judged.
 
-    Queries are ranked by ``(successes + 1/2) / (trials + 1)``, and others are grouped
-    by their number of trials.
+    Queries are ranked by `bayes_rare.parts.shown_risk`, and others are grouped by their
+    number of trials.
 
     Parameters
     ----------
@@ -159,21 +160,21 @@ class CountedTop(Top):
             return_inverse=True,
         )
         count = _tallied(place.ravel(), tallies["count"], pairs.shape[1])
-        shares: Rows = (pairs[0] + 0.5) / (pairs[1] + 1)
-        order = np.argsort(-shares, kind="stable")
+        shown: Rows = shown_risk(pairs[0], pairs[1], np.sqrt)
+        order = np.argsort(-shown, kind="stable")
         successes, trials = pairs[:, order]
-        shares, count = shares[order], count[order]
+        shown, count = shown[order], count[order]
         rows = _rows(count, int(count.sum()), wanted, 0.0)
-        rows += int((shares[rows:] == shares[rows - 1]).sum())  # ties of other trials
-        following = shares[rows : rows + 1]
-        threshold = (shares[rows - 1] + following[0]) / 2 if following.size else 0.0
+        rows += int((shown[rows:] == shown[rows - 1]).sum())  # ties of other trials
+        following = shown[rows : rows + 1]
+        threshold = (shown[rows - 1] + following[0]) / 2 if following.size else 0.0
         groups, place = np.unique(trials[rows:], return_inverse=True)
         return cls(
             count=count[:rows],
             others=_tallied(place.ravel(), count[rows:], groups.size),
             successes=successes[:rows],
             trials=trials[:rows],
-            most=np.floor((groups + 1) * threshold - 0.5),
+            most=most_shown(threshold, groups),
             other_trials=groups,
         )
 

@@ -3,6 +3,7 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -392,10 +393,13 @@ def test_counts_are_those_of_the_same_table() -> None:
         ([1, 2], [3], "one number of each a query"),
         ([], [], "at least one"),
         ([float("nan")], [1], "has nan successes"),
+        ([1], [math.inf], "of inf trials"),
+        ([1], [1e19], "1 <= trials <= 9,007,199,254,740,992"),
+        (["1", "x"], [1, 1], "successes are not all numbers"),
     ],
 )
 def test_impossible_counts_are_refused(
-    successes: list[float], trials: list[float], message: str
+    successes: list[Any], trials: list[float], message: str
 ) -> None:
     with pytest.raises(InvalidData, match=message):
         Evaluation.from_counts(successes, trials)

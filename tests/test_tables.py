@@ -1,6 +1,7 @@
 """Tables of any format and engine: one summary, and refusals that say the way out."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,10 +181,21 @@ def test_float32_is_widened_before_any_arithmetic() -> None:
 
 
 def test_counts_are_ranked_by_what_they_show() -> None:
-    frame = pd.DataFrame({"successes": [0, 1, 10, 0], "trials": [10, 1, 10, 1]})
+    """A query that never failed comes after any that did, however seldom it was."""
+    frame = pd.DataFrame(
+        {"successes": [0, 1, 10, 0, 50, 2], "trials": [10, 1, 10, 1, 1_000, 2]}
+    )
     shown = read_table(frame).riskiest
-    assert shown["trials"].tolist() == [10, 1, 1, 10]
+    assert shown["successes"].tolist() == [10, 2, 1, 50, 0, 0]
+    assert shown["trials"].tolist() == [10, 2, 1, 1_000, 1, 10]
     assert "log_risk" not in shown
+
+
+@pytest.mark.parametrize("trials", [1e19, math.inf, 2.0**53 + 2])
+def test_trials_beyond_what_numbers_tell_apart_are_refused(trials: float) -> None:
+    frame = pd.DataFrame({"successes": [0.0, 1.0], "trials": [10.0, trials]})
+    with pytest.raises(InvalidData, match="trials"):
+        read_table(frame)
 
 
 def test_columns_are_mapped() -> None:

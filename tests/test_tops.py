@@ -7,6 +7,7 @@ from scipy import stats
 from bayes_rare.beta import BetaRisks
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.parts import most_shown, shown_risk
 from bayes_rare.populations import Normal, StepsAndTail
 from bayes_rare.tops import CountedTop, ExactTop, top_of
 
@@ -18,7 +19,7 @@ def counted(successes: list[int], trials: list[int]) -> CountedTop:
     return top
 
 
-def test_the_top_of_counts_is_ranked_by_their_mean_risk() -> None:
+def test_the_top_of_counts_is_ranked_by_the_least_risk_they_show() -> None:
     """10 of 10 comes before 1 of 1, which comes before 5 of 10."""
     top = counted([1, 5, 10, 0, 0, 0, 0, 0, 0], [1, 10, 10, 1, 10, 10, 10, 1, 1])
     assert top.successes.tolist() == [10.0, 1.0, 5.0]
@@ -27,12 +28,32 @@ def test_the_top_of_counts_is_ranked_by_their_mean_risk() -> None:
 
 
 def test_others_show_at_most_what_none_of_them_exceeds() -> None:
-    """The next shares are 1.5/5 and 1.5/21: halfway to 2.5/5 is 0.4."""
+    """2 of 4 shows a risk of 0.276, 1 of 4 one of 0.1: 0.188 is halfway."""
     top = counted([2] * 10 + [1] * 20 + [1] * 5, [4] * 30 + [20] * 5)
     assert top.count.tolist() == [10.0]
     limit = dict(zip(top.other_trials, top.most, strict=True))
-    # 1 of 4 is below a share of 0.4, 2 of 4 is not; 7 of 20 is below, 8 of 20 is not.
-    assert limit == {4.0: 1.0, 20.0: 7.0}
+    # 5 of 20 show 0.167, and 6 of 20 show 0.209.
+    assert limit == {4.0: 1.0, 20.0: 5.0}
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials"), [(0, 1), (1, 1), (50, 1000), (3, 7), (10**6, 10**6)]
+)
+def test_a_shown_risk_is_the_lower_limit_of_wilson(successes: int, trials: int) -> None:
+    shown = shown_risk(float(successes), float(trials), np.sqrt)
+    within = 2 * stats.norm.cdf(1) - 1
+    limits = stats.binomtest(successes, trials).proportion_ci(within, "wilson")
+    assert shown == pytest.approx(limits.low, rel=1e-9, abs=1e-12)
+
+
+def test_most_that_is_shown_is_the_last_that_is_not_above() -> None:
+    trials = np.arange(1.0, 60)
+    for risk in (0.0, 0.013, 0.2, 0.77):
+        by_hand = [
+            max(s for s in range(int(t) + 1) if shown_risk(s, t, np.sqrt) <= risk)
+            for t in trials
+        ]
+        assert np.minimum(most_shown(risk, trials), trials).tolist() == by_hand
 
 
 def test_ties_are_in_the_top_together() -> None:

@@ -14,6 +14,7 @@ from narwhals.exceptions import DuplicateError
 from bayes_rare.cells import BIN_WIDTH, DEVIATION_UNIT, SQUARE_UNIT, Columns
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.estimates import ERROR_STEPS, VARIANCE_UNIT
+from bayes_rare.parts import shown_risk
 from bayes_rare.readers.contract import LABELS, NUMBERS, ROW, near
 
 __all__ = [
@@ -208,9 +209,17 @@ def binned(table: nw.LazyFrame[Any], *, estimates: bool) -> nw.LazyFrame[Any]:
 
 def ranked() -> nw.Expr:
     """What rows of one behaviour are ranked by: ``_key``."""
+    # Counts that cannot be are ranked as 0 of 1: of them some engines raise.
+    sound = (
+        (value("successes") >= 0)
+        & (value("trials") >= value("successes"))
+        & (value("trials") >= 1)
+    )
+    successes = nw.when(sound).then(value("successes")).otherwise(nw.lit(0.0))
+    trials = nw.when(sound).then(value("trials")).otherwise(nw.lit(1.0))
     return (
         nw.when(has("successes"))
-        .then((value("successes") + 0.5) / (value("trials") + 1.0))
+        .then(shown_risk(successes, trials, nw.Expr.sqrt))
         .otherwise(value("log_risk"))
         .alias("_key")
     )

@@ -9,6 +9,7 @@ import narwhals as nw
 
 from bayes_rare.cells import Columns
 from bayes_rare.errors import InvalidData
+from bayes_rare.parts import MOST_TRIALS
 from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN
 from bayes_rare.readers.frames import SURE, TALLY, has, value
 
@@ -149,6 +150,13 @@ PROBLEMS = (
         "trials are not a whole number, 0 or more",
         "Give a count.",
         _is_no_count("trials"),
+        _COUNTS,
+    ),
+    Problem(
+        "trials",
+        f"trials are more than {MOST_TRIALS:,}, beyond which numbers are rounded",
+        "Give the number of trials of this one query.",
+        has("trials") & (value("trials") > MOST_TRIALS),
         _COUNTS,
     ),
     Problem(
