@@ -33,6 +33,7 @@ __all__ = ["NAME", "Average", "Member", "apportioned", "load_posterior", "writte
 NAME = "average"
 """What tables call an average."""
 
+_NOTES = "average_notes"
 # Draws in all, unless fewer are asked for: of each member in proportion to its weight.
 _DRAWS = 4000
 
@@ -73,10 +74,13 @@ class Average:
         At least one; weights of each behaviour sum to 1.
     size
         Draws in all.
+    notes
+        Where the weights are from, and which models have none, in sentences.
     """
 
     members: tuple[Member, ...]
     size: int = _DRAWS
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -248,6 +252,7 @@ class Average:
                 for m in self.members
             ]
         )
+        tree.attrs[_NOTES] = json.dumps(self.notes, ensure_ascii=False)
         return tree
 
     def save(self, path: str | Path) -> Path:
@@ -296,12 +301,13 @@ def load_posterior(path: str | Path) -> Posterior | Average:
             )
             for number, each in enumerate(described)
         )
+        notes = tuple(map(str, json.loads(tree.attrs.get(_NOTES, "[]"))))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InvalidData(
             f"{path} is damaged: the members of its average cannot be read ({error!r})."
             " Fit again."
         ) from error
-    return Average(members)
+    return Average(members, notes=notes)
 
 
 def _branch(tree: "xarray.DataTree", name: str) -> "xarray.DataTree":

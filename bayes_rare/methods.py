@@ -252,6 +252,7 @@ class StackMethod(Method):
         return {
             "name": self.name,
             "digest": _digest_of(learnt + weights),
+            "learnt_on": self.stack.learnt_on,
             "sampling": vars(self.sampling),
         }
 

@@ -77,6 +77,7 @@ def on_average(average: Average) -> list[str]:
         f"{behaviour}: {written(shares)}."
         for behaviour, shares in average.weights().items()
     ]
+    lines += average.notes
     doubtful = sorted(
         {
             member.label

@@ -543,7 +543,7 @@ def stack_report(stack: "Stack") -> Generator[Any]:
         What a backtest has taught.
     """
     for size, weights in stack.weights.items():
-        made = table("", "weight", "CRPS on behaviours\nthat had no say")
+        made = table("", "weight", "CRPS where it\nhad no say")
         held_out = stack.held_out[size]
         for name in sorted(held_out, key=lambda name: held_out[name]):
             weight = weights.get(name)

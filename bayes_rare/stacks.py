@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, NoSuchModel
 from bayes_rare.files import replacing
@@ -15,6 +17,9 @@ __all__ = ["Stack", "StackMember", "load_stack"]
 
 _KIND = "bayes_rare stack"
 _FORMAT = 1
+_WAY_OUT = "Make one with `bayes-rare stack`."
+# Weights are a sum of rounded shares.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,14 @@ class Stack:
         By evaluation size: mean CRPS of the stack where it was learnt.
     notes
         What a reader should know, in sentences.
+    learnt_on
+        Digest of the queries whose backtest taught it.
+
+    Raises
+    ------
+    InvalidData
+        If there are no weights, or those of a size are none of its members', not
+        finite, negative, or of another sum than 1.
     """
 
     members: tuple[StackMember, ...]
@@ -80,6 +93,30 @@ class Stack:
     held_out: Mapping[int, Mapping[str, float]]
     in_sample: Mapping[int, float]
     notes: tuple[str, ...] = ()
+    learnt_on: str = ""
+
+    def __post_init__(self) -> None:
+        labels = [member.label for member in self.members]
+        if not self.weights or len({*labels}) < len(labels):
+            raise InvalidData(
+                "a stack has weights of one evaluation size or more, of members of "
+                f"different labels; here are {len(self.weights)} sizes and the members "
+                f"{', '.join(labels) or 'none'}. {_WAY_OUT}"
+            )
+        for size, row in self.weights.items():
+            if size < 1 or {*row} != {*labels}:
+                raise InvalidData(
+                    f"the weights for {size} queries are of {', '.join(row) or 'none'},"
+                    f" and the members are {', '.join(labels)}. Sizes are from 1, and "
+                    f"each member has a weight for each. {_WAY_OUT}"
+                )
+            shares = np.array([*row.values()], dtype=np.float64)
+            # A comparison with NaN is false: only sound weights pass.
+            if not ((shares >= 0).all() and abs(shares.sum() - 1) < _ROUNDING):
+                raise InvalidData(
+                    f"the weights for {size} queries are {dict(row)}. Weights are 0 or "
+                    f"more, and sum to 1. {_WAY_OUT}"
+                )
 
     def nearest(self, queries: int | float) -> int:
         """The evaluation size with weights that is nearest, by ratio.
@@ -91,8 +128,8 @@ class Stack:
 
         Examples
         --------
-        >>> one = {"a": 1.0}
-        >>> Stack((), {100: one, 1000: one}, {}, {}).nearest(400)
+        >>> member, one = StackMember("a", "gpd_tail", ""), {"a": 1.0}
+        >>> Stack((member,), {100: one, 1000: one}, {}, {}).nearest(400)
         1000
         """
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
@@ -132,11 +169,20 @@ class Stack:
             for name in ("weights", "held_out")
         )
         return cls(
-            tuple(StackMember(**each) for each in content["members"]),
+            tuple(
+                StackMember(
+                    str(each["label"]),
+                    str(each["model"]),
+                    str(each["digest"]),
+                    dict(each["settings"]),
+                )
+                for each in content["members"]
+            ),
             weights,
             held_out,
             {int(size): float(v) for size, v in content["in_sample"].items()},
             tuple(map(str, content["notes"])),
+            str(content.get("learnt_on", "")),
         )
 
     def __repr__(self) -> str:
@@ -159,21 +205,30 @@ def load_stack(path: str | Path) -> Stack:
     Raises
     ------
     InvalidData
-        If the file is not there, or holds no stack.
+        If the file is not there, holds no stack or one of another format, or its
+        weights are none.
     """
     path = Path(path)
-    way_out = "Make one with `bayes-rare stack`."
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InvalidData(f"there is no file {path}. {way_out}") from error
+        raise InvalidData(f"there is no file {path}. {_WAY_OUT}") from error
     except (OSError, ValueError) as error:
-        raise InvalidData(f"{path} cannot be read ({error}). {way_out}") from error
-    try:
-        if content["kind"] != _KIND or content["format"] != _FORMAT:
-            raise KeyError("kind")
-        return Stack.of_content(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidData(f"{path} cannot be read ({error}). {_WAY_OUT}") from error
+    kind, number = (
+        content.get(name) if hasattr(content, "get") else None
+        for name in ("kind", "format")
+    )
+    if kind != _KIND:
+        raise InvalidData(f"{path} holds no stack of this package. {_WAY_OUT}")
+    if number != _FORMAT:
         raise InvalidData(
-            f"{path} holds no stack of this package ({error!r}). {way_out}"
-        ) from error
+            f"{path} has format {number!r}, and this version reads {_FORMAT}. Read it "
+            f"with the version that wrote it. {_WAY_OUT}"
+        )
+    try:
+        return Stack.of_content(content)
+    except InvalidData as error:
+        raise InvalidData(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidData(f"{path} is damaged ({error!r}). {_WAY_OUT}") from error

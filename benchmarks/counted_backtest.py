@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from held_out import clustered, print_ratio
 
 import bayes_rare as br
 from bayes_rare.readers.rows import read_pool
 from bayes_rare.scores import log_safe_from_score
 
 BASELINES = ["gumbel_ols", "gumbel_ols_pivot", "evaluation_maximum"]
-METHODS = ["binomial_tail", *BASELINES, "gumbel_ols:pseudocount=0"]
+MODELS = ["average", "binomial_tail"]
+METHODS = [*MODELS, *BASELINES, "gumbel_ols:pseudocount=0"]
 FEWEST_POSITIVE = 10
 
 
@@ -33,14 +35,6 @@ def expected_positives(table: Path, size: int, trials: int) -> pd.Series:
     shows = -np.expm1(trials * log_safe_from_score(pool.rows["score"]))
     mean = pd.Series(shows).groupby(pool.rows["behaviour"]).mean() * size
     return mean.rename(dict(enumerate(pool.behaviours)))
-
-
-def clustered(covered: pd.DataFrame) -> str:
-    """Share covered, and its standard error by behaviour."""
-    means = covered.groupby("behaviour").covered_90.mean()
-    error = means.std() / np.sqrt(len(means)) if len(means) > 1 else np.nan
-    low, high = means.mean() - 1.96 * error, means.mean() + 1.96 * error
-    return f"{means.mean():.3f} (95 % interval by behaviour {low:.3f} to {high:.3f})"
 
 
 def main() -> None:
@@ -81,12 +75,11 @@ def main() -> None:
         part = worst[chosen]
         if part.empty:
             continue
-        means = part.groupby("method").crps.mean()
         print(f"\n{label} ({part.behaviour.nunique()} behaviours): mean CRPS")
-        print(means.round(4).to_string())
-        best = means[[m for m in BASELINES if m in means.index]].min()
-        print(f"binomial_tail over the best line: {means['binomial_tail'] / best:.3f}")
-        print(f"coverage at 90 %: {clustered(part[part.method == 'binomial_tail'])}")
+        print(part.groupby("method").crps.mean().round(4).to_string())
+        for ours in (m for m in given.methods if m in MODELS):
+            print_ratio(part, ours, [m for m in BASELINES if m in given.methods])
+            print(f"coverage at 90 %: {clustered(part[part.method == ours])}")
     print(worst.groupby(["method", "status"]).size().to_string())
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from held_out import print_worst
 
 import bayes_rare as br
 from bayes_rare.inference import fit_many
@@ -29,39 +30,6 @@ CELLS = {100: 10_000, 300: 30_000, 1_000: 40_000}
 RIVALS = ["gumbel_ols_pivot", "log_normal", "evaluation_maximum"]
 OURS = "family_tail"
 HELD_OUT = 40
-
-
-def clustered(rows: pd.DataFrame) -> str:
-    """Share covered, and its 95 % interval from the spread between behaviours."""
-    means = rows.groupby("behaviour").covered_90.mean()
-    error = means.std() / np.sqrt(len(means)) if len(means) > 1 else np.nan
-    low, high = means.mean() - 1.96 * error, means.mean() + 1.96 * error
-    return f"{means.mean():.3f} ({low:.2f} to {high:.2f})"
-
-
-def report(rows: pd.DataFrame, rivals: list[str]) -> None:
-    """Print CRPS, coverage and errors by method, and the ratio to the best rival."""
-    worst = rows[rows.target == "worst_query_risk"]
-    table = worst.groupby("method").agg(
-        crps=("crps", "mean"),
-        error=("abs_log10_error", "mean"),
-        underestimated=("underestimated", "mean"),
-    )
-    covered = {
-        name: clustered(part[part.covered_90.notna()])
-        for name, part in worst.groupby("method")
-        if part.covered_90.notna().any()
-    }
-    table["covers 90 %"] = pd.Series(covered)
-    print(table.round(3).to_string())
-    best = table.crps[rivals].idxmin()
-    ratio = table.crps[OURS] / table.crps[best]
-    print(f"CRPS of {OURS} over {best}: {ratio:.3f}")
-    odd = worst[worst.status != "forecast"]
-    print(f"refused or not converged: {len(odd)} of {len(worst)}")
-    by = worst.pivot_table(index="behaviour", columns="method", values="crps")
-    ours = worst[worst.method == OURS].groupby("behaviour").covered_90.mean()
-    print(by.assign(covers=ours).round(3).to_string(), "\n", flush=True)
 
 
 def backtest(given: argparse.Namespace, name: str, **options: object) -> pd.DataFrame:
@@ -92,7 +60,7 @@ def cells(given: argparse.Namespace) -> None:
             evaluation_sizes=seen,
             deployment_sizes=served,
         )
-        report(rows, RIVALS)
+        print_worst(rows, OURS, RIVALS)
 
 
 def held_out(given: argparse.Namespace) -> None:
@@ -108,7 +76,7 @@ def held_out(given: argparse.Namespace) -> None:
         unseen_families=HELD_OUT,
     )
     print(f"{HELD_OUT} families held out, {given.repeats} repeats")
-    report(rows, ["gumbel_ols"])
+    print_worst(rows, OURS, ["gumbel_ols"])
 
 
 def speed(given: argparse.Namespace) -> None:

@@ -14,7 +14,9 @@ from bayes_rare import catalog
 from bayes_rare.backtesting import PREDICTIVE
 from bayes_rare.cli import main
 from bayes_rare.comparison.stacks import mixture_parts, stack, stacked
+from bayes_rare.comparison.wording import notes_on_origin
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.methods import method
 from bayes_rare.scores import risk_from_score, score_from_risk
 from bayes_rare.scoring import worst_score_crps
 from bayes_rare.stacks import Stack, StackMember, load_stack
@@ -28,11 +30,11 @@ def splits(
 ) -> br.Backtest:
     """A backtest of normal forecasts: by method, the centre of each split."""
     rows: list[dict[str, Any]] = []
-    for method, centre in centres.items():
+    for name, centre in centres.items():
         for number, (mean, worst) in enumerate(zip(centre, truth, strict=True)):
             rows.append(
                 {
-                    "method": method,
+                    "method": name,
                     "behaviour": f"b{number % behaviours}",
                     "repeat": number // behaviours,
                     "target": "worst_query_risk",
@@ -132,7 +134,9 @@ def test_what_was_substituted_is_counted() -> None:
     backtest = splits({"a": np.zeros(6), "b": np.ones(6)}, np.zeros(6), 3)
     table = backtest.table.copy()
     table.loc[[0, 7], "status"] = ["refused", "unconverged"]
-    [note] = [n for n in stack(br.Backtest(table, backtest.origin)).notes if "did" in n]
+    [note] = [
+        n for n in stack(br.Backtest(table, backtest.origin)).notes if "of 12" in n
+    ]
     assert note.startswith("300 queries: 2 of 12 forecasts were refused")
 
 
@@ -154,6 +158,63 @@ def test_what_cannot_be_weighed_is_refused() -> None:
     first = first[first["repeat"].eq(0)]
     with pytest.raises(InvalidData, match="only one split"):
         stack(br.Backtest(first, backtest.origin))
+    older = br.Backtest(backtest.table.drop(columns=PREDICTIVE), backtest.origin)
+    with pytest.raises(InvalidData, match="earlier version"):
+        stack(older)
+    taken = splits({"stack": np.zeros(6), "b": np.ones(6)}, np.zeros(6), 3)
+    with pytest.raises(InvalidInput, match="called 'stack'"):
+        stack(taken)
+
+
+def test_who_never_forecast_has_no_weight() -> None:
+    """However well what stood in for it did."""
+    backtest = splits({"a": np.zeros(6), "b": np.ones(6)}, np.zeros(6), 3)
+    table = backtest.table.copy()
+    table.loc[table["method"] == "a", "status"] = "refused"
+    learnt = stack(br.Backtest(table, backtest.origin))
+    assert learnt.weights[300] == {"a": 0.0, "b": 1.0}
+    assert "a" not in learnt.held_out[300]
+    assert any("a has no weight" in note for note in learnt.notes)
+    with pytest.raises(InvalidData, match="no model forecast from 300 queries"):
+        stack(br.Backtest(table.assign(status="refused"), backtest.origin))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {},
+        {300: {"a": 1.0}},
+        {300: {"a": 0.5, "b": 0.5, "c": 0.0}},
+        {300: {"a": -0.5, "b": 1.5}},
+        {300: {"a": float("nan"), "b": 1.0}},
+        {300: {"a": 0.5, "b": 0.6}},
+        {0: {"a": 0.5, "b": 0.5}},
+    ],
+)
+def test_weights_that_are_none_are_refused(
+    weights: dict[int, dict[str, float]], tmp_path: Path
+) -> None:
+    members = tuple(StackMember(label, "gpd_tail", "0") for label in "ab")
+    with pytest.raises(InvalidData, match="bayes-rare stack"):
+        Stack(members, weights, {}, {})
+    sound = Stack(members, {300: {"a": 0.5, "b": 0.5}}, {}, {})
+    path = tmp_path / "stack.json"
+    path.write_text(json.dumps({**sound.json(), "weights": weights}), "utf-8")
+    with pytest.raises(InvalidData, match=r"stack\.json"):
+        load_stack(path)
+
+
+def test_a_stack_on_the_queries_that_taught_it_is_told_of() -> None:
+    backtest = splits({"a": np.zeros(6), "b": np.ones(6)}, np.zeros(6), 3)
+    learnt = stack(br.Backtest(backtest.table, {**backtest.origin, "data": "1f"}))
+    assert learnt.learnt_on == "1f"
+    methods = [method(learnt).identity]
+    assert any(
+        "flatter" in n for n in notes_on_origin({"data": "1f", "methods": methods})
+    )
+    assert not any(
+        "flatter" in n for n in notes_on_origin({"data": "2e", "methods": methods})
+    )
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path: Path) -> None:
@@ -176,7 +237,8 @@ def test_what_is_no_stack_is_refused(tmp_path: Path) -> None:
         ("{", "cannot be read"),
         ("[1]", "holds no stack"),
         ('{"kind": "other"}', "holds no stack"),
-        ('{"kind": "bayes_rare stack", "format": 1}', "holds no stack"),
+        ('{"kind": "bayes_rare stack", "format": 1}', "is damaged"),
+        ('{"kind": "bayes_rare stack", "format": 2}', "has format 2"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InvalidData, match=reason):
@@ -240,10 +302,14 @@ def test_from_a_backtest_to_a_forecast(
     rows[rows["behaviour"] == "I love"].head(100).to_csv(table, index=False)
     words = ["fit", str(table), "--output", str(output), "--model", str(learnt)]
     assert main([*words, "--chains", "2", "--warmup", "300", "--draws", "300"]) == 0
-    assert "Average of the models of the stack" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Average of the models of the stack" in told
+    assert "those of a stack" in told
     loaded = br.load_posterior(output)
     assert isinstance(loaded, br.Average)
     assert loaded.weights()["I love"] == pytest.approx(shares)
+    assert loaded.notes == made.notes
+    assert "evaluations of 100 queries; here there are 100" in made.notes[0]
     again = br.backtest(
         rows, [str(learnt)], 100, 1_000, repeats=1, behaviours=["I love"], chains=2,
         warmup=300, draws=300, ignore_families=True,
@@ -252,7 +318,7 @@ def test_from_a_backtest_to_a_forecast(
     assert set(again.table["status"]) == {"forecast"}
 
 
-def test_a_stack_has_no_settings_and_serves_what_it_serves() -> None:
+def test_a_stack_has_no_settings_and_serves_what_it_serves(tmp_path: Path) -> None:
     members = tuple(
         StackMember(name, name, catalog.load(name).digest) for name in MODELS
     )
@@ -261,6 +327,8 @@ def test_a_stack_has_no_settings_and_serves_what_it_serves() -> None:
     evaluation, _ = br.sample_split(100)
     with pytest.raises(InvalidInput, match="no settings of its own"):
         br.fit(evaluation, one, shape=0.1)  # type: ignore[call-overload]
+    with pytest.raises(InvalidInput, match="a stack has no settings"):
+        br.fit(evaluation, one.save(tmp_path / "stack.json"), shape=0.1)
     counts = br.Evaluation.from_counts(np.zeros(9, int), np.full(9, 5))
     with pytest.raises(NotApplicable, match="no model of this stack"):
         br.fit(counts, one)

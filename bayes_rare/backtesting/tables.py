@@ -125,7 +125,8 @@ def load_backtest(path: str | Path) -> Backtest:
             f"{path} is not a Parquet file that can be read ({error!s}). Give a file "
             "that `bayes-rare backtest` wrote."
         ) from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
+    needed = [name for name in COLUMNS if name != PREDICTIVE]  # newer than the others
+    missing = [name for name in needed if name not in table.column_names]
     if missing or _KEY not in (table.schema.metadata or {}):
         raise InvalidData(
             f"{path} holds no backtest of this package"
@@ -151,4 +152,5 @@ def finished(path: Path, origin: Mapping[str, Any]) -> Backtest | None:
         made = load_backtest(path)
     except InvalidData:  # something else, which is to be replaced
         return None
-    return made if made.origin == origin else None
+    whole = set(COLUMNS) <= {*made.table}
+    return made if whole and made.origin == origin else None

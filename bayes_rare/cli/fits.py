@@ -170,8 +170,8 @@ def _fitted_average(
 
     if priors:
         raise InvalidInput(
-            f"average has no settings of its own, got --prior {', '.join(priors)}. "
-            "Name one model (--model) to set its priors."
+            f"{'a stack' if stack else 'average'} has no settings of its own, got "
+            f"--prior {', '.join(priors)}. Name one model (--model) to set its priors."
         )
     averaged = inference.fit(evaluation, stack, progress=progress, **sizes)
     out = printing.console()
@@ -179,6 +179,9 @@ def _fitted_average(
     out.print(f"Average of {what}, each with its weight:\n")
     out.print(printing.weight_table(averaged))
     out.print()
+    if averaged.notes:
+        out.print(printing.bullets(averaged.notes))
+        out.print()
     if not allow_unconverged:
         averaged.require_convergence(
             "Nothing was written; --allow-unconverged writes it all the same."

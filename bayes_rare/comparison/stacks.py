@@ -36,11 +36,12 @@ _NEEDED = [
     "crps",
     PREDICTIVE,
 ]
+_SCORED_BESIDE = ("stack", "equal weights", "best elsewhere")
 # Weights below this are what a solver leaves of nothing.
 _NOTHING = 1e-4
 
 
-def stack(backtest: Backtest, methods: Sequence[str] | None = None) -> Stack:
+def stack(backtest: Backtest, methods: str | Sequence[str] | None = None) -> Stack:
     """Weights of models by the CRPS of their mixture on what they had not seen.
 
     Of members with predictive distributions F_k of the worst query's score, the mixture
@@ -85,8 +86,19 @@ def stack(backtest: Backtest, methods: Sequence[str] | None = None) -> Stack:
     .. [2] Y. Yao, A. Vehtari, D. Simpson, A. Gelman (2018). Using stacking to average
        Bayesian predictive distributions. Bayesian Analysis 13, 917-1007, section 2.
     """
+    given: Any = backtest
+    if not isinstance(given, Backtest):
+        raise InvalidInput(
+            f"a stack is learnt from a backtest, and this is a {type(given).__name__}. "
+            "Give what backtest(...) returned, or load_backtest(path)."
+        )
+    if PREDICTIVE not in backtest.table:
+        raise InvalidData(
+            "the backtest kept no predictive distributions, as those of an earlier "
+            "version did not. Run it again with this version."
+        )
     table = checked(backtest, _NEEDED)
-    members = _members(backtest, methods)
+    members = _members(backtest, [methods] if isinstance(methods, str) else methods)
     labels = [member.label for member in members]
     chosen = (table["target"] == _TARGET) & table["method"].isin(labels)
     scored: Any = table[chosen]
@@ -96,13 +108,26 @@ def stack(backtest: Backtest, methods: Sequence[str] | None = None) -> Stack:
     notes: list[str] = []
     for size in sorted(set(scored["evaluation_size"])):
         rows = scored[scored["evaluation_size"] == size]
-        errors, spreads, cluster = _parts(rows, labels)
+        # What stood in for a member that never forecast is not for it to be weighed by.
+        served = {*rows.loc[rows["status"] == "forecast", "method"]}
+        able = [label for label in labels if label in served]
+        if not able:
+            raise InvalidData(
+                f"no model forecast from {size:,} queries: each refused or did not "
+                "converge. Run a backtest of others, or with longer chains."
+            )
+        rows = rows[rows["method"].isin(able)]
+        errors, spreads, cluster = _parts(rows, able)
         learnt = stacked(errors, spreads)
-        weights[int(size)] = dict(zip(labels, learnt.tolist(), strict=True))
+        weights[int(size)] = dict.fromkeys(labels, 0.0) | dict(
+            zip(able, learnt.tolist(), strict=True)
+        )
         in_sample[int(size)] = float(_crps(learnt, errors, spreads).mean())
-        held_out[int(size)] = _held_out(labels, errors, spreads, cluster)
-        notes += _notes(int(size), rows, held_out[int(size)])
-    return Stack(members, weights, held_out, in_sample, tuple(notes))
+        held_out[int(size)] = _held_out(able, errors, spreads, cluster)
+        unable = [label for label in labels if label not in served]
+        notes += _notes(int(size), rows, held_out[int(size)], unable)
+    learnt_on = str(backtest.origin.get("data", ""))
+    return Stack(members, weights, held_out, in_sample, tuple(notes), learnt_on)
 
 
 def mixture_parts(
@@ -184,13 +209,13 @@ def _held_out(
     """Mean CRPS where what is chosen was chosen on the other clusters."""
     count, single = len(labels), np.eye(len(labels))
     own = np.stack([_crps(one, errors, spreads) for one in single], axis=1)
-    chosen: dict[str, Callable[[np.ndarray], Weights]] = {
-        "stack": lambda seen: stacked(errors[seen], spreads[seen]),
-        "equal weights": lambda _: np.full(count, 1 / count),
-        "best elsewhere": lambda seen: single[own[seen].mean(axis=0).argmin()],
-    }
+    choices: tuple[Callable[[np.ndarray], Weights], ...] = (
+        lambda seen: stacked(errors[seen], spreads[seen]),
+        lambda _: np.full(count, 1 / count),
+        lambda seen: single[own[seen].mean(axis=0).argmin()],
+    )
     found: dict[str, float] = {}
-    for name, choose in chosen.items():
+    for name, choose in zip(_SCORED_BESIDE, choices, strict=True):
         scores = np.empty(len(errors))
         for number in range(int(cluster.max()) + 1):
             mine = cluster == number
@@ -213,6 +238,12 @@ def _members(
         if "model" in each
     }
     chosen = list(models) if methods is None else list(dict.fromkeys(methods))
+    taken = [name for name in chosen if name in _SCORED_BESIDE]
+    if taken:
+        raise InvalidInput(
+            f"a model is called {taken[0]!r}, as is what it is held against. Give it "
+            "another name in the backtest: methods={'another': ...}."
+        )
     for name in chosen:
         if name not in models:
             raise InvalidInput(
@@ -267,21 +298,30 @@ def _parts(
 
 
 def _notes(
-    size: int, rows: "pandas.DataFrame", held_out: Mapping[str, float]
+    size: int,
+    rows: "pandas.DataFrame",
+    held_out: Mapping[str, float],
+    unable: Sequence[str],
 ) -> list[str]:
     """What a reader of the weights of one size should know."""
-    notes: list[str] = []
-    simple = min(("equal weights", "best elsewhere"), key=lambda k: held_out[k])
+    single = rows["behaviour"].nunique() == 1
+    notes = [
+        f"{size:,} queries: {label} has no weight, as it refused or did not converge "
+        "each time."
+        for label in unable
+    ]
+    simple = min(_SCORED_BESIDE[1:], key=lambda name: held_out[name])
     if held_out["stack"] >= held_out[simple]:
+        judges = "splits" if single else "behaviours"
         notes.append(
-            f"{size:,} queries: on behaviours that had no say, learnt weights are no "
+            f"{size:,} queries: on {judges} that had no say, learnt weights are no "
             f"better (CRPS {held_out['stack']:.3g}) than {simple} "
             f"({held_out[simple]:.3g})."
         )
-    if rows["behaviour"].nunique() == 1:
+    if single:
         notes.append(
-            f"{size:,} queries: all splits are of one behaviour, so what they say of "
-            "others is unknown."
+            f"{size:,} queries: all splits are of one behaviour and have queries in "
+            "common, so the CRPS is kinder than that on another behaviour would be."
         )
     replaced = int((rows["status"] != "forecast").sum())
     if replaced:

@@ -134,6 +134,12 @@ def notes_on_origin(origin: Mapping[str, Any]) -> Generator[str]:
             "The behaviours of a split were fitted together, on the same queries: they "
             "are no independent clusters, and intervals are too short."
         )
+    for each in origin.get("methods", []):
+        if each.get("learnt_on") and each["learnt_on"] == origin.get("data"):
+            yield (
+                f"{each['name']} is a stack whose weights were learnt on these very "
+                "queries, so its scores flatter it. Its held_out scores do not."
+            )
     if origin.get("counted"):
         yield (
             f"The truth of {', '.join(map(repr, origin['counted']))} is a share of "

@@ -1,7 +1,7 @@
 """Fit the models that suit the data, and weigh them by what they forecast."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bayes_rare import catalog, stacking
@@ -219,7 +219,7 @@ def blend_many(
             batches.append((candidate, places))
     fits, refusals = _fitted(evaluations, batches, progress, sampling)
     return [
-        _blended(own, row)
+        _blended(own, row, stack, refused)
         if own
         else NotApplicable(
             "no model of this stack that has weight serves this evaluation. "
@@ -229,9 +229,21 @@ def blend_many(
     ]
 
 
-def _blended(fits: Sequence[Fit], rows: Mapping[str, Mapping[str, float]]) -> Average:
+def _blended(
+    fits: Sequence[Fit],
+    rows: Mapping[str, Mapping[str, float]],
+    stack: Stack,
+    refusals: Sequence[str],
+) -> Average:
     """Those of the posteriors that can be trusted, with the weights that are left."""
     trusted = {candidate.label: posterior for candidate, posterior in _trusted(fits)}
+    sizes = fits[0][1].evaluation.sizes
+    learnt = sorted({stack.nearest(sizes[behaviour]) for behaviour in rows})
+    source = (
+        "The weights are those of a stack, learnt by a backtest from evaluations of "
+        f"{', '.join(f'{size:,}' for size in learnt)} queries; here there are "
+        f"{', '.join(f'{size:,}' for size in sorted({*map(int, sizes.values())}))}."
+    )
     weights: dict[str, dict[str, float]] = {label: {} for label in trusted}
     for behaviour, row in rows.items():
         left = sum(row[label] for label in trusted)
@@ -239,7 +251,22 @@ def _blended(fits: Sequence[Fit], rows: Mapping[str, Mapping[str, float]]) -> Av
             share = row[label] / left if left else 1 / len(trusted)
             weights[label][behaviour] = share
     known = dict.fromkeys(rows, 0.0)  # no query was left out for these weights
-    return Average(tuple(Member(k, v, weights[k], known) for k, v in trusted.items()))
+    return Average(
+        tuple(Member(k, v, weights[k], known) for k, v in trusted.items()),
+        notes=(source, *_without_weight(fits, refusals)),
+    )
+
+
+def _without_weight(fits: Sequence[Fit], refusals: Sequence[str]) -> list[str]:
+    """Which models should have had a say and have none."""
+    left = {candidate.label for candidate, _ in _trusted(fits)}
+    doubtful = [c.label for c, _ in fits if c.label not in left]
+    lines = [f"Without weight, which the others share: {each}" for each in refusals]
+    if doubtful:
+        lines.append(
+            f"{', '.join(doubtful)} did not converge, and the others share the weight."
+        )
+    return lines
 
 
 def _fitted(
@@ -305,7 +332,10 @@ def average_many(
     for place, evaluation in enumerate(evaluations):
         if results[place] is None:
             results[place] = (
-                weighed(evaluation, fits[place])
+                replace(
+                    weighed(evaluation, fits[place]),
+                    notes=tuple(_without_weight(fits[place], refusals[place])),
+                )
                 if fits[place]
                 else NotApplicable(
                     "none of the models that are averaged serves this evaluation. "

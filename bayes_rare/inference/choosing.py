@@ -11,7 +11,7 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.averaging import average, blend_many
 from bayes_rare.inference.fitting import check_evaluations, fit_many, served
 from bayes_rare.posterior import ESS_LIMIT, Posterior
-from bayes_rare.stacks import Stack
+from bayes_rare.stacks import Stack, load_stack
 
 __all__ = ["fit"]
 
@@ -86,8 +86,9 @@ def fit(
     model
         Name of a shipped model, path of a file of yours, or a model already read. By
         default, and if named "average", all that suit the data, weighted by how they
-        forecast the riskiest queries: `bayes_rare.average`. A stack has weights that a
-        backtest has taught: `bayes_rare.stack`.
+        forecast the riskiest queries: `bayes_rare.average`. A stack, or the path of
+        one, ending in .json, has weights that a backtest has taught:
+        `bayes_rare.stack`.
     behaviours
         Fit only these.
     chains, warmup, draws
@@ -141,10 +142,13 @@ def fit(
         "way": way,
         "progress": progress,
     }
+    if isinstance(model, str | Path) and str(model).endswith(".json"):
+        model = load_stack(model)
     if model is None or model == NAME or isinstance(model, Stack):
         if priors:
+            what = "a stack" if isinstance(model, Stack) else "an average"
             raise InvalidInput(
-                f"an average has no settings of its own, got {', '.join(priors)}. Name "
+                f"{what} has no settings of its own, got {', '.join(priors)}. Name "
                 "one model to set its priors: fit(evaluation, 'gpd_tail', ...), or "
                 "--model gpd_tail --prior ..."
             )
