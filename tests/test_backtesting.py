@@ -100,6 +100,7 @@ def test_point_methods_have_no_interval(made: Backtest) -> None:
         assert table.loc[~points, column].notna().all()
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_table(made: Backtest, tmp_path: Path) -> None:
     output = tmp_path / "backtest.parquet"
     again = backtest(br.sample_table(), **PLAN, workers=2, output=output)
@@ -109,7 +110,7 @@ def test_two_workers_make_the_same_table(made: Backtest, tmp_path: Path) -> None
     assert not output.with_name("backtest.parquet.parts").exists()
 
 
-@pytest.mark.parametrize("after", [1, 7])
+@pytest.mark.parametrize("after", [1, pytest.param(7, marks=pytest.mark.slow)])
 def test_what_was_interrupted_goes_on(
     made: Backtest, tmp_path: Path, after: int
 ) -> None:

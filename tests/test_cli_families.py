@@ -64,6 +64,7 @@ def worst(made: Forecast) -> pd.Series:
     return table.set_index("behaviour")["median"]
 
 
+@pytest.mark.slow
 def test_the_default_averages_family_tail_with_others_and_says_so(
     table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,7 +94,9 @@ def test_the_same_draws_alone_and_in_any_batch(
     assert (chains[0] != chains[1]).all()
 
 
-@pytest.mark.parametrize("model", ["gumbel_tail", "gpd_tail"])
+@pytest.mark.parametrize(
+    "model", ["gumbel_tail", pytest.param("gpd_tail", marks=pytest.mark.slow)]
+)
 def test_chains_in_step_agree_with_chains_in_turn(model: str, seed: int) -> None:
     size: dict[str, Any] = {
         "target_ess": 0.0,
@@ -312,7 +314,9 @@ def series_of(folder: Path, name: str) -> np.ndarray:
         return pd.read_csv(opened)["x"].to_numpy(np.float64)
 
 
-@pytest.mark.parametrize("model", ["gumbel_tail", "gpd_tail"])
+@pytest.mark.parametrize(
+    "model", ["gumbel_tail", pytest.param("gpd_tail", marks=pytest.mark.slow)]
+)
 def test_classical_series_are_sampled_without_a_divergence(
     model: str, shared_data: Path, seed: int
 ) -> None:

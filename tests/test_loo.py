@@ -76,6 +76,7 @@ def test_a_tied_score_counts_as_often_as_it_was_seen(scores: np.ndarray) -> None
     assert abs(found.elpd - found.cell_elpd.sum()) > 0.1
 
 
+@pytest.mark.slow
 def test_the_model_that_data_come_from_is_preferred(seed: int) -> None:
     rng = np.random.default_rng(seed)
     # A shape of -0.4 is far from the straight line.

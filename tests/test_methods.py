@@ -29,6 +29,9 @@ def biggest(evaluation, deployment, *, least=0):
     return evaluation_maximum(evaluation, deployment)
 """
 
+# What their programs take to compile.
+DEAR = ("family_tail", "binomial_tail", "graded", "beta_binomial")
+
 
 @pytest.fixture
 def evaluation(rng: np.random.Generator) -> Evaluation:
@@ -48,7 +51,13 @@ def mine(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else [])
+        for name in methods.names()
+    ],
+)
 def test_every_shipped_method_forecasts_each_size(
     name: str, evaluation: Evaluation, rng: np.random.Generator
 ) -> None:

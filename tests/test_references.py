@@ -210,7 +210,9 @@ def spread_by_draws(draws: dict[str, np.ndarray], name: str) -> tuple[float, flo
     return spread(draws[name].ravel(), weights.ravel()), error
 
 
-@pytest.mark.parametrize("model", ["gumbel_tail", "gpd_tail"])
+@pytest.mark.parametrize(
+    "model", ["gumbel_tail", pytest.param("gpd_tail", marks=pytest.mark.slow)]
+)
 def test_the_posterior_is_about_as_wide_as_the_standard_errors(
     model: str, shared_data: Path, seed: int
 ) -> None:
