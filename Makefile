@@ -15,7 +15,7 @@ RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-group
 # Two processes, each file of tests in one of them: fixtures are shared within a file.
 TESTS   = --group test pytest -n 2 --dist loadfile --durations=40
 
-.PHONY: demo test check docs linkcheck format slow
+.PHONY: demo test check docs linkcheck format slow results
 
 demo: $(NEED)
 	$(RUN) bayes-rare demo --output demo-output
@@ -38,6 +38,12 @@ docs: $(NEED)
 
 linkcheck: $(NEED)
 	$(RUN) --group docs sphinx-build -b linkcheck docs docs/_build/linkcheck
+
+# docs/whole_table.md, made again: TABLE has exact risks and families, COUNTS counts, and
+# ALSO names finished backtests. Without TABLE the sample data. What is done is kept.
+FOLDER  = .cache/results
+results: $(NEED)
+	$(RUN) python benchmarks/whole_table.py $(TABLE) --folder $(FOLDER) $(addprefix --counts ,$(COUNTS)) $(if $(ALSO),--also $(ALSO))
 
 format: $(NEED)
 	$(RUN) --group lint ruff check --fix

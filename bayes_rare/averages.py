@@ -51,8 +51,9 @@ class Member:
     weights
         Its weight by behaviour, in [0, 1].
     pareto_k
-        By behaviour, the largest diagnostic of the weights by which queries were left
-        out; above 0.7 its weight is a guess.
+        By behaviour, the largest diagnostic of the importance weights by which queries
+        were left out; above 0.7 its weight is a guess. Those that were left out by
+        fitting the model again count as 0.
     """
 
     label: str

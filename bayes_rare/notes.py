@@ -1,7 +1,6 @@
 """What a reader of a forecast must know, in sentences."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 from bayes_rare.stacking import TRUSTED
+from bayes_rare.tail_checks import TailCheck
 
 if TYPE_CHECKING:
     import xarray
@@ -29,6 +29,7 @@ __all__ = [
     "on_judge",
     "on_missed_mode",
     "on_tail",
+    "on_tail_checks",
     "on_unseen_families",
 ]
 
@@ -37,14 +38,8 @@ __all__ = [
 _UNSEEN_CHANCE = 0.05
 # From so many queries on, 1 - 0.05 ** (1 / m) is 3/m within 5 %.
 _RULE_OF_THREE_FROM = 30
-# Fewer queries than this with a success say nothing of a tail.
-_FEW_POSITIVE = 10
 # All-or-nothing outcomes of so many trials, in so many failing queries, are no chance.
 _SEVERAL, _COPIES = 5, 3
-# An observed risk above this leaves no room to see how the tail goes on.
-_SATURATED_RISK = 0.9
-# Extrapolating further than this many times the evaluation is said aloud.
-_FAR = 1000
 # A share of queries from families not met is said from here on.
 _MOSTLY_MET = 0.01
 
@@ -95,20 +90,17 @@ def on_average(average: Average) -> list[str]:
     return lines
 
 
-def on_evaluation(evaluation: Evaluation, queries: int) -> list[str]:
-    """What the evaluation cannot exclude, how far it is left behind, what it hides.
+def on_evaluation(evaluation: Evaluation) -> list[str]:
+    """What the evaluation cannot exclude, and what its outcomes hide.
 
     Parameters
     ----------
     evaluation
         What the method saw.
-    queries
-        The largest deployment that is forecast.
     """
     smallest = min(evaluation.sizes.values())
     return [
         _not_excluded(smallest),
-        *_extrapolation(queries, smallest),
         *(
             note
             for behaviour in evaluation.behaviours
@@ -149,7 +141,6 @@ def _on_outcomes(evaluation: Evaluation, behaviour: str) -> list[str]:
     if kind == "exact":
         return [
             *_censored(evaluation, behaviour),
-            *_saturated(evaluation, behaviour),
             *weighted,
         ]
     if kind == "estimates":
@@ -160,7 +151,7 @@ def _on_outcomes(evaluation: Evaluation, behaviour: str) -> list[str]:
         evaluation.tallied[name][mine] for name in ("successes", "trials", "count")
     )
     return [
-        *_hardly_seen(behaviour, successes, trials, count),
+        *_always_seen(behaviour, successes, trials, count),
         *_all_or_nothing(behaviour, successes, trials, count),
         *weighted,
     ]
@@ -175,35 +166,18 @@ def _weighted(evaluation: Evaluation, behaviour: str) -> list[str]:
     ]
 
 
-def _hardly_seen(
+def _always_seen(
     behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
 ) -> list[str]:
-    """Where prior and number of trials rule a forecast, rather than what was seen."""
+    """Where every response failed, and the number of trials rules a forecast."""
     queries, responses = int(count.sum()), int(count.astype(np.float64) @ trials)
-    positive = int(count[successes > 0].sum())
-    if positive == 0:
-        # Whatever the risks, none of n responses fails with a chance of at most
-        # (1 - their mean) ** n.
-        least = -math.expm1(math.log(_UNSEEN_CHANCE) / responses)
-        return [
-            f"{behaviour}: none of {responses:,} responses to {queries:,} queries "
-            "showed the behaviour. The forecast is ruled by the prior and by the "
-            f"number of trials: the mean risk of these queries is below {least:.2g} "
-            "(with 95 % confidence), and of the largest the data say little."
-        ]
-    if int(count[successes < trials].sum()) == 0:
-        return [
-            f"{behaviour}: all of {responses:,} responses to {queries:,} queries "
-            "showed the behaviour. What it takes to make the model fail is not a rare "
-            "query; the forecast is ruled by the prior and by the number of trials."
-        ]
-    if positive < _FEW_POSITIVE:
-        return [
-            f"{behaviour}: {positive} of {queries:,} queries showed the behaviour at "
-            "all. So few leave the tail to the prior and to the number of trials: read "
-            "the interval, not the median."
-        ]
-    return []
+    if int(count[successes < trials].sum()):
+        return []
+    return [
+        f"{behaviour}: all of {responses:,} responses to {queries:,} queries showed "
+        "the behaviour. What it takes to make the model fail is not a rare query; the "
+        "forecast is ruled by the prior and by the number of trials."
+    ]
 
 
 def _all_or_nothing(
@@ -338,16 +312,6 @@ def _not_excluded(seen: int) -> str:
     )
 
 
-def _extrapolation(queries: int, seen: int) -> list[str]:
-    ratio = queries / seen
-    if ratio <= _FAR:
-        return []
-    return [
-        f"Extrapolation: {queries:.3g} queries are {ratio:.2g} times the evaluation. "
-        "So far out an interval rests on the prior of the tail as much as on the data."
-    ]
-
-
 def _censored(evaluation: Evaluation, behaviour: str) -> list[str]:
     scores = evaluation.scores(behaviour)
     return [
@@ -361,15 +325,39 @@ def _censored(evaluation: Evaluation, behaviour: str) -> list[str]:
     ]
 
 
-def _saturated(evaluation: Evaluation, behaviour: str) -> list[str]:
-    top = float(risk_from_score(evaluation.worst(behaviour)))
-    if top <= _SATURATED_RISK:
-        return []
-    return [
-        f"{behaviour}: the riskiest query seen has risk {top:.4g}. Near 1 scores "
-        "spread without the risk changing: read risks, not scores, and doubt the "
-        "shape of the tail."
+def on_tail_checks(verdict: Mapping[str, Sequence[TailCheck]]) -> list[str]:
+    """What makes the tails doubtful, each with how often that is a false alarm.
+
+    Parameters
+    ----------
+    verdict
+        Checks by behaviour, as `bayes_rare.tail_verdict.tail_verdict` makes them.
+    """
+    alarms = [
+        (behaviour, check)
+        for behaviour, checks in verdict.items()
+        for check in checks
+        if check.alarm
     ]
+    far = [check for _, check in alarms if check.name == "extrapolation"]
+    made: list[str] = []
+    if far:  # of the smallest evaluation, once
+        made.append(f"Extrapolation: {max(far, key=lambda c: c.value).sentence}.")
+    made += [
+        f"{behaviour}: {check.sentence}.{_rate(check)}"
+        for behaviour, check in alarms
+        if check.name != "extrapolation"
+    ]
+    return made
+
+
+def _rate(check: TailCheck) -> str:
+    if check.is_rule or check.false_alarms is None:
+        return ""
+    return (
+        f" (Of simulated evaluations whose tail is sound, "
+        f"{100 * check.false_alarms:.2g} % say so too.)"
+    )
 
 
 def on_judge(posterior: Posterior) -> list[str]:

@@ -2,7 +2,8 @@
 
 What is scored is the top of the evaluation, as that is what a forecast goes on from: of
 each of the riskiest queries where its score lies, and of all others that they are no
-riskier. A query is left out by importance weights, so nothing is fitted again.
+riskier. A query is left out by importance weights, so nothing is fitted again; where
+these cannot be trusted, `LeftOut.fitted_again` takes a posterior that never met it.
 """
 
 from collections.abc import Sequence
@@ -41,12 +42,35 @@ class LeftOut:
     log_no_other
         Log chance that another query of each group shows no more than they did.
     pareto_k
-        Largest diagnostic of the weights; above `TRUSTED` they cannot be trusted.
+        Diagnostic of the weights of each row; above `TRUSTED` they cannot be trusted.
     """
 
     log_chance: Rows
     log_no_other: Groups
-    pareto_k: float
+    pareto_k: Rows
+
+    @property
+    def doubtful(self) -> list[int]:
+        """Rows whose weights cannot be trusted."""
+        return np.flatnonzero(self.pareto_k > TRUSTED).tolist()
+
+    def fitted_again(self, row: int, population: Population, top: Top) -> "LeftOut":
+        """The same, a row forecast by a posterior that has not met one of its queries.
+
+        Parameters
+        ----------
+        row
+            Which row.
+        population
+            Of that posterior, draw by draw.
+        top
+            What is scored.
+        """
+        chance, doubt = self.log_chance.copy(), self.pareto_k.copy()
+        drawn = top.log_chance(population)[row]
+        chance[row] = np.logaddexp.reduce(drawn) - np.log(drawn.size)
+        doubt[row] = 0.0
+        return LeftOut(chance, self.log_no_other, doubt)
 
 
 def left_out(population: Population, top: Top) -> LeftOut:
@@ -86,7 +110,7 @@ def left_out(population: Population, top: Top) -> LeftOut:
     return LeftOut(
         np.logaddexp.reduce(log_weight + log_chance, axis=-1),
         log_no_other,
-        float(np.max(pareto_k)),
+        pareto_k,
     )
 
 
@@ -129,7 +153,7 @@ def stacked_weights(
 
     >>> from bayes_rare.tops import ExactTop
     >>> top = ExactTop(np.ones(2), np.full(1, 8.0), np.zeros(2), np.ones(2), 0.0)
-    >>> alike = LeftOut(np.full(2, -1.0), np.full(1, -0.1), 0.0)
+    >>> alike = LeftOut(np.full(2, -1.0), np.full(1, -0.1), np.zeros(2))
     >>> stacked_weights(top, [alike, alike]).round(1)
     array([0.5, 0.5])
     """

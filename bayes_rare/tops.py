@@ -6,21 +6,21 @@ are, one by one, and that no other one is riskier.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, override
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import betainc
 
 from bayes_rare import latent
-from bayes_rare.cells import ScoreCells
+from bayes_rare.cells import Columns, ScoreCells
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.parts import most_shown, shown_risk
+from bayes_rare.parts import chosen_rows, most_shown, shown_risk
 from bayes_rare.populations import Population
 from bayes_rare.scores import risk_from_score
 
-__all__ = ["SCORED", "CountedTop", "ExactTop", "Top", "top_of"]
+__all__ = ["SCORED", "CountedTop", "ExactTop", "Top", "top_of", "without"]
 
 type Rows = Float[np.ndarray, " row"]
 type Groups = Float[np.ndarray, " group"]
@@ -57,6 +57,10 @@ class Top(ABC):
     @abstractmethod
     def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
         """Chance that one query of a group of others shows no more than they did."""
+
+    @abstractmethod
+    def alike(self, columns: Columns, row: int) -> Bool[np.ndarray, " cell"]:
+        """Which cells of an evaluation's outcomes have those of a row of the top."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +122,15 @@ class ExactTop(Top):
     def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
         threshold = np.full((self.others.size, 1), self.threshold)
         return -np.expm1(population.log_survival(threshold))
+
+    @override
+    def alike(self, columns: Columns, row: int) -> Bool[np.ndarray, " cell"]:
+        score = columns["score"]
+        if np.isinf(self.high[row]):
+            return score == np.inf
+        # Two riskiest scores may be nearer to each other than a cell is wide.
+        away = np.abs(score - (self.low[row] + self.high[row]) / 2)
+        return away == away.min()
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +205,11 @@ class CountedTop(Top):
     def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
         return 1 - _at_least(population, self.most + 1, self.other_trials)
 
+    @override
+    def alike(self, columns: Columns, row: int) -> Bool[np.ndarray, " cell"]:
+        same = columns["successes"] == self.successes[row]
+        return same & (columns["trials"] == self.trials[row])
+
 
 def top_of(evaluation: Evaluation, behaviour: str) -> Top:
     """The riskiest queries of a behaviour of an evaluation.
@@ -215,6 +233,37 @@ def top_of(evaluation: Evaluation, behaviour: str) -> Top:
     return CountedTop.of(
         {name: values[mine] for name, values in evaluation.tallied.items()}
     )
+
+
+def without(evaluation: Evaluation, behaviour: str, row: int) -> Evaluation:
+    """The evaluation without one query of a row of its top.
+
+    Of queries that tie it is one of the largest family among them. Those that the
+    evaluation shows by name stay as they are.
+
+    Parameters
+    ----------
+    evaluation
+        What was measured.
+    behaviour
+        One of its behaviours, with exact risks or counts.
+    row
+        Row of what `top_of` gives.
+    """
+    top = top_of(evaluation, behaviour)
+    exact = isinstance(top, ExactTop)
+    columns = evaluation.exact if exact else evaluation.tallied
+    mine = np.flatnonzero(
+        columns["behaviour"] == evaluation.behaviours.index(behaviour)
+    )
+    ties = mine[top.alike(chosen_rows(columns, mine), row)]
+    cell = ties[np.argmax(columns["count"][ties])]
+    left = {name: values.copy() for name, values in columns.items()}
+    sums = left["squares" if exact else "weight"]
+    sums[cell] *= 1 - 1 / left["count"][cell]  # each query of a cell has as much
+    left["count"][cell] -= 1
+    left = chosen_rows(left, left["count"] > 0)
+    return replace(evaluation, **{"exact" if exact else "tallied": left})
 
 
 def _tallied(place: Any, count: Any, size: int) -> Float[np.ndarray, " place"]:

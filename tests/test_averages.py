@@ -1,12 +1,13 @@
 """Posteriors of several models as one."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bayes_rare import averages
+from bayes_rare import averages, stacking
 from bayes_rare.averages import Average, apportioned, written
 from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
 from bayes_rare.evaluation import Evaluation
@@ -59,6 +60,22 @@ def test_draws_are_those_of_members_in_proportion(averaged: Average) -> None:
     numbers = apportioned(list(shares.values()), 4000)
     assert [part.draws for part in population.parts] == numbers
     assert averaged.thinned(100).population("a").draws == 100
+
+
+@pytest.mark.slow
+def test_fitting_again_weighs_as_importance_weights_do(
+    averaged: Average, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where these can be trusted: what is tried is each query of each top."""
+    monkeypatch.setattr(stacking, "TRUSTED", -math.inf)
+    again = average(evaluation_of(120, 1), **QUICK)
+    for behaviour, shares in averaged.weights().items():
+        found = again.weights()[behaviour]
+        assert found == pytest.approx(shares, abs=0.08)
+        assert found != shares
+    assert all(k == 0 for m in again.members for k in m.pareto_k.values())
+    assert "were left out by fitting it again" in " ".join(again.notes)
+    assert not averaged.notes
 
 
 def test_a_forecast_of_an_average_says_who_has_a_say(averaged: Average) -> None:

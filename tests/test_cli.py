@@ -26,6 +26,15 @@ QUICK = ["--model", "gumbel_tail", "--warmup", "200", "--draws", "400"]
 TINY = ["--model", "gumbel_tail", "--warmup", "20", "--draws", "10"]
 # Looks like the markup of the library that prints.
 ODD = "[bold]jail[/bold]"
+CHECK_KEYS = [
+    "behaviour",
+    "name",
+    "value",
+    "limit",
+    "alarm",
+    "false_alarms",
+    "sentence",
+]
 ROW_KEYS = [
     "behaviour",
     "target",
@@ -297,8 +306,12 @@ def test_json_is_one_strict_object_with_the_rows_of_the_summary(
     captured = capsys.readouterr()
     assert captured.err == ""
     answer = strict(captured.out)
-    assert list(answer) == ["rows", "converged", "model", "notes"]
+    assert list(answer) == ["rows", "converged", "model", "notes", "tail_checks"]
     assert (answer["converged"], answer["model"]) == (True, "gumbel_tail")
+    checks = answer["tail_checks"]
+    assert all(list(row) == CHECK_KEYS for row in checks)
+    assert {row["behaviour"] for row in checks} == {ODD, "leak"}
+    assert {row["alarm"] for row in checks if row["name"] == "extrapolation"} == {True}
     assert any("cannot exclude" in note for note in answer["notes"])
     rows = answer["rows"]
     assert all(list(row) == ROW_KEYS for row in rows)

@@ -528,7 +528,7 @@ def test_what_cannot_be_excluded_is_true_of_few_queries(
     queries: int, said: str
 ) -> None:
     evaluation = Evaluation.from_scores(scores_of("a", queries))
-    assert said in notes.on_evaluation(evaluation, 10)[0]
+    assert said in notes.on_evaluation(evaluation)[0]
 
 
 def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:

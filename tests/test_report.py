@@ -29,6 +29,7 @@ from bayes_rare.reporting import outlook, report, sampling, sensitivity, tails, 
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
+from bayes_rare.tail_verdict import tail_verdict
 
 HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
 
@@ -142,6 +143,17 @@ def test_its_notes_are_those_of_the_forecast(html: str, posterior: Posterior) ->
     for note in forecast(posterior, Deployment(10_000), targets=()).notes:
         assert note in words
     assert "cannot exclude" in words
+
+
+def test_its_checks_are_those_of_the_forecast(html: str, posterior: Posterior) -> None:
+    words = Reader(html).words
+    made = forecast(posterior, Deployment(10_000), targets=())
+    table = made.tail_verdict()
+    assert set(table["behaviour"]) == {"leak", "lie"}
+    for sentence in table["sentence"]:
+        assert sentence in words
+    assert "Of simulated evaluations" not in words
+    assert "by design" in words
 
 
 def test_text_of_the_data_is_text(html: str) -> None:
@@ -389,27 +401,6 @@ def test_a_mean_chance_has_the_hazard_of_its_own_logarithm(
     assert log_hazard(np.full((1, 3), 1e5)) == pytest.approx(np.log(1e5))
 
 
-def misfits(location: int | float, runs: int, rng: np.random.Generator) -> list[float]:
-    """P-values of the largest of 500 scores that are drawn as expected, or wider."""
-    known = Normal(np.zeros(400), np.ones(400))
-    found: list[float] = []
-    for seed in range(runs):
-        drawn = np.sort(rng.standard_normal(500) * np.exp(location))[-31:]
-        found.append(tails.misfit(known, drawn, seed))
-    return found
-
-
-def test_a_right_tail_is_rarely_called_a_misfit(rng: np.random.Generator) -> None:
-    # With a population that is known, the p-value is uniform.
-    found = misfits(0.0, 300, rng)
-    assert stats.kstest(found, "uniform").pvalue > 1e-6
-
-
-def test_a_wrong_tail_is_called_a_misfit(rng: np.random.Generator) -> None:
-    found = misfits(1.0, 300, rng)
-    assert stats.kstest(found, "uniform").pvalue < 1e-6
-
-
 def test_what_makes_a_tail_doubtful() -> None:
     rng = np.random.default_rng(4)
     calm = br.Evaluation.from_scores(rng.gumbel(-3, 0.2, 300))
@@ -426,10 +417,11 @@ def test_what_makes_a_tail_doubtful() -> None:
         fitted = br.fit(
             evaluation, "gumbel_tail", warmup=200, draws=200, target_ess=0.0, **settings
         )
-        found[name] = tails.doubts(fitted, "behaviour", fitted.population())
+        [checks] = tail_verdict(evaluation, 10**9, fitted).values()
+        found[name] = tails.doubts(checks)
     assert found["calm"] == []
-    assert "a risk of 99\xa0%, and near" in found["saturated"][0]
-    assert "it rests on 5 queries above its threshold" in found["few"][0]
+    assert "risk 0.989. Near 1 scores" in found["saturated"][0]
+    assert "rests on 5 queries above its threshold" in found["few"][0]
 
 
 def test_the_model_is_fitted_again_at_other_thresholds() -> None:

@@ -61,9 +61,34 @@ def test_leaving_out_by_weights_is_leaving_out() -> None:
         law = stats.norm(others.mean(), spread)
         exact = math.log(law.cdf(top.high[row]) - law.cdf(top.low[row]))
         assert found.log_chance[row] == pytest.approx(exact, abs=0.02)
-    assert found.pareto_k < 0.5
+    assert (found.pareto_k < 0.5).all()
     law = stats.norm(scores.mean(), math.sqrt(1 + 1 / scores.size))
     assert found.log_no_other == pytest.approx(law.logcdf(top.threshold), abs=0.02)
+
+
+def test_a_posterior_without_the_query_is_asked_for_it_alone() -> None:
+    scores = np.random.default_rng(4).normal(size=60)
+    top = top_of(scores)
+    found = left_out(normal_posterior(scores, 1_000, 1), top)
+    others = np.delete(scores, np.argmax(scores))
+    again = found.fitted_again(0, normal_posterior(others, 40_000, 2), top)
+    law = stats.norm(others.mean(), math.sqrt(1 + 1 / others.size))
+    exact = math.log(law.cdf(top.high[0]) - law.cdf(top.low[0]))
+    assert again.log_chance[0] == pytest.approx(exact, abs=0.02)
+    assert again.log_chance[0] < left_out_of_all(scores, top) - 0.02  # unlike with it
+    np.testing.assert_array_equal(again.log_chance[1:], found.log_chance[1:])
+    assert again.pareto_k[0] == 0
+
+
+def left_out_of_all(scores: np.ndarray, top: ExactTop) -> float:
+    """Log chance of the riskiest by a posterior that has met it."""
+    drawn = top.log_chance(normal_posterior(scores, 40_000, 2))[0]
+    return float(np.logaddexp.reduce(drawn) - math.log(drawn.size))
+
+
+def test_what_cannot_be_trusted_is_said_by_row() -> None:
+    score = LeftOut(np.zeros(3), np.zeros(1), np.array([0.7, 0.71, np.inf]))
+    assert score.doubtful == [1, 2]
 
 
 def test_a_draw_that_rules_a_score_out_has_a_finite_weight() -> None:
@@ -95,7 +120,7 @@ def test_weights_are_the_posterior_mean() -> None:
     rng = np.random.default_rng(5)
     top = top_of(rng.normal(size=80))
     one, other = (
-        LeftOut(rng.normal(-4, 1, 10), np.array([log_none]), 0.1)
+        LeftOut(rng.normal(-4, 1, 10), np.array([log_none]), np.full(10, 0.1))
         for log_none in (-0.14, -0.12)
     )
     found = stacked_weights(top, [one, other])

@@ -9,7 +9,7 @@ from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.parts import most_shown, shown_risk
 from bayes_rare.populations import Normal, StepsAndTail
-from bayes_rare.tops import CountedTop, ExactTop, top_of
+from bayes_rare.tops import CountedTop, ExactTop, top_of, without
 
 
 def counted(successes: list[int], trials: list[int]) -> CountedTop:
@@ -110,3 +110,57 @@ def test_estimates_have_no_top() -> None:
     evaluation = Evaluation.from_estimates(np.full(3, -2.0), np.full(3, 0.1))
     with pytest.raises(NotApplicable, match="estimated risks"):
         top_of(evaluation, "behaviour")
+
+
+def test_a_query_of_exact_risk_is_left_out_alone() -> None:
+    scores = {"a": np.linspace(-3, 0, 40), "b": np.array([2.0, 2.0, 2.0, np.inf, 1.0])}
+    labels = {"a": ["x"] * 40, "b": ["x", "y", "y", "y", "y"]}
+    evaluation = Evaluation.from_scores(scores, family=labels)
+    fewer = without(evaluation, "a", 2)
+    np.testing.assert_allclose(
+        fewer.scores("a").score, np.delete(scores["a"][::-1], 2), atol=1e-12
+    )
+    assert fewer.sizes == {"a": 39, "b": 5}
+    certain = without(evaluation, "b", 0)
+    assert certain.scores("b").censored_above == 0
+    assert certain.sizes == {"a": 40, "b": 4}
+    first = ExactTop.of(Evaluation.from_scores(scores["b"][:3]).scores("behaviour"))
+    assert first.count.tolist() == [3.0]
+    tied = without(evaluation.select(["b"]), "b", 0)
+    assert tied.families_of("b") == ("x", "y")
+
+
+def test_of_ties_one_is_left_out() -> None:
+    scores, labels = np.array([2.0] * 4 + [0.0] * 20), ["x"] + ["y"] * 23
+    evaluation = Evaluation.from_scores(scores, family=labels)
+    fewer = without(evaluation, "behaviour", 0)
+    assert fewer.scores("behaviour").count.tolist() == [3.0, 20.0]
+    assert fewer.family_sizes("behaviour").tolist() == [1.0, 22.0]
+
+
+def test_scores_in_bins_keep_their_spread() -> None:
+    """A cell of several queries has the mean square that it had."""
+    evaluation = Evaluation.from_scores(np.linspace(-3, -2.9, 30_000))
+    cells = evaluation.scores("behaviour")
+    place = int(np.argmax(cells.count))
+    assert cells.count[place] > 1
+    fewer = without(evaluation, "behaviour", 0).scores("behaviour")
+    assert fewer.count.sum() == cells.count.sum() - 1
+    np.testing.assert_allclose(
+        fewer.squares[-1] / fewer.count[-1], cells.squares[-1] / cells.count[-1]
+    )
+
+
+def test_a_query_of_counts_is_left_out_alone() -> None:
+    evaluation = Evaluation.from_counts(
+        np.array([3, 3, 1, 0, 0, 0, 0, 0, 0]),
+        np.full(9, 5),
+        weight=np.array([1.0, 2, 2, 1, 1, 1, 1, 1, 1]),
+    )
+    fewer = without(evaluation, "behaviour", 0)
+    assert fewer.sizes["behaviour"] == 8
+    before = evaluation.counts.set_index("successes")
+    after = fewer.counts.set_index("successes")
+    assert after["count"].to_dict() == {3: 1, 1: 1, 0: 6}
+    assert after.weight[3] == pytest.approx(before.weight[3] / 2)
+    assert after.weight[1] == before.weight[1]

@@ -110,7 +110,15 @@ def forecast(
     write_table(summary, output)
     parts = printing.forecast_report(made, rows, interval)
     parts = chain(parts, ["What to bear in mind:"])
-    print_answer(made, made.method, rows, parts, [output], as_json=as_json)
+    print_answer(
+        made,
+        made.method,
+        rows,
+        parts,
+        [output],
+        as_json=as_json,
+        more={"tail_checks": printing.records(made.tail_verdict())},
+    )
     warn_if_unconverged(loaded)
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,12 @@ def print_answer(
     written: Sequence[Path | None],
     *,
     as_json: bool,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print a table and the notes of what was made: as JSON, or in parts of text."""
+    """Print a table and the notes of what was made: as JSON, or in parts of text.
+
+    ``more`` is what JSON has beside them.
+    """
     from bayes_rare import printing
 
     if as_json:
@@ -73,6 +77,7 @@ def print_answer(
                 "converged": made.converged,
                 "model": model,
                 "notes": list(dict.fromkeys(made.notes)),
+                **(more or {}),
             }
         )
         return

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from bayes_rare.forecasting.contributions import contributions
 from bayes_rare.forecasting.deployment import Deployment
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import Population
+from bayes_rare.tail_checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -49,6 +50,9 @@ class Forecast:
         tail.
     is_point
         Whether it is a single guess with no interval.
+    tail_checks
+        By behaviour, what was looked at to tell whether its tail is sound, and what was
+        found; alarms are notes as well.
     """
 
     method: str
@@ -59,6 +63,9 @@ class Forecast:
     converged: bool
     notes: tuple[str, ...]
     is_point: bool = False
+    tail_checks: Mapping[str, Sequence[TailCheck]] = field(
+        default_factory=dict[str, Sequence[TailCheck]]
+    )
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -128,6 +135,24 @@ class Forecast:
         `bayes_rare.outcomes.worst_score_variance`.
         """
         return worst.variance_split(self.populations, self.deployment.queries)
+
+    def tail_verdict(self) -> "pandas.DataFrame":
+        """What was looked at to tell whether each tail is sound: a row for each check.
+
+        Columns ``behaviour, name, value, limit, alarm, false_alarms, sentence``, as
+        `bayes_rare.tail_checks.TailCheck` has them; ``false_alarms`` is the share of
+        simulated evaluations with a sound tail that raise the alarm, and missing where
+        it was not simulated.
+        """
+        import pandas as pd
+
+        columns = ["behaviour", *TailCheck.__dataclass_fields__]
+        rows = [
+            {"behaviour": behaviour, **asdict(check)}
+            for behaviour, checks in self.tail_checks.items()
+            for check in checks
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def family_contributions(
         self, sizes: Sequence[int] | None = None, seed: int = 0
@@ -290,6 +315,7 @@ class Forecast:
             ),
             title=f"Forecast by {self.method}",
             doubtful=not self.converged,
+            checks=self.tail_checks,
         )
         if path is not None:
             plotting.save(figure, path)

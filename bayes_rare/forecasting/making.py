@@ -15,6 +15,7 @@ from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
 from bayes_rare.missed import MissedMode
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
+from bayes_rare.tail_verdict import tail_verdict
 
 if TYPE_CHECKING:
     import xarray
@@ -99,6 +100,7 @@ def forecast(
     if deployment.missed_mode is not None:
         populations = _supposing(deployment.missed_mode, populations, posterior)
     draws = drawn(populations, deployment, risk_thresholds, level, targets, seed)
+    verdict = tail_verdict(posterior.evaluation, deployment.queries[-1], posterior)
     return Forecast(
         method=posterior.name,
         deployment=deployment,
@@ -108,12 +110,14 @@ def forecast(
         converged=posterior.verdict.converged,
         notes=(
             *notes.on_convergence(posterior),
-            *notes.on_evaluation(posterior.evaluation, deployment.queries[-1]),
+            *notes.on_evaluation(posterior.evaluation),
+            *notes.on_tail_checks(verdict),
             *notes.on_missed_mode(posterior.evaluation, deployment.missed_mode),
             *about_families,
             *_fit_notes(posterior),
             *notes.on_caps(draws),
         ),
+        tail_checks=verdict,
     )
 
 
@@ -203,6 +207,7 @@ def _without_posterior(
             f"{method} has no posterior to add a missed mode to. Leave missed_mode "
             "out, or forecast from a fit."
         )
+    verdict = tail_verdict(evaluation, deployment.queries[-1])
     return Forecast(
         method=method,
         deployment=deployment,
@@ -211,11 +216,13 @@ def _without_posterior(
         draws=draws,
         converged=True,
         notes=(
-            *notes.on_evaluation(evaluation, deployment.queries[-1]),
+            *notes.on_evaluation(evaluation),
+            *notes.on_tail_checks(verdict),
             *_family_notes(evaluation, populations, deployment),
             *notes.on_caps(draws),
         ),
         is_point=is_point,
+        tail_checks=verdict,
     )
 
 

@@ -1,18 +1,18 @@
 """Fit the models that suit the data, and weigh them by what they forecast."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from bayes_rare import catalog, stacking
+from bayes_rare import catalog
 from bayes_rare.averages import Average, Member
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import fit_many, served
+from bayes_rare.inference.weighing import Candidate, Fit, weighed_many
 from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
 from bayes_rare.stacks import Stack
-from bayes_rare.tops import top_of
 
 __all__ = [
     "Candidate",
@@ -20,7 +20,6 @@ __all__ = [
     "average_many",
     "blend_many",
     "candidates",
-    "weighed",
 ]
 
 type Progress = Callable[[int, int], None]
@@ -36,33 +35,6 @@ shape -0.27 to -0.13: docs/theory.md, "Several models at once".
 _FEWEST_PER_EXCEEDANCE = 4
 _EXCEEDANCES = (10, 20)
 _TIMES_USUAL = (1.0, 2.0)
-# More draws hardly move a weight.
-_SCORING_DRAWS = 1000
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A model with settings that may become a member.
-
-    Parameters
-    ----------
-    label
-        What tables call it.
-    model
-        Name of the model, or the model itself.
-    settings
-        Settings that differ from its defaults.
-    concentration
-        Of the prior of its weight: beside others, it has as large a part of the prior.
-    """
-
-    label: str
-    model: str | catalog.Model
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    concentration: float = 1.0
-
-
-type Fit = tuple[Candidate, Posterior]
 
 
 def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
@@ -329,53 +301,16 @@ def average_many(
         for candidate in suited:
             batches.setdefault(candidate.label, (candidate, []))[1].append(place)
     fits, refusals = _fitted(evaluations, batches.values(), progress, sampling)
-    for place, evaluation in enumerate(evaluations):
-        if results[place] is None:
-            results[place] = (
-                replace(
-                    weighed(evaluation, fits[place]),
-                    notes=tuple(_without_weight(fits[place], refusals[place])),
-                )
-                if fits[place]
-                else NotApplicable(
-                    "none of the models that are averaged serves this evaluation. "
-                    f"{' '.join(refusals[place])}"
-                )
+    met = [place for place, own in enumerate(fits) if own]
+    few = [(evaluations[place], _trusted(fits[place])) for place in met]
+    made = iter(weighed_many(few, progress, sampling))
+    for place, refused in enumerate(refusals):
+        if fits[place]:
+            average, without = next(made), _without_weight(fits[place], refused)
+            results[place] = replace(average, notes=(*average.notes, *without))
+        elif results[place] is None:
+            results[place] = NotApplicable(
+                "none of the models that are averaged serves this evaluation. "
+                f"{' '.join(refused)}"
             )
     return results
-
-
-def weighed(evaluation: Evaluation, fits: Sequence[Fit]) -> Average:
-    """The average of posteriors of one evaluation.
-
-    A posterior that did not converge has no weight, unless none did.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    fits
-        Candidates and their posteriors.
-    """
-    trusted = _trusted(fits)
-    prior = [candidate.concentration for candidate, _ in trusted]
-    weights: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}
-    doubts: dict[str, dict[str, float]] = {c.label: {} for c, _ in trusted}
-    for behaviour in evaluation.behaviours:
-        if len(trusted) == 1:  # nothing to weigh
-            [[only, _]] = trusted
-            weights[only.label][behaviour], doubts[only.label][behaviour] = 1.0, 0.0
-            continue
-        top = top_of(evaluation, behaviour)
-        few = [posterior.thinned(_SCORING_DRAWS) for _, posterior in trusted]
-        forecasts = [stacking.left_out(one.population(behaviour), top) for one in few]
-        shares = stacking.stacked_weights(top, forecasts, prior)
-        for (candidate, _), share, one in zip(trusted, shares, forecasts, strict=True):
-            weights[candidate.label][behaviour] = float(share)
-            doubts[candidate.label][behaviour] = one.pareto_k
-    return Average(
-        tuple(
-            Member(c.label, posterior, weights[c.label], doubts[c.label])
-            for c, posterior in trusted
-        )
-    )

@@ -22,12 +22,14 @@ __all__ = [
     "GREY",
     "ORANGE",
     "PURPLE",
+    "RED",
     "SKY",
     "Look",
     "head",
     "legend_below",
     "looks",
     "panel_grid",
+    "remark",
     "save",
     "shown_figure",
     "written",
@@ -43,6 +45,9 @@ BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY = (
     "#56B4E9",
     "#555555",
 )
+RED = "#B00020"
+"""What is wrong, or may be."""
+
 # Seven colours and nine markers, each in turn: 63 methods that differ, and the first
 # seven differ in both.
 _METHOD_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
@@ -148,6 +153,20 @@ def head(panel: "Axes", title: str) -> None:
     """
     short = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
     panel.set_title(short, fontsize="medium", parse_math=False)
+
+
+def remark(panel: "Axes", text: str, *, alarm: bool) -> None:
+    """Write a short remark into the upper left corner of a panel, red if an alarm."""
+    panel.text(
+        0.02,
+        0.98,
+        text,
+        transform=panel.transAxes,
+        verticalalignment="top",
+        fontsize="x-small",
+        color=RED if alarm else GREY,
+        parse_math=False,
+    )
 
 
 def legend_below(

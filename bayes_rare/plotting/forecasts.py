@@ -1,7 +1,7 @@
 """The scaling picture of a forecast: the risk of the riskiest query by queries."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,14 @@ from bayes_rare.plotting.figures import (
     GREY,
     ORANGE,
     PURPLE,
+    RED,
     head,
     legend_below,
     panel_grid,
+    remark,
 )
 from bayes_rare.scores import risk_from_score, score_from_log_risk
+from bayes_rare.tail_checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -50,6 +53,7 @@ def scaling(
     lines: Mapping[str, "pandas.DataFrame"] | None = None,
     title: str = "",
     doubtful: bool = False,
+    checks: Mapping[str, Sequence[TailCheck]] | None = None,
     backend: str | None = None,
 ) -> "Figure":
     """The risk of the riskiest query against the number of queries.
@@ -73,6 +77,9 @@ def scaling(
         Heading of the picture.
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
+    checks
+        By behaviour, what was looked at to tell whether its tail is sound; a panel
+        names those that raise an alarm.
     backend
         None or ``"matplotlib"``, which alone draws this picture.
 
@@ -106,6 +113,10 @@ def scaling(
             _draw_queries(panel, truth, behaviour, "held out", GREY, hollow=True)
         _draw_queries(panel, evaluation, behaviour, "evaluation", "black", hollow=False)
         _label_axes(panel, behaviour)
+        names = [c.name for c in (checks or {}).get(behaviour, ()) if c.alarm]
+        if names:
+            doubts = ", ".join(name.replace("_", " ") for name in names)
+            remark(panel, f"doubtful: {doubts}", alarm=True)
     legend_below(
         figure,
         *panels.flat[0].get_legend_handles_labels(),
@@ -115,7 +126,7 @@ def scaling(
         panel.set_xlabel("queries served", fontsize="small")
     figure.supylabel("risk of the riskiest query", fontsize="medium")
     heading = f"{title}: THE FIT DID NOT CONVERGE" if doubtful else title
-    figure.suptitle(heading, color="#B00020" if doubtful else "black")
+    figure.suptitle(heading, color=RED if doubtful else "black")
     return figure
 
 

@@ -1,5 +1,6 @@
 """Pictures of a posterior: its fit to the tail, its thresholds and its chains."""
 
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from bayes_rare.plotting.figures import (
     head,
     legend_below,
     panel_grid,
+    remark,
 )
 from bayes_rare.plotting.forecasts import risk_ticks
+from bayes_rare.tail_checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -102,6 +105,7 @@ def quantiles(
 def thresholds(
     frame: "pandas.DataFrame",
     *,
+    checks: Mapping[str, Sequence[TailCheck]] | None = None,
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
@@ -115,6 +119,9 @@ def thresholds(
     frame
         Columns ``behaviour, method, exceedances, lower, median, upper``, the last three
         scores.
+    checks
+        By behaviour, what was looked at to tell whether its tail is sound; a panel
+        shows how far its thresholds disagree.
     title
         Heading of the picture.
     backend
@@ -161,6 +168,10 @@ def thresholds(
         panel.set_xticks(counts, [f"{count:,}" for count in counts])
         panel.minorticks_off()
         head(panel, behaviour)
+        for check in (checks or {}).get(behaviour, ()):
+            if check.name == "threshold_stability":
+                found = f"deviance {check.value:.3g}, limit {check.limit:.3g}"
+                remark(panel, found, alarm=check.alarm)
         _label_risks(panel, "y")
     _finish(figure, panels, "queries above the threshold", "risk of the riskiest query")
     figure.suptitle(title, parse_math=False)

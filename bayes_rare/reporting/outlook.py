@@ -24,13 +24,11 @@ from bayes_rare.reporting.predictive import (
     predictive,
     written_hazard,
 )
+from bayes_rare.tail_checks import FAR
 
-__all__ = ["FAR", "Outlook", "default_queries", "embedded", "outlook", "packed"]
+__all__ = ["Outlook", "default_queries", "embedded", "outlook", "packed"]
 
 type Array = Float[np.ndarray, "..."]
-
-FAR = 1000
-"""A deployment of more than so many times the evaluation is far from it."""
 
 _TARGETS = ("worst_query_risk", "exceedance_probability", "largest_safe_deployment")
 # Posterior draws by which the scores of a table are chosen.

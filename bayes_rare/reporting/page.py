@@ -31,6 +31,7 @@ from bayes_rare.reporting.pictures import Picture, picture
 from bayes_rare.reporting.record import track_record
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score
+from bayes_rare.tail_checks import TailCheck
 
 if TYPE_CHECKING:
     import jinja2
@@ -182,10 +183,7 @@ def report(
     content, error = embedded(evaluation, outlooks, truth)
     thinned = posterior.thinned(_CHECKED)
     checked = {name: thinned.population(name) for name in forecast.behaviours}
-    doubts = {
-        name: tails.doubts(main, name, population)
-        for name, population in checked.items()
-    }
+    doubts = {name: tails.doubts(own) for name, own in forecast.tail_checks.items()}
     smallest = min(evaluation.sizes.values())
     warnings = _warnings(posterior, doubts, served, smallest)
     state = {
@@ -225,7 +223,7 @@ def report(
         smallest=smallest,
         truth=None if truth is None else min(truth.sizes.values()),
         error=error,
-        notes=_notes(forecast.notes, warnings),
+        notes=_notes(forecast, doubts, warnings),
         queries=_queries(main, seed),
         query_notes=_query_notes(main),
         read=printing.records(evaluation.summary()),
@@ -239,7 +237,8 @@ def report(
         prior=_prior(main, outlooks, served, interval, seed),
         sensitivity=_sensitivity(main),
         fit=_fit_of_tail(main, checked, seed),
-        thresholds=_thresholds(thresholds, served),
+        tail_checks=printing.records(forecast.tail_verdict()),
+        thresholds=_thresholds(thresholds, served, forecast.tail_checks),
         thresholds_refused=refused,
         refit=refit,
         has_threshold="exceeding" in main.data,
@@ -348,13 +347,25 @@ def far(served: str, smallest: int) -> str:
     )
 
 
-def _notes(found: Sequence[str], warnings: Sequence[tuple[str, str]]) -> list[str]:
+def _notes(
+    forecast: Forecast,
+    doubts: Mapping[str, Sequence[str]],
+    warnings: Sequence[tuple[str, str]],
+) -> list[str]:
     """Notes of the forecast, each once, without those that a banner says."""
     names = {name for name, _ in warnings}
-    said = {"unconverged": _UNCONVERGED, "far": "Extrapolation:"}
+    said = {
+        "unconverged": _UNCONVERGED,
+        "far": "Extrapolation:",
+        "doubtful": tuple(
+            f"{name}: {reason}."
+            for name, reasons in doubts.items()
+            for reason in reasons
+        ),
+    }
     return [
         note
-        for note in dict.fromkeys(found)
+        for note in dict.fromkeys(forecast.notes)
         # The page says "1 trillion or more" where it is so.
         if not note.startswith(TARGETS)
         and not any(name in names and note.startswith(said[name]) for name in said)
@@ -519,14 +530,16 @@ def _fit_of_tail(
     )
 
 
-def _thresholds(frame: Any, served: int) -> Picture | None:
+def _thresholds(
+    frame: Any, served: int, checks: Mapping[str, Sequence[TailCheck]]
+) -> Picture | None:
     from bayes_rare import plotting
 
     if frame.empty:
         return None
     shown = list(dict.fromkeys(frame["behaviour"]))[:_PANELS]
     return picture(
-        plotting.thresholds(frame[frame["behaviour"].isin(shown)]),
+        plotting.thresholds(frame[frame["behaviour"].isin(shown)], checks=checks),
         f"Risk of the riskiest of {wording.count(served)} queries by the number of "
         "queries above the threshold, a panel for each behaviour.",
         "Intervals that hold each other's dots say that it matters little where the "

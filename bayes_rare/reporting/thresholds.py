@@ -13,15 +13,13 @@ from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting.outlook import Outlook
 from bayes_rare.scores import score_from_risk
+from bayes_rare.stability import ladder
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = ["moved_thresholds"]
 
-# Numbers of queries above the threshold, where there are five times as many in all.
-_EXCEEDANCES = (10, 20, 50, 100, 200)
-_SHARE = 5
 _MLE = "maximum likelihood"
 
 
@@ -99,7 +97,7 @@ def moved_thresholds(
                 }
             )
         own = evaluation.select([behaviour])
-        for above in _moved(own.sizes[behaviour]):
+        for above in ladder(own.sizes[behaviour]):
             try:
                 made = gpd_mle(own, Deployment(queries), exceedances=above, targets=())
             except NotApplicable as refusal:
@@ -107,7 +105,7 @@ def moved_thresholds(
                 continue
             add(behaviour, _MLE, above, made.populations[behaviour])
     if refit and rows:
-        for above in _moved(min(evaluation.sizes.values())):
+        for above in ladder(min(evaluation.sizes.values())):
             again, why = _fitted_again(posterior, above, seed)
             refused += why
             if again is None:
@@ -118,10 +116,6 @@ def moved_thresholds(
                 add(behaviour, name, count, again.thinned(4000).population(behaviour))
     columns = ["behaviour", "method", "exceedances", "lower", "median", "upper"]
     return pd.DataFrame(rows, columns=columns), list(dict.fromkeys(refused))
-
-
-def _moved(queries: int) -> list[int]:
-    return [above for above in _EXCEEDANCES if _SHARE * above <= queries]
 
 
 def _fitted_again(
