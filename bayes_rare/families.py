@@ -6,6 +6,7 @@
 ``deviate``           ``e = (score - location_f) / scale_f``: what families share
 ``location_width``    how far apart the locations of families are
 ``scale_width``       how far apart the logarithms of their scales are
+``scale_common``      share of their variance that is the same for all behaviours
 ====================  ==============================================================
 
 Arrays have one row per behaviour, and in it a place for each of the behaviour's own
@@ -26,7 +27,8 @@ import pytensor.tensor
 from jaxtyping import Float
 
 from bayes_rare.errors import InvalidInput
-from bayes_rare.likelihoods import padded
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.likelihoods import padded, stacked
 from bayes_rare.populations import FamilyMixture, Origin, spliced_quantile
 
 __all__ = [
@@ -34,10 +36,13 @@ __all__ = [
     "PLACES",
     "draw_families",
     "draw_scores",
+    "draw_shared",
     "family_effects",
     "family_population",
     "of_family",
     "roomy",
+    "shared_effects",
+    "shared_families",
 ]
 
 type Array = Float[np.ndarray, "..."]
@@ -59,6 +64,8 @@ PLACES = ("behaviour", "family")
 # ``sinh(0.45 z) / 0.45`` of a normal z is much like Student's t with 4 degrees.
 _BEND = 0.45
 _LOG_NORMALISER = -0.5 * math.log(2 * math.pi)
+# Of the prior of a share that behaviours have in common: anything but all or nothing.
+_SHARE = 2.0
 
 
 def roomy(size: int) -> int:
@@ -85,6 +92,76 @@ def of_family(values: Any, place: Any) -> Any:
     return values[pt.cast(behaviour, "int64"), pt.cast(place, "int64")]
 
 
+def shared_families(evaluation: Evaluation) -> dict[str, Array]:
+    """Which families of different behaviours are the same: those of the same name.
+
+    Parameters
+    ----------
+    evaluation
+        One or more behaviours. Queries of no family have nothing in common with those
+        of other behaviours.
+
+    Returns
+    -------
+    Nothing for one behaviour, or where families have no names. Else ``shared_place``
+    (behaviour, family), the place of each behaviour's families among those of all
+    behaviours; and ``shared_count`` (behaviour, shared family), how many queries of
+    each a behaviour has.
+    """
+    if len(evaluation.behaviours) == 1 or not evaluation.families:
+        return {}
+    own = [
+        [
+            (name, "" if name else behaviour)
+            for name in evaluation.families_of(behaviour)
+        ]
+        for behaviour in evaluation.behaviours
+    ]
+    names = sorted({family for few in own for family in few})
+    order = {family: float(place) for place, family in enumerate(names)}
+    places = [np.array([order[family] for family in few]) for few in own]
+    counts = np.zeros((len(own), padded(len(order))))
+    for row, place, name in zip(counts, places, evaluation.behaviours, strict=True):
+        row[place.astype(np.int64)] = evaluation.family_sizes(name)
+    most = padded(max(map(len, own)))
+    return {"shared_place": stacked(places, most), "shared_count": counts}
+
+
+def shared_effects(
+    name: str, data: Mapping[str, Any], *, centre: Any, width: Any
+) -> tuple[Any, Any]:
+    """Where each family is expected if families are alike under all behaviours.
+
+    ``parameter_bf = centre_b + width_b * (sqrt(c) * U_f + sqrt(1 - c) * Z_bf)``: U_f is
+    of the family, whatever the behaviour, Z_bf of both, and c the share of the variance
+    that behaviours have in common, which is the correlation of any two of them. Each
+    behaviour by itself is as `family_effects` has it, with or without others.
+
+    Parameters
+    ----------
+    name
+        Of the parameter: adds ``NAME_common``, c, with a Beta(2, 2) prior, and
+        ``shared_NAME``, U, with a standard normal one.
+    data
+        The variables of `shared_families`; without them nothing is shared.
+    centre, width
+        Of the population of families, of shape (behaviour).
+
+    Returns
+    -------
+    What families are expected at, (behaviour, family), and how far they are from there,
+    (behaviour).
+    """
+    if "shared_place" not in data:
+        return centre, width
+    common = pm.Beta(f"{name}_common", _SHARE, _SHARE)
+    effect = pm.Normal(f"shared_{name}", 0.0, 1.0, dims="shared_family")
+    # JAX would have whole numbers in 32 bits.
+    each = effect[pt.cast(data["shared_place"], "int64")]
+    expected = centre[:, None] + width[:, None] * pt.sqrt(common) * each
+    return expected, width * pt.sqrt(1 - common)
+
+
 def family_effects(
     name: str,
     guess: Any,
@@ -109,8 +186,11 @@ def family_effects(
         family).
     seen
         Positive where a place stands for a family.
-    centre, width
-        Of the population of families, of shape (behaviour).
+    centre
+        Of the population of families, of shape (behaviour); or where each is expected,
+        of shape (behaviour, family).
+    width
+        How far they are from there, of shape (behaviour).
     freedom
         Degrees of freedom; infinite for a normal distribution.
 
@@ -127,7 +207,8 @@ def family_effects(
     the prior; `draw_families` draws from it as it is meant.
     """
     offset = pm.Normal(f"{name}_offset", 0.0, 1.0, dims=PLACES)
-    centre, width = centre[:, None], width[:, None]
+    centre = centre[:, None] if centre.ndim == 1 else centre
+    width = width[:, None]
     precision = weight + width**-2
     mean = (weight * guess + centre * width**-2) / precision
     bent, log_slope = offset, 0.0
@@ -197,6 +278,24 @@ def family_population(
     )
 
 
+def draw_shared(rng: np.random.Generator, name: str, families: int) -> dict[str, Array]:
+    """The prior of `shared_effects` run forwards.
+
+    Parameters
+    ----------
+    rng
+        Source of randomness.
+    name
+        Of the parameter.
+    families
+        How many there are, which all behaviours have.
+    """
+    return {
+        f"{name}_common": np.asarray(rng.beta(_SHARE, _SHARE)),
+        f"shared_{name}": rng.standard_normal(padded(families)),
+    }
+
+
 def draw_families(
     rng: np.random.Generator,
     families: int,
@@ -216,7 +315,8 @@ def draw_families(
         How many there are.
     hyperparameters
         ``location_centre``, ``location_width``, ``log_scale_centre``, ``scale_width``
-        (behaviour).
+        (behaviour); and, if behaviours share families, what `draw_shared` gives of the
+        scale.
     freedom
         Degrees of freedom of the locations.
 
@@ -236,6 +336,12 @@ def draw_families(
         effect = rng.standard_normal(size)
         if name == "location":
             effect[:, :families] = rng.standard_t(freedom, (behaviours, families))
+        elif "shared_scale" in hyperparameters:
+            common = hyperparameters["scale_common"]
+            place = np.zeros(size[1], np.int64)  # of no family: the first, as in data
+            place[:families] = np.arange(families)
+            shared = hyperparameters["shared_scale"][place]
+            effect = np.sqrt(common) * shared + np.sqrt(1 - common) * effect
         middle, wide = hyperparameters[centre], hyperparameters[width]
         made[name] = middle[:, None] + wide[:, None] * effect
     made["scale"] = FINEST + np.exp(made["log_scale"])

@@ -70,6 +70,8 @@ DIMS: dict[str, tuple[str, ...]] = {
     "known_scores": ("behaviour", "family"),
     "log_scale_guess": ("behaviour", "family"),
     "scale_weight": ("behaviour", "family"),
+    "shared_place": ("behaviour", "family"),
+    "shared_count": ("behaviour", "shared_family"),
     "lowest": ("behaviour",),
     "highest": ("behaviour",),
 }

@@ -55,7 +55,7 @@ DIVERGENCE_LIMIT = 1e-3
 BFMI_LIMIT = 0.3
 """Smallest Bayesian fraction of missing information (Betancourt 2016)."""
 
-_MEMBERS = {"family", "query"}
+_MEMBERS = {"family", "shared_family", "query"}
 # Fraction of queries beyond the score whose draws are judged beside the parameters.
 _RARE = 1e-6
 

@@ -15,7 +15,9 @@ scores are, a few of them by a lot, and in how far they spread::
     score_i      = location_bf + scale_bf * deviate_i
 
 Each of the five of a behaviour is partially pooled over behaviours as in gpd_tail; the
-widths by their logarithms. With one behaviour, or ``pool=False``, the prior of a mean
+widths by their logarithms. Behaviours that have families of the same name learn from
+each other how far these spread: of the variance of Z a share c, Beta(2, 2), is the same
+for all of them. With one behaviour, or ``pool=False``, the prior of a mean
 is that of each behaviour. Prior predictive, of one behaviour: the median query of a
 typical family has a risk of 1e-3 in the middle, 1e-100 to 0.7 with 90 % probability;
 families are 0.3 score units apart, 0.09 to 1.0; the scale of a typical family is 0.14,
@@ -47,8 +49,11 @@ from bayes_rare.families import (
     FINEST,
     draw_families,
     draw_scores,
+    draw_shared,
     family_effects,
     family_population,
+    shared_effects,
+    shared_families,
 )
 from bayes_rare.family_outcomes import family_outcomes, observe_family_outcomes
 from bayes_rare.family_scores import (
@@ -62,7 +67,7 @@ from bayes_rare.populations import SPLICED_SCALE, FamilyMixture
 from bayes_rare.scores import risk_from_score
 
 ACCEPTS = {"exact", "counts", "estimates"}
-SIZED_BY = ("family_count",)
+SIZED_BY = ("family_count", "shared_count")
 POINTWISE = {
     "scores": "cell_count",
     "risks_of_zeros": "zeros",
@@ -77,7 +82,8 @@ FREEDOM = 4.0
 def observe(evaluation: Any) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
     exact = evaluation.kind(evaluation.behaviours[0]) == "exact"
-    return family_scores(evaluation) if exact else family_outcomes(evaluation)
+    own = family_scores(evaluation) if exact else family_outcomes(evaluation)
+    return own | shared_families(evaluation)
 
 
 def build(
@@ -164,13 +170,16 @@ def build(
         spread = pm.Deterministic(
             "scale_width", pm.math.exp(log_spread), dims="behaviour"
         )
+        expected, apart = shared_effects(
+            "scale", known if pool else {}, centre=log_scale, width=spread
+        )
         log_scale_bf = family_effects(
             "log_scale",
             known["log_scale_guess"],
             known["scale_weight"],
             known["family_count"],
-            centre=log_scale,
-            width=spread,
+            centre=expected,
+            width=apart,
             freedom=np.inf,
         )
         scale_bf = pm.Deterministic(
@@ -259,6 +268,8 @@ def simulate(
         )
     parameters["location_width"] = np.exp(parameters["log_location_width"])
     parameters["scale_width"] = np.exp(parameters["log_scale_width"])
+    if pool and len(design) > 1:
+        parameters |= draw_shared(rng, "scale", families)
     parameters |= draw_families(rng, families, len(design), parameters, FREEDOM)
     scores, labels = draw_scores(rng, design, families, parameters)
     if trials is None:

@@ -7,6 +7,8 @@ from typing import Any
 import mpmath
 import numpy as np
 import pandas as pd
+import pymc
+import pytensor.tensor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +17,11 @@ from scipy import stats
 from bayes_rare import mixes, notes, outcomes
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.families import draw_families, shared_effects, shared_families
 from bayes_rare.family_scores import family_scores
 from bayes_rare.forecasting import Deployment, population_forecast
 from bayes_rare.gathered import Gathered
+from bayes_rare.likelihoods import data_variables
 from bayes_rare.populations import (
     SPLICE,
     FamilyMixture,
@@ -29,6 +33,10 @@ from bayes_rare.populations import (
     spliced_quantile,
 )
 from bayes_rare.scores import log_safe_from_score
+
+# Symbolic values have no useful types.
+pm: Any = pymc
+pt: Any = pytensor.tensor
 
 mp: Any = mpmath.mp.clone()
 mp.dps = 40
@@ -556,6 +564,77 @@ def test_two_thousand_families_of_one_query_are_data(rng: np.random.Generator) -
     assert data["family_count"].shape == (1, 2_048)
     assert (data["scale_weight"] == 0).all()
     assert all(np.isfinite(value).all() for value in data.values())
+
+
+def test_behaviours_share_families_of_the_same_name() -> None:
+    scores = {"a": np.arange(3.0), "b": np.arange(4.0)}
+    labels = {"a": ["y", "x", "y"], "b": ["", "y", "z", "z"]}
+    shared = shared_families(Evaluation.from_scores(scores, family=labels))
+    families = family_scores(Evaluation.from_scores(scores, family=labels))
+    own = {"a": ["x", "y"], "b": ["", "y", "z"]}
+    assert shared["shared_place"].shape == families["family_count"].shape
+    place = {
+        (behaviour, name): shared["shared_place"][row, number]
+        for row, (behaviour, names) in enumerate(own.items())
+        for number, name in enumerate(names)
+    }
+    assert place["a", "y"] == place["b", "y"]
+    assert len({*place.values()}) == 4
+    for (behaviour, name), number in place.items():
+        row = "ab".index(behaviour)
+        count = shared["shared_count"][row, int(number)]
+        assert count == labels[behaviour].count(name)
+    assert shared["shared_count"].sum() == 7
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "labels"), [(["a"], ["x", "y"]), (["a", "b"], None)]
+)
+def test_one_behaviour_or_no_families_share_nothing(
+    behaviours: list[str], labels: list[str] | None
+) -> None:
+    scores = dict.fromkeys(behaviours, np.arange(2.0))
+    family = None if labels is None else dict.fromkeys(behaviours, labels)
+    assert not shared_families(Evaluation.from_scores(scores, family=family))
+
+
+def test_what_is_shared_leaves_each_behaviour_as_it_is(
+    rng: np.random.Generator,
+) -> None:
+    width = np.array([0.3, 0.8])
+    centres = {"location_centre": width, "location_width": width}
+    scales = {"log_scale_centre": np.array([-2.0, 1.0]), "scale_width": width}
+    many = {"scale_common": np.asarray(0.7), "shared_scale": rng.normal(size=4_096)}
+    made = draw_families(rng, 4_000, 2, {**centres, **scales, **many}, 4.0)
+    log_scale = made["log_scale"][:, :4_000]
+    np.testing.assert_allclose(log_scale.mean(axis=1), [-2.0, 1.0], atol=0.06)
+    np.testing.assert_allclose(log_scale.std(axis=1), width, rtol=0.04)
+    assert np.corrcoef(log_scale)[0, 1] == pytest.approx(0.7, abs=0.03)
+
+
+def test_what_is_shared_has_the_prior_that_is_drawn_from() -> None:
+    """The density of the parameters is that of the story, whatever the offsets are."""
+    scores = {"a": np.arange(3.0), "b": np.arange(4.0)}
+    labels = {"a": ["y", "x", "y"], "b": ["x", "y", "z", "z"]}
+    evaluation = Evaluation.from_scores(scores, family=labels)
+    data = shared_families(evaluation)
+    centre, width = np.array([-2.0, 1.0]), np.array([0.3, 0.8])
+    with pm.Model() as model:
+        known = data_variables(data)
+        expected, apart = shared_effects(
+            "scale", known, centre=pt.constant(centre), width=pt.constant(width)
+        )
+        pm.Deterministic("expected", expected)
+        pm.Deterministic("apart", apart)
+    common, effect = 0.6, np.linspace(-1.0, 1.0, 16)
+    found = model.compile_fn(
+        [model["expected"], model["apart"]],
+        inputs=[model["scale_common"], model["shared_scale"]],
+    )({"scale_common": common, "shared_scale": effect})
+    place = data["shared_place"].astype(int)
+    want = centre[:, None] + width[:, None] * math.sqrt(common) * effect[place]
+    np.testing.assert_allclose(found[0], want)
+    np.testing.assert_allclose(found[1], width * math.sqrt(1 - common))
 
 
 def test_a_single_score_is_refused() -> None:

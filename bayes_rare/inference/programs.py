@@ -98,7 +98,7 @@ def density_and_data(
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
     # A density has so many unknowns as the data that it was made from.
-    sizes = (f"{name}{data[name].shape}" for name in model.sized_by)
+    sizes = (f"{name}{data[name].shape}" for name in model.sized_by if name in data)
     return _density(model, settings, evaluation, (*data, *sizes)), data
 
 
