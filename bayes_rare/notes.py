@@ -14,7 +14,7 @@ from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 from bayes_rare.stacking import TRUSTED
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tail_checks import UNSEEN_CHANCE, TailCheck
 
 if TYPE_CHECKING:
     import xarray
@@ -33,9 +33,6 @@ __all__ = [
     "on_unseen_families",
 ]
 
-# What 95 % confidence leaves: the chance (1 - share) ** m that none of m queries is of
-# a kind with that share.
-_UNSEEN_CHANCE = 0.05
 # From so many queries on, 1 - 0.05 ** (1 / m) is 3/m within 5 %.
 _RULE_OF_THREE_FROM = 30
 # All-or-nothing outcomes of so many trials, in so many failing queries, are no chance.
@@ -302,7 +299,8 @@ def _not_met(evaluation: Evaluation) -> list[str]:
 
 
 def _not_excluded(seen: int) -> str:
-    share = 1 - _UNSEEN_CHANCE ** (1 / seen)
+    # None of m queries is of a kind with that share with the chance (1 - share) ** m.
+    share = 1 - UNSEEN_CHANCE ** (1 / seen)
     about = f", about 3/{seen}" if seen >= _RULE_OF_THREE_FROM else ""
     return (
         f"What this evaluation cannot exclude: of {seen} queries none need have come "

@@ -132,7 +132,7 @@ def _fitted(excesses: Excesses) -> tuple[Values, Values, Values]:
     """
     unit = np.maximum(excesses.max(axis=-1), np.finfo(np.float64).tiny)
     share = excesses / unit[..., None]
-    shape = np.stack([np.log1p(b * share).mean(axis=-1) for b in _BENDS], axis=-1)
+    shape = np.log1p(_BENDS[:, None] * share[..., None, :]).mean(axis=-1)
     best = _log_likelihood(shape, _BENDS).argmax(axis=-1)
     below, above = (_BENDS[np.clip(best + s, 0, _BENDS.size - 1)] for s in (-1, 1))
     bend = below[..., None] + (above - below)[..., None] * _CLOSER

@@ -32,6 +32,7 @@ __all__ = [
     "FAR",
     "FEW",
     "RISKIEST",
+    "UNSEEN_CHANCE",
     "TailCheck",
     "exceedances",
     "extrapolation",
@@ -56,6 +57,9 @@ FEW = 10
 RISKIEST = 50
 """Most queries that are held against a tail which has no threshold."""
 
+UNSEEN_CHANCE = 0.05
+"""What 95 % confidence leaves to what was not seen."""
+
 FALSE_ALARMS = {
     "saturation": {100: 0.076, 300: 0.0745, 1000: 0.072},
     "threshold_stability": {100: 0.0095, 300: 0.011, 1000: 0.0095},
@@ -73,8 +77,6 @@ the priors and the tail of gpd_tail, which is fitted to them with 10 exceedances
 _SATURATED_RISK = 0.9
 # A misfit that a right model shows less often is said aloud.
 _RARE_MISFIT = 0.01
-# What 95 % confidence leaves.
-_UNSEEN_CHANCE = 0.05
 # Of the variance of the prior of the shape, what data must take away to have a say.
 _LITTLE_LEARNT = 0.02
 # Standard deviations of the prior: a mean of the posterior that is further off from
@@ -246,7 +248,7 @@ def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
     alarm = positive < FEW
     found = f"{positive} of {queries:,} queries showed the behaviour at all"
     if not positive:
-        least = -math.expm1(math.log(_UNSEEN_CHANCE) / responses)
+        least = -math.expm1(math.log(UNSEEN_CHANCE) / responses)
         found = (
             f"none of {responses:,} responses to {queries:,} queries showed the "
             "behaviour. The forecast is ruled by the prior and by the number of "

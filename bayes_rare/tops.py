@@ -251,7 +251,7 @@ def without(evaluation: Evaluation, behaviour: str, row: int) -> Evaluation:
         Row of what `top_of` gives.
     """
     top = top_of(evaluation, behaviour)
-    exact = isinstance(top, ExactTop)
+    exact = evaluation.kind(behaviour) == "exact"
     columns = evaluation.exact if exact else evaluation.tallied
     mine = np.flatnonzero(
         columns["behaviour"] == evaluation.behaviours.index(behaviour)

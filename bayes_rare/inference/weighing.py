@@ -83,15 +83,17 @@ def weighed_many(
     ]
     scores = {
         _Score(place, behaviour, candidate.label): stacking.left_out(
-            posterior.thinned(_SCORING_DRAWS).population(behaviour), top
+            few.population(behaviour), top
         )
         for place, (_, fits) in enumerate(fitted)
         for candidate, posterior in fits
+        for few in [posterior.thinned(_SCORING_DRAWS)]
         for behaviour, top in tops[place].items()
     }
     again = _fitted_again(fitted, tops, scores, progress, sampling)
+    scores |= again
     return [
-        _weighed(place, *pair, tops[place], scores | again, again)
+        _weighed(place, *pair, tops[place], scores, again)
         for place, pair in enumerate(fitted)
     ]
 

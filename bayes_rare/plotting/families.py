@@ -11,6 +11,7 @@ from bayes_rare.plotting.figures import (
     GREY,
     ORANGE,
     PURPLE,
+    RED,
     SKY,
     head,
     panel_grid,
@@ -73,7 +74,7 @@ def contributions(
         panel.set_xlabel("queries served", fontsize="small")
     figure.supylabel("chance to hold the riskiest query", fontsize="medium")
     heading = f"{title}: THE FIT DID NOT CONVERGE" if doubtful else title
-    figure.suptitle(heading, color="#B00020" if doubtful else "black")
+    figure.suptitle(heading, color=RED if doubtful else "black")
     return figure
 
 
