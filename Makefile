@@ -12,6 +12,10 @@ FOUND   = $(shell $(UV) python find --no-python-downloads $$(cat .python-version
 # adds to an environment and removes nothing.
 RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-groups
 
+# Many processes start here, and each would compile what it imports, some 5,000 files, where
+# the environment forbids to keep that: empty is the same as not set.
+export PYTHONDONTWRITEBYTECODE =
+
 # Two processes, each file of tests in one of them: fixtures are shared within a file.
 TESTS   = --group test pytest -n 2 --dist loadfile --durations=40
 
