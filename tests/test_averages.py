@@ -17,7 +17,7 @@ from bayes_rare.inference import average, average_many, fit
 from bayes_rare.inference.averaging import candidates
 from bayes_rare.methods import method
 
-QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2}
+QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2, "target_ess": 0.0}
 
 
 def evaluation_of(queries: int, seed: int) -> Evaluation:
@@ -121,7 +121,7 @@ def counted() -> Average:
     evaluation = Evaluation.from_counts(
         successes, np.full(400, 40), query_id=[f"q{n}" for n in range(400)]
     )
-    made = fit(evaluation, **QUICK, target_ess=0.0)
+    made = fit(evaluation, **QUICK)
     assert isinstance(made, Average)
     return made
 
@@ -168,9 +168,7 @@ def test_an_unknown_behaviour_is_refused(averaged: Average) -> None:
 
 
 def test_an_average_of_what_did_not_converge_is_refused() -> None:
-    rough = average(
-        evaluation_of(120, 2), warmup=20, draws=4, chains=1, target_ess=0.0
-    )
+    rough = average(evaluation_of(120, 2), warmup=20, draws=4, chains=1, target_ess=0.0)
     assert not rough.verdict.converged
     with pytest.raises(NotConverged, match="the average did not converge: "):
         rough.require_convergence()

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 )
 def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
     sets = {1: 400, 3: 100}[behaviours]
+    if name == "family_tail":  # a fit of which takes as long as ten of the others
+        sets //= 2
     ranks = simulated_ranks(catalog.load(name), sets, behaviours, seed, **SIZES)
     kept = sets - ranks.refused
     assert kept > 0.6 * sets, f"{ranks.refused} of {sets} refused"

@@ -11,7 +11,7 @@ from bayes_rare import catalog
 
 pytestmark = pytest.mark.slow
 
-FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "300"))
+FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "150"))
 
 
 COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "16"))

@@ -29,7 +29,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {
                 "behaviour": behaviour,
                 "family": family,
-                "log_risk": -np.exp(2.2 - shift - rng.normal(0, 0.1, 240)),
+                "log_risk": -np.exp(2.2 - shift - rng.normal(0, 0.3, 240)),
             }
         )
         for behaviour, shift in risky.items()
@@ -44,7 +44,8 @@ def fitted(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A posterior that the command line made."""
     output = tmp_path_factory.mktemp("fitted") / "posterior.nc"
     words = ["fit", str(table), "--output", str(output), "--model", "family_tail"]
-    assert main([*words, "--draws", "500"]) == 0
+    sizes = ["--chains", "2", "--warmup", "500", "--draws", "500"]
+    assert main([*words, *sizes]) == 0
     return output
 
 
@@ -171,7 +172,8 @@ def test_a_model_without_families_refuses_with_a_way_out(
 ) -> None:
     output = tmp_path / "posterior.nc"
     words = ["fit", str(table), "--output", str(output), "--model", "gpd_tail"]
-    assert main([*words, "--allow-unconverged", "--warmup", "100"]) == 0
+    sizes = ["--chains", "1", "--warmup", "100", "--draws", "100"]
+    assert main([*words, "--allow-unconverged", *sizes]) == 0
     assert main(["families", str(output), "--queries", "10"]) == 1
     assert "--model family_tail" in capsys.readouterr().err
     assert main(["forecast", str(output), "--queries", "10"]) == 0

@@ -16,6 +16,7 @@ from bayes_rare.posterior import Posterior
 
 az: Any = arviz
 THRESHOLD = -1.5
+SHORT: dict[str, Any] = {"chains": 1, "warmup": 100, "draws": 100, "target_ess": 0.0}
 
 
 def evaluation_of(scores: np.ndarray) -> Evaluation:
@@ -91,7 +92,11 @@ def test_the_model_that_data_come_from_is_preferred(seed: int) -> None:
 
 def test_other_data_are_not_compared(posterior: Posterior, scores: np.ndarray) -> None:
     elsewhere = fit(
-        evaluation_of(scores), "gpd_tail", exceedances=10, log_likelihood=True
+        evaluation_of(scores),
+        "gpd_tail",
+        **SHORT,
+        exceedances=10,
+        log_likelihood=True,
     )
     with pytest.raises(NotApplicable, match="with the same threshold"):
         compare_loo(posterior, elsewhere)
@@ -100,6 +105,6 @@ def test_other_data_are_not_compared(posterior: Posterior, scores: np.ndarray) -
 
 
 def test_without_log_likelihood_the_way_out_is_named(scores: np.ndarray) -> None:
-    bare = fit(evaluation_of(scores), "gumbel_tail", warmup=100, draws=100)
+    bare = fit(evaluation_of(scores), "gumbel_tail", **SHORT)
     with pytest.raises(InvalidInput, match="log_likelihood=True"):
         loo(bare)
