@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE =
 # Two processes, each file of tests in one of them: fixtures are shared within a file.
 TESTS   = --group test pytest -n 2 --dist loadfile --durations=40
 
-.PHONY: demo test check docs linkcheck format slow results
+.PHONY: demo test check docs linkcheck format slow long results
 
 demo: $(NEED)
 	$(RUN) bayes-rare demo --output demo-output
@@ -34,11 +34,11 @@ check: $(NEED)
 	$(RUN) --group test --group lint lint-imports --no-logo
 	$(RUN) $(TESTS)
 
-slow: $(NEED)
-	$(RUN) $(TESTS) -m slow
+slow long: $(NEED)
+	$(RUN) $(TESTS) -m $@
 
 docs: $(NEED)
-	$(RUN) --group docs sphinx-build -W --keep-going -b html docs docs/_build/html
+	$(RUN) --group docs sphinx-build -j 2 -W --keep-going -b html docs docs/_build/html
 
 linkcheck: $(NEED)
 	$(RUN) --group docs sphinx-build -b linkcheck docs docs/_build/linkcheck

@@ -1,14 +1,19 @@
 """A backtest of the true model on its own simulations, and of one too sure of itself.
 
 Each behaviour is a population of its own, drawn from the prior of a model; one split of
-each is forecast by that same model, by ``gumbel_ols_pivot``, and by a method that takes
-its estimates of the tail for the truth. Coverage and uniformity of the probability
-integral transform must hold for the first and fail for the last. Prints both.
+each is forecast by that same model, and by a method that takes its estimates of the
+tail for the truth. Coverage and uniformity of the probability integral transform must
+hold for the first and fail for the last. Prints both.
 
-    python benchmarks/calibration.py [--model gumbel_tail] [--splits 4000] [--workers 2]
+    python benchmarks/calibration.py [--model gumbel_tail] [--by METHOD]
+        [--splits 4000] [--workers 2]
+
+With ``--by average``, say, that method forecasts in place of the model. It does not
+know where its data are from, so that its transform need not be uniform.
 """
 
 import argparse
+import inspect
 from typing import Any
 
 import numpy as np
@@ -27,25 +32,31 @@ RISKY = (0.05, 0.3)
 """Risks above which queries are counted: fixed, so that no outcome chooses them."""
 
 
+def has_threshold(model: str) -> bool:
+    """Whether a model simulates a tail alone, and a body that stands for nothing."""
+    return "threshold" in inspect.signature(catalog.load(model).simulate).parameters
+
+
 def simulated(model: str, splits: int, seed: int = 0) -> pd.DataFrame:
     """Queries of as many behaviours, each with parameters of its own from the prior.
 
-    Behaviours whose first queries hold too few scores on one side of the threshold are
-    left out: a choice by what the method sees, so forecasts of the others stay
+    Behaviours whose first queries hold too few scores on one side of the threshold of a
+    tail are left out: a choice by what the method sees, so forecasts of the others stay
     calibrated.
     """
     rng = np.random.default_rng([seed, splits])
     tables: list[pd.DataFrame] = []
+    simulate = catalog.load(model).simulate
+    of_a_tail = has_threshold(model)
+    settings = {"threshold": THRESHOLD} if of_a_tail else {}
     while len(tables) < splits:
-        _, evaluation = catalog.load(model).simulate(
-            rng, {"behaviour": SEEN + SERVED}, threshold=THRESHOLD
-        )
+        _, evaluation = simulate(rng, {"behaviour": SEEN + SERVED}, **settings)
         cells = evaluation.cells
         scores = rng.permutation(
             np.repeat(cells["score"].to_numpy(), cells["count"].astype(int))
         )
         above = int((scores[:SEEN] > THRESHOLD).sum())
-        if not LEAST <= above <= SEEN - LEAST:
+        if of_a_tail and not LEAST <= above <= SEEN - LEAST:
             continue
         part = np.where(np.arange(scores.size) < SEEN, "evaluation", "deployment")
         tables.append(
@@ -65,10 +76,13 @@ def overconfident(evaluation: Any, deployment: Any) -> br.Forecast:
     populations = {}
     for name in evaluation.behaviours:
         scores = evaluation.scores(name)
-        above, below = scores.above(THRESHOLD), scores.below(THRESHOLD)
-        excess = (above.score - THRESHOLD) @ above.count / above.size
+        threshold = THRESHOLD
+        if not LEAST <= scores.above(threshold).size <= scores.size - LEAST:
+            threshold = float(np.quantile(scores.score, 1 - 2 * LEAST / SEEN))
+        above, below = scores.above(threshold), scores.below(threshold)
+        excess = (above.score - threshold) @ above.count / above.size
         populations[name] = BodyAndTail(
-            threshold=THRESHOLD,
+            threshold=threshold,
             rate=np.full(400, above.size / scores.size),
             scale=np.full(400, excess),
             shape=np.zeros(400),
@@ -108,15 +122,19 @@ def verdict(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(
-    model: str, splits: int, seed: int = 0, workers: int | None = 2, **sampling: Any
+    model: str,
+    splits: int,
+    seed: int = 0,
+    workers: int | None = 2,
+    by: str = "",
+    **sampling: Any,
 ) -> pd.DataFrame:
-    """The table of a backtest of the true model and of the overconfident one."""
+    """The table of a backtest of the true model, or `by`, and of the overconfident."""
+    own = f"{model}:threshold={THRESHOLD}" if has_threshold(model) else model
+    forecaster = {by: by} if by else {model: own}
     made = br.backtest(
         simulated(model, splits, seed),
-        {
-            model: f"{model}:threshold={THRESHOLD}",
-            "overconfident": overconfident,
-        },
+        {**forecaster, "overconfident": overconfident},
         split="part",
         risk_thresholds=RISKY,
         workers=workers,
@@ -130,11 +148,12 @@ def main() -> None:
     """Print coverage by method and target."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="gumbel_tail")
+    parser.add_argument("--by", default="", help="a method in place of the model")
     parser.add_argument("--splits", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    table = calibration(given.model, given.splits, given.seed, given.workers)
+    table = calibration(given.model, given.splits, given.seed, given.workers, given.by)
     statuses = table.groupby(["method", "status"])["behaviour"].nunique()
     print(statuses.to_string())
     print(verdict(table).round(4).to_string(index=False))

@@ -7,13 +7,15 @@ from ranking import SIZES, of_kind, simulated_ranks
 
 from bayes_rare import catalog
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.mark.parametrize(
     ("name", "behaviours"),
     [
-        (name, behaviours)
+        pytest.param(
+            name,
+            behaviours,
+            marks=pytest.mark.long if name == "family_tail" else pytest.mark.slow,
+        )
         for name in of_kind("exact")
         for behaviours in (1, 3)
         if (name, behaviours) != ("family_tail", 1)  # below, of more queries
@@ -21,8 +23,6 @@ pytestmark = pytest.mark.slow
 )
 def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
     sets = {1: 400, 3: 100}[behaviours]
-    if name == "family_tail":  # a fit of which takes as long as ten of the others
-        sets //= 2
     ranks = simulated_ranks(catalog.load(name), sets, behaviours, seed, **SIZES)
     kept = sets - ranks.refused
     assert kept > 0.6 * sets, f"{ranks.refused} of {sets} refused"
@@ -31,6 +31,7 @@ def test_truths_rank_evenly(name: str, behaviours: int, seed: int) -> None:
     assert not ranks.failures()
 
 
+@pytest.mark.slow
 def test_that_test_can_fail(tmp_path: Path, seed: int) -> None:
     """A model that counts each exceedance twice is too sure of its scale."""
     source = (catalog.FOLDER / "gumbel_tail.py").read_text(encoding="utf-8")

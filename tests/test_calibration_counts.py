@@ -9,7 +9,7 @@ from ranking import SIZES, of_kind, simulated_ranks
 
 from bayes_rare import catalog
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 COUNT_SIZES: dict[str, Any] = {
     **SIZES,
@@ -24,7 +24,7 @@ More queries cost nothing, and they must outweigh the prior: with 60 of them a m
 that counts each query three times is not found out.
 """
 
-COUNT_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "50"))
+COUNT_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "100"))
 """Data sets of a model of counts; the environment asks for more."""
 
 
@@ -47,5 +47,5 @@ def test_that_test_of_counts_can_fail(tmp_path: Path, seed: int) -> None:
         source.replace(right, f'{right}\n        known["tally_count"] *= 5.0', 1),
         encoding="utf-8",
     )
-    ranks = simulated_ranks(catalog.load(wrong), 50, 1, seed, **COUNT_SIZES)
+    ranks = simulated_ranks(catalog.load(wrong), 100, 1, seed, **COUNT_SIZES)
     assert any(n.endswith("spread") for n in ranks.failures()), ranks.p_values()

@@ -9,9 +9,9 @@ from ranking import SIZES, Ranks, simulated_ranks
 
 from bayes_rare import catalog
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
-FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "150"))
+FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "300"))
 
 
 COUNTED_FAMILY_SETS = int(os.environ.get("BAYES_RARE_SIMULATIONS", "16"))

@@ -189,7 +189,7 @@ def most_deviant(one: Any, other: Any, names: list[str]) -> float:
     return float((np.abs(mean - other_mean) / np.hypot(error, other_error)).max())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sampled_risks_and_integrated_ones_have_one_posterior(
     posteriors: dict[str, Posterior],
 ) -> None:
@@ -200,7 +200,7 @@ def test_sampled_risks_and_integrated_ones_have_one_posterior(
     assert most_deviant(one, other, HYPERPARAMETERS) < 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_that_test_can_fail(posteriors: dict[str, Posterior]) -> None:
     """With one more step of the prior's rise, the posterior is another."""
     other = posterior_of(MARGINAL, SETTINGS | {"step_rise": 2.5})
@@ -208,7 +208,7 @@ def test_that_test_can_fail(posteriors: dict[str, Posterior]) -> None:
     assert most_deviant(one, other.tree["posterior"].dataset, HYPERPARAMETERS) > 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pymc_samples_the_reference_by_itself(
     posteriors: dict[str, Posterior],
 ) -> None:
@@ -228,7 +228,7 @@ def test_pymc_samples_the_reference_by_itself(
     assert most_deviant(one, other, HYPERPARAMETERS) < 5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_scores_drawn_afterwards_are_those_sampled(
     posteriors: dict[str, Posterior],
 ) -> None:

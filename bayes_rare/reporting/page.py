@@ -330,11 +330,8 @@ def _warnings(
     ]
     if served > FAR * smallest:
         found.append(("far", far(wording.count(served), smallest)))
-    doubtful = [
-        f"{name}: {'; '.join(reasons)}" for name, reasons in doubts.items() if reasons
-    ]
-    if doubtful:
-        found.append(("doubtful", f"The tail is doubtful. {'. '.join(doubtful)}."))
+    if any(doubts.values()):
+        found.append(("doubtful", f"The tail is doubtful. {tails.together(doubts)}."))
     return found
 
 

@@ -1,7 +1,7 @@
 """Whether a tail fits what was seen, and what makes one doubtful."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from bayes_rare.tail_checks import RISKIEST, TailCheck
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["doubts", "quantiles"]
+__all__ = ["doubts", "quantiles", "together"]
 
 _BAND = (0.05, 0.5, 0.95)
 _NOT_DOUBTS = ("extrapolation", "shape_contraction")
@@ -85,3 +85,23 @@ def doubts(checks: Sequence[TailCheck]) -> list[str]:
         What was looked at, of one behaviour.
     """
     return [c.sentence for c in checks if c.alarm and c.name not in _NOT_DOUBTS]
+
+
+def together(doubts: Mapping[str, Sequence[str]]) -> str:
+    """Each doubt once, after the behaviours of which it is said.
+
+    Parameters
+    ----------
+    doubts
+        Sentences by behaviour.
+
+    Examples
+    --------
+    >>> together({"lie": ["few queries"], "leak": ["few queries", "a poor fit"]})
+    'lie, leak: few queries. leak: a poor fit'
+    """
+    names: dict[str, list[str]] = {}
+    for name, reasons in doubts.items():
+        for reason in reasons:
+            names.setdefault(reason, []).append(name)
+    return ". ".join(f"{', '.join(few)}: {reason}" for reason, few in names.items())
