@@ -457,12 +457,12 @@ def test_that_test_of_the_population_of_counts_can_fail(
     [
         *(
             pytest.param(
-                name, 2_000, marks=[pytest.mark.slow] if name == "family_tail" else []
+                name, 2_000, marks=[pytest.mark.long] if name == "family_tail" else []
             )
             for name in of_kind("exact")
         ),
         *(
-            pytest.param(name, 200_000, marks=pytest.mark.slow)
+            pytest.param(name, 200_000, marks=pytest.mark.long)
             for name in of_kind("counts")
             # A judge and a tail explain one another: other truths fit nearly as well.
             if name not in ("graded", *of_kind("exact"))
