@@ -63,6 +63,9 @@ _LEVELS = np.array(
 # Equally likely values that a predictive distribution is kept as.
 _KEPT = (np.arange(99) + 0.5) / 99
 _LOG_10 = math.log(10)
+# A smaller share of queries is none of any deployment; and next to the smallest number
+# that there is, SciPy's binomial distribution fails for want of digits.
+_NO_SHARE = 1e-200
 
 
 @dataclass(frozen=True)
@@ -279,7 +282,7 @@ def _count_row(
     is_point: bool,
 ) -> Row:
     share = np.exp(population.log_survival(np.asarray(risky.threshold)))
-    share = np.clip(share, 0.0, 1.0)
+    share = np.where(share < _NO_SHARE, 0.0, np.minimum(share, 1.0))
     size, count = realised.queries, risky.count
     asked = math.nan if risky.asked is None else risky.asked
     row: Row = {"target": "behaviour_frequency", "risk_threshold": asked}

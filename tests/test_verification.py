@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
@@ -168,6 +168,18 @@ def test_an_infinite_truth_has_finite_scores(worst: float) -> None:
             kept = np.concatenate(numbers)
             assert np.isfinite(kept[~np.isnan(kept)]).all()
             assert 0 <= one["pit"] <= 1
+
+
+@pytest.mark.parametrize("log_share", [-690.0, -709.2, -744.0, -1e4])
+def test_shares_that_are_hardly_numbers_have_scores(log_share: float) -> None:
+    """SciPy's own chances of a binomial distribution fail at 1e-308."""
+    far = float(np.sqrt(-2 * log_share))
+    far = float(optimize.brentq(lambda x: stats.norm.logsf(x) - log_share, 1, far))
+    seen = Realised.of(NAME, np.full(1_000, -3.0), [(far, None)])
+    found = row(score(forecast_of(normal(0.0, 1.0)), seen), "behaviour_frequency")
+    assert found["truth"] == found["median"] == 0
+    assert found["crps"] == 0
+    assert found["log_score"] == pytest.approx(0, abs=1e-12)
 
 
 def test_worst_scores_beyond_the_clamp_are_told_apart_no_more() -> None:
