@@ -72,7 +72,11 @@ def simulated(model: str, splits: int, seed: int = 0) -> pd.DataFrame:
 
 
 def overconfident(evaluation: Any, deployment: Any) -> br.Forecast:
-    """An exponential tail at its point estimates, with the luck of the draw alone."""
+    """An exponential tail at its point estimates, with the luck of the draw alone.
+
+    Above the threshold of the simulated tails; where too few scores lie on one side of
+    it, of the highest fifth.
+    """
     populations = {}
     for name in evaluation.behaviours:
         scores = evaluation.scores(name)

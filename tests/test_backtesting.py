@@ -65,7 +65,7 @@ def made() -> Backtest:
 def test_every_method_forecasts_every_split(made: Backtest) -> None:
     table = made.table
     assert tuple(table.columns) == COLUMNS
-    assert len(table) == 4 * 2 * 2 * 6 * 2 * 3
+    assert len(table) == 4 * 2 * 2 * PLAN["repeats"] * 2 * 3
     assert not table.duplicated(KEYS).any()
     truths = table.groupby([k for k in KEYS if k != "method"], dropna=False)["truth"]
     assert (truths.nunique() == 1).all()
