@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import bayes_rare as br
+
 
 def listed(root: Path, *folders: str) -> list[Path]:
     """Files that git tracks or would track, relative to the root."""
@@ -95,13 +97,26 @@ def test_that_a_place_would_be_found_and_an_address_would_not() -> None:
     assert places_named(text, [Path("/home")]) == ["/home/you"]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "behaviours",
+    [pytest.param(2, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.long)],
+)
 def test_the_program_in_the_readme_runs(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviours: int
 ) -> None:
+    """With some behaviours of the sample: all six take minutes."""
+    whole = br.sample_split
+
+    def some(queries: int) -> tuple[br.Evaluation, ...]:
+        parts = whole(queries)
+        assert len(parts[0].behaviours) == 6
+        return tuple(part.select(part.behaviours[:behaviours]) for part in parts)
+
+    monkeypatch.setattr(br, "sample_split", some)
     readme = (root / "README.md").read_text(encoding="utf-8")
     programs = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     assert programs, "the README shows no Python"
     monkeypatch.chdir(tmp_path)
     for program in programs:
         exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
+    assert (tmp_path / "scaling.png").stat().st_size > 0
