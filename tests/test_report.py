@@ -29,6 +29,7 @@ from bayes_rare.reporting import outlook, report, sampling, sensitivity, tails, 
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
+from bayes_rare.tail_checks import TailCheck, exceedances, saturation
 from bayes_rare.tail_verdict import tail_verdict
 
 HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
@@ -407,7 +408,7 @@ def test_what_makes_a_tail_doubtful() -> None:
     saturated = br.Evaluation.from_scores(
         np.append(rng.gumbel(-3, 0.2, 300), [4.0, 4.5])
     )
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[TailCheck]] = {}
     settings: dict[str, Any]
     for name, evaluation, settings in (
         ("calm", calm, {}),
@@ -420,8 +421,16 @@ def test_what_makes_a_tail_doubtful() -> None:
         [checks] = tail_verdict(evaluation, 10**9, fitted).values()
         found[name] = tails.doubts(checks)
     assert found["calm"] == []
-    assert "risk 0.989. Near 1 scores" in found["saturated"][0]
-    assert "rests on 5 queries above its threshold" in found["few"][0]
+    assert "risk 0.989. Near 1 scores" in found["saturated"][0].sentence
+    assert "rests on 5 queries above its threshold" in found["few"][0].sentence
+
+
+def test_a_doubt_that_many_behaviours_share_is_said_once() -> None:
+    few = {f"b{place}": [exceedances(place)] for place in range(8)}
+    said = tails.together(few | {"b0": [exceedances(0), saturation(0.99, 100)]})
+    first, second = said.split(". ")
+    assert first == "b0, b1, b2, b3, b4, b5 and 2 more: the tail rests on few queries"
+    assert second.startswith("b0: risks come near 1")
 
 
 def test_the_model_is_fitted_again_at_other_thresholds() -> None:

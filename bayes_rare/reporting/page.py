@@ -316,7 +316,7 @@ def _printable(text: str) -> str:
 
 def _warnings(
     posterior: Posterior | Average,
-    doubts: Mapping[str, Sequence[str]],
+    doubts: Mapping[str, Sequence[TailCheck]],
     served: int,
     smallest: int,
 ) -> list[tuple[str, str]]:
@@ -346,18 +346,21 @@ def far(served: str, smallest: int) -> str:
 
 def _notes(
     forecast: Forecast,
-    doubts: Mapping[str, Sequence[str]],
+    doubts: Mapping[str, Sequence[TailCheck]],
     warnings: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Notes of the forecast, each once, without those that a banner says."""
+    """Notes of the forecast, each once, without those that stand elsewhere on the page.
+
+    A banner says them or, of a doubtful tail, the section on tails.
+    """
     names = {name for name, _ in warnings}
     said = {
         "unconverged": _UNCONVERGED,
         "far": "Extrapolation:",
         "doubtful": tuple(
-            f"{name}: {reason}."
-            for name, reasons in doubts.items()
-            for reason in reasons
+            f"{name}: {check.sentence}."
+            for name, against in doubts.items()
+            for check in against
         ),
     }
     return [

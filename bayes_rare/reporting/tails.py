@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["doubts", "quantiles", "together"]
 
 _BAND = (0.05, 0.5, 0.95)
-_NOT_DOUBTS = ("extrapolation", "shape_contraction")
+_IN_SHORT = {
+    "saturation": "risks come near 1, where scores spread without the risk changing",
+    "threshold_stability": "it matters where the tail is taken to begin",
+    "exceedances": "the tail rests on few queries",
+    "shape_shift": "prior and data disagree about the shape of the tail",
+    "misfit": "the riskiest queries do not follow the tail that was fitted",
+}
+# Behaviours that a banner names; the section on tails names them all.
+_NAMED = 6
 
 
 def quantiles(
@@ -72,8 +80,8 @@ def quantiles(
     return pd.DataFrame(rows, columns=columns)
 
 
-def doubts(checks: Sequence[TailCheck]) -> list[str]:
-    """What speaks against the tail of a behaviour, in sentences; mostly nothing.
+def doubts(checks: Sequence[TailCheck]) -> list[TailCheck]:
+    """What speaks against the tail of a behaviour; mostly nothing.
 
     That a deployment is far from the evaluation has a banner of its own. That data said
     little of the shape is so of many sound tails above ten queries, which a warning on
@@ -84,24 +92,31 @@ def doubts(checks: Sequence[TailCheck]) -> list[str]:
     checks
         What was looked at, of one behaviour.
     """
-    return [c.sentence for c in checks if c.alarm and c.name not in _NOT_DOUBTS]
+    return [check for check in checks if check.alarm and check.name in _IN_SHORT]
 
 
-def together(doubts: Mapping[str, Sequence[str]]) -> str:
-    """Each doubt once, after the behaviours of which it is said.
+def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
+    """Each kind of doubt once, in short, with the behaviours that it is about.
 
     Parameters
     ----------
     doubts
-        Sentences by behaviour.
+        What speaks against each behaviour.
 
     Examples
     --------
-    >>> together({"lie": ["few queries"], "leak": ["few queries", "a poor fit"]})
-    'lie, leak: few queries. leak: a poor fit'
+    >>> from bayes_rare.tail_checks import exceedances
+    >>> few = exceedances(5)
+    >>> together({"lie": [few], "leak": [few]})
+    'lie, leak: the tail rests on few queries'
     """
     names: dict[str, list[str]] = {}
-    for name, reasons in doubts.items():
-        for reason in reasons:
-            names.setdefault(reason, []).append(name)
-    return ". ".join(f"{', '.join(few)}: {reason}" for reason, few in names.items())
+    for name, against in doubts.items():
+        for check in against:
+            names.setdefault(check.name, []).append(name)
+    return ". ".join(f"{_some(names[kind])}: {_IN_SHORT[kind]}" for kind in names)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
