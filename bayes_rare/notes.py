@@ -14,7 +14,7 @@ from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 from bayes_rare.stacking import TRUSTED
-from bayes_rare.tail_checks import UNSEEN_CHANCE, TailCheck
+from bayes_rare.tails.checks import UNSEEN_CHANCE, TailCheck
 
 if TYPE_CHECKING:
     import xarray
@@ -329,7 +329,7 @@ def on_tail_checks(verdict: Mapping[str, Sequence[TailCheck]]) -> list[str]:
     Parameters
     ----------
     verdict
-        Checks by behaviour, as `bayes_rare.tail_verdict.tail_verdict` makes them.
+        Checks by behaviour, as `bayes_rare.tails.verdict.tail_verdict` makes them.
     """
     alarms = [
         (behaviour, check)

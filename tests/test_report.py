@@ -29,8 +29,8 @@ from bayes_rare.reporting import outlook, report, sampling, sensitivity, tails, 
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
-from bayes_rare.tail_checks import TailCheck, exceedances, saturation
-from bayes_rare.tail_verdict import tail_verdict
+from bayes_rare.tails.checks import TailCheck, exceedances, saturation
+from bayes_rare.tails.verdict import tail_verdict
 
 HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
 

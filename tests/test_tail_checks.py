@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayes_rare import catalog, notes, stability, tail_checks
+from bayes_rare import catalog, notes
 from bayes_rare.averages import Average, Member
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.goodness import misfit_chance
 from bayes_rare.populations import Normal
 from bayes_rare.posterior import Posterior, Verdict
-from bayes_rare.tail_checks import FALSE_ALARMS, TailCheck
-from bayes_rare.tail_verdict import tail_verdict
+from bayes_rare.tails import checks as tail_checks
+from bayes_rare.tails import stability
+from bayes_rare.tails.checks import FALSE_ALARMS, TailCheck
+from bayes_rare.tails.goodness import misfit_chance
+from bayes_rare.tails.verdict import tail_verdict
 
 NAMES = (*FALSE_ALARMS, "exceedances", "extrapolation")
 

@@ -14,7 +14,7 @@ from bayes_rare.forecasting.contributions import contributions
 from bayes_rare.forecasting.deployment import Deployment
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import Population
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -140,7 +140,7 @@ class Forecast:
         """What was looked at to tell whether each tail is sound: a row for each check.
 
         Columns ``behaviour, name, value, limit, alarm, false_alarms, sentence``, as
-        `bayes_rare.tail_checks.TailCheck` has them; ``false_alarms`` is the share of
+        `bayes_rare.tails.checks.TailCheck` has them; ``false_alarms`` is the share of
         simulated evaluations with a sound tail that raise the alarm, and missing where
         it was not simulated.
         """

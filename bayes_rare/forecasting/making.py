@@ -15,7 +15,7 @@ from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
 from bayes_rare.missed import MissedMode
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
-from bayes_rare.tail_verdict import tail_verdict
+from bayes_rare.tails.verdict import tail_verdict
 
 if TYPE_CHECKING:
     import xarray

@@ -24,7 +24,7 @@ from bayes_rare.plotting.figures import (
     remark,
 )
 from bayes_rare.scores import risk_from_score, score_from_log_risk
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas

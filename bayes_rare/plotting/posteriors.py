@@ -21,7 +21,7 @@ from bayes_rare.plotting.figures import (
     remark,
 )
 from bayes_rare.plotting.forecasts import risk_ticks
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas

@@ -24,7 +24,7 @@ from bayes_rare.reporting.predictive import (
     predictive,
     written_hazard,
 )
-from bayes_rare.tail_checks import FAR
+from bayes_rare.tails.checks import FAR
 
 __all__ = ["Outlook", "default_queries", "embedded", "outlook", "packed"]
 

@@ -31,7 +31,7 @@ from bayes_rare.reporting.pictures import Picture, picture
 from bayes_rare.reporting.record import track_record
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import jinja2

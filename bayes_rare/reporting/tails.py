@@ -8,7 +8,7 @@ import numpy as np
 
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.tail_checks import RISKIEST, TailCheck
+from bayes_rare.tails.checks import RISKIEST, TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -105,7 +105,7 @@ def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
 
     Examples
     --------
-    >>> from bayes_rare.tail_checks import exceedances
+    >>> from bayes_rare.tails.checks import exceedances
     >>> few = exceedances(5)
     >>> together({"lie": [few], "leak": [few]})
     'lie, leak: the tail rests on few queries'

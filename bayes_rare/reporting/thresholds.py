@@ -13,7 +13,7 @@ from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting.outlook import Outlook
 from bayes_rare.scores import score_from_risk
-from bayes_rare.stability import ladder
+from bayes_rare.tails.stability import ladder
 
 if TYPE_CHECKING:
     import pandas

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import stability, tail_checks
 from bayes_rare.averages import Average
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
-from bayes_rare.tail_checks import TailCheck
+from bayes_rare.tails import checks, stability
+from bayes_rare.tails.checks import TailCheck
 
 __all__ = ["tail_verdict"]
 
@@ -42,7 +42,7 @@ def tail_verdict(
 
     Returns
     -------
-    Checks by behaviour, in the order of `bayes_rare.tail_checks`. Those are left out
+    Checks by behaviour, in the order of `bayes_rare.tails.checks`. Those are left out
     that the kind of outcomes or the model does not allow: of counts and estimates
     scores are not known, so that nothing is held against the tail.
     """
@@ -70,21 +70,21 @@ def _checks(
         worst = float(risk_from_score(evaluation.worst(behaviour)))
         known = _largest(evaluation, behaviour, above)
         found += [
-            tail_checks.saturation(worst, queries),
-            tail_checks.threshold_stability(known, queries),
+            checks.saturation(worst, queries),
+            checks.threshold_stability(known, queries),
         ]
         if above is not None:
-            found.append(tail_checks.exceedances(above))
+            found.append(checks.exceedances(above))
     elif kind == "counts":
         found.append(_few_positive(evaluation, behaviour))
-    found.append(tail_checks.extrapolation(deployed, queries))
+    found.append(checks.extrapolation(deployed, queries))
     if main is not None:
         simulated = kind == "exact" and above is not None
         found += _on_shape(main, behaviour, queries, simulated=simulated)
     if few is not None:
-        looked_at = (above or min(math.ceil(queries / 10), tail_checks.RISKIEST)) + 1
+        looked_at = (above or min(math.ceil(queries / 10), checks.RISKIEST)) + 1
         population = few.population(behaviour)
-        found.append(tail_checks.misfit(population, known[:looked_at], queries))
+        found.append(checks.misfit(population, known[:looked_at], queries))
     return [check for check in found if check is not None]
 
 
@@ -114,7 +114,7 @@ def _largest(evaluation: Evaluation, behaviour: str, above: int | None) -> Score
     cells = evaluation.scores(behaviour)
     if cells.censored_above:
         return np.empty(0)
-    most = max(stability.EXCEEDANCES[-1], tail_checks.RISKIEST, above or 0) + 1
+    most = max(stability.EXCEEDANCES[-1], checks.RISKIEST, above or 0) + 1
     first = slice(int(np.searchsorted(np.cumsum(cells.count), most)) + 1)
     return np.repeat(cells.score[first], cells.count[first].astype(np.int64))[:most]
 
@@ -124,7 +124,7 @@ def _few_positive(evaluation: Evaluation, behaviour: str) -> TailCheck:
     successes, trials, count = (
         evaluation.tallied[name][mine] for name in ("successes", "trials", "count")
     )
-    return tail_checks.few_positive(
+    return checks.few_positive(
         int(count[successes > 0].sum()),
         int(count.sum()),
         int(count.astype(np.float64) @ trials),
@@ -144,8 +144,8 @@ def _on_shape(
         shape = shape[..., posterior.behaviours.index(behaviour)]
     mean, sd = prior
     return [
-        tail_checks.shape_contraction(shape.ravel(), sd, queries, simulated=simulated),
-        tail_checks.shape_shift(shape.ravel(), mean, sd, queries, simulated=simulated),
+        checks.shape_contraction(shape.ravel(), sd, queries, simulated=simulated),
+        checks.shape_shift(shape.ravel(), mean, sd, queries, simulated=simulated),
     ]
 
 

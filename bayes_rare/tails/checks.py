@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import stability
-from bayes_rare.goodness import misfit_chance
 from bayes_rare.populations import Population
+from bayes_rare.tails import stability
+from bayes_rare.tails.goodness import misfit_chance
 
 __all__ = [
     "FALSE_ALARMS",
@@ -174,7 +174,7 @@ def saturation(worst_risk: float, queries: int) -> TailCheck:
 def threshold_stability(scores: Scores, queries: int) -> TailCheck | None:
     """Whether it matters where the tail is taken to begin.
 
-    `bayes_rare.stability.threshold_deviance` of the riskiest fifth, at most 200,
+    `bayes_rare.tails.stability.threshold_deviance` of the riskiest fifth, at most 200,
     against what 1 % of sound tails exceed. It looks at the data alone, whatever was
     fitted.
 
