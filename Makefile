@@ -13,7 +13,7 @@ FOUND   = $(shell $(UV) python find --no-python-downloads $$(cat .python-version
 RUN     = $(addprefix UV_PYTHON=,$(FOUND)) $(UV) run --frozen --no-default-groups
 
 # Many processes start here, and each would compile what it imports, some 5,000 files, where
-# the environment forbids to keep that: empty is the same as not set.
+# the environment forbids Python to keep what it compiles. Empty counts as not set.
 export PYTHONDONTWRITEBYTECODE =
 
 # Two processes, each file of tests in one of them: fixtures are shared within a file.

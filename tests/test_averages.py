@@ -57,6 +57,8 @@ def test_draws_are_those_of_members_in_proportion(averaged: Average) -> None:
     assert isinstance(population, Gathered)
     assert population.draws == 4000
     shares = averaged.weights()["a"]
+    assert len(shares) == 3
+    assert min(shares.values()) > 0
     numbers = apportioned(list(shares.values()), 4000)
     assert [part.draws for part in population.parts] == numbers
     assert averaged.thinned(100).population("a").draws == 100

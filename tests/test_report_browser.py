@@ -27,7 +27,9 @@ from bayes_rare.posterior import Posterior
 from bayes_rare.reporting import Report, report, wording
 from bayes_rare.reporting.outlook import packed
 from bayes_rare.reporting.predictive import predictive
+from bayes_rare.reporting.tails import doubts
 from bayes_rare.scores import risk_from_score
+from bayes_rare.tails.verdict import tail_verdict
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What the page says of its own precision, for chances.
@@ -541,6 +543,16 @@ def test_an_unconverged_fit_carries_a_red_banner(
     assert "did not converge" in texts[0]
     assert "more than 1,000 times the evaluation" in texts[1]
     assert "The tail is doubtful" in texts[2]
+    # The banner says it in few words, and leads to the figures.
+    [checks] = tail_verdict(evaluation, 10**9, short).values()
+    against = doubts(checks)
+    assert against
+    assert window.page.locator(".banner a").get_attribute("href") == "#tail"
+    section = window.page.locator("#tail").inner_text()
+    for check in against:
+        assert check.in_short in texts[2]
+        assert check.sentence not in texts[2]
+        assert check.sentence in section
     colour = banners.first.evaluate("each => getComputedStyle(each).backgroundColor")
     red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
     assert red > 3 * max(green, blue)

@@ -104,7 +104,7 @@ def test_that_a_place_would_be_found_and_an_address_would_not() -> None:
 def test_the_program_in_the_readme_runs(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behaviours: int
 ) -> None:
-    """With some behaviours of the sample: all six take minutes."""
+    """With so many behaviours of the sample; six take minutes."""
     whole = br.sample_split
 
     def some(queries: int) -> tuple[br.Evaluation, ...]:

@@ -147,6 +147,7 @@ class Forecast:
         import pandas as pd
 
         columns = ["behaviour", *TailCheck.__dataclass_fields__]
+        columns.remove("in_short")  # the sentence says it, with the figures
         rows = [
             {"behaviour": behaviour, **asdict(check)}
             for behaviour, checks in self.tail_checks.items()

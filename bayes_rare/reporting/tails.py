@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["doubts", "quantiles", "together"]
 
 _BAND = (0.05, 0.5, 0.95)
-_IN_SHORT = {
-    "saturation": "risks come near 1, where scores spread without the risk changing",
-    "threshold_stability": "it matters where the tail is taken to begin",
-    "exceedances": "the tail rests on few queries",
-    "shape_shift": "prior and data disagree about the shape of the tail",
-    "misfit": "the riskiest queries do not follow the tail that was fitted",
-}
+_NOT_DOUBTS = ("extrapolation", "shape_contraction")
 # Behaviours that a banner names; the section on tails names them all.
 _NAMED = 6
 
@@ -92,7 +86,7 @@ def doubts(checks: Sequence[TailCheck]) -> list[TailCheck]:
     checks
         What was looked at, of one behaviour.
     """
-    return [check for check in checks if check.alarm and check.name in _IN_SHORT]
+    return [check for check in checks if check.alarm and check.name not in _NOT_DOUBTS]
 
 
 def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
@@ -105,16 +99,15 @@ def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
 
     Examples
     --------
-    >>> from bayes_rare.tails.checks import exceedances
-    >>> few = exceedances(5)
-    >>> together({"lie": [few], "leak": [few]})
-    'lie, leak: the tail rests on few queries'
+    >>> from bayes_rare.tails.checks import few_positive
+    >>> together({one: [few_positive(5, 100, 1_000)] for one in ("lie", "leak")})
+    'lie, leak: few queries showed it at all, and leave the tail to the prior'
     """
     names: dict[str, list[str]] = {}
     for name, against in doubts.items():
         for check in against:
-            names.setdefault(check.name, []).append(name)
-    return ". ".join(f"{_some(names[kind])}: {_IN_SHORT[kind]}" for kind in names)
+            names.setdefault(check.in_short, []).append(name)
+    return ". ".join(f"{_some(few)}: {doubt}" for doubt, few in names.items())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -104,6 +104,8 @@ class TailCheck:
         of them raise or none, 1 or 0. None where that was not simulated.
     sentence
         What was found, in words, without a full stop.
+    in_short
+        What an alarm says, in few words and without the figures.
     """
 
     name: str
@@ -112,6 +114,7 @@ class TailCheck:
     alarm: bool
     false_alarms: float | None
     sentence: str
+    in_short: str
 
     @property
     def is_rule(self) -> bool:
@@ -168,6 +171,7 @@ def saturation(worst_risk: float, queries: int) -> TailCheck:
         alarm,
         false_alarms("saturation", queries),
         f"the riskiest query seen has risk {worst_risk:.4g}{more if alarm else ''}",
+        "risks come near 1, where scores spread without the risk changing",
     )
 
 
@@ -200,7 +204,8 @@ def threshold_stability(scores: Scores, queries: int) -> TailCheck | None:
     limit = stability.LIMITS[lowest]
     alarm = value > limit
     agree = "does not go on as" if alarm else "goes on as"
-    more = ", so it matters where the tail is taken to begin" if alarm else ""
+    matters = "it matters where the tail is taken to begin"
+    more = f", so {matters}" if alarm else ""
     return TailCheck(
         "threshold_stability",
         value,
@@ -209,6 +214,7 @@ def threshold_stability(scores: Scores, queries: int) -> TailCheck | None:
         false_alarms("threshold_stability", queries),
         f"above higher thresholds the tail {agree} that of the {lowest} riskiest "
         f"queries (deviance {value:.3g}, limit {limit:.3g}){more}",
+        matters,
     )
 
 
@@ -229,6 +235,7 @@ def exceedances(above: int) -> TailCheck:
         alarm,
         float(alarm),
         f"the tail rests on {above} queries above its threshold{few}",
+        "few queries are above the threshold, and leave the tail to its prior",
     )
 
 
@@ -247,7 +254,9 @@ def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
     """
     alarm = positive < FEW
     found = f"{positive} of {queries:,} queries showed the behaviour at all"
+    in_short = "few queries showed it at all, and leave the tail to the prior"
     if not positive:
+        in_short = "no response showed it, so the prior and the number of trials rule"
         least = -math.expm1(math.log(UNSEEN_CHANCE) / responses)
         found = (
             f"none of {responses:,} responses to {queries:,} queries showed the "
@@ -261,7 +270,7 @@ def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
             "the interval, not the median"
         )
     return TailCheck(
-        "exceedances", float(positive), float(FEW), alarm, float(alarm), found
+        "exceedances", float(positive), float(FEW), alarm, float(alarm), found, in_short
     )
 
 
@@ -288,6 +297,7 @@ def extrapolation(deployed: int | float, queries: int | float) -> TailCheck:
         float(alarm),
         f"{deployed:.3g} queries are {ratio:.2g} times the evaluation"
         f"{more if alarm else ''}",
+        "the deployment is far from the evaluation",
     )
 
 
@@ -326,6 +336,7 @@ def shape_contraction(
         alarm,
         false_alarms("shape_contraction", queries) if simulated else None,
         f"of the prior variance of the shape the data took away {share}{more}",
+        "the data say little of the shape of the tail",
     )
 
 
@@ -362,7 +373,8 @@ def shape_shift(
     """
     value = (float(np.mean(shape)) - prior_mean) / prior_sd
     alarm = abs(value) > _FAR_SHIFT
-    more = ": prior and data disagree about the tail" if alarm else ""
+    disagree = "prior and data disagree about the tail"
+    more = f": {disagree}" if alarm else ""
     return TailCheck(
         "shape_shift",
         value,
@@ -371,6 +383,7 @@ def shape_shift(
         false_alarms("shape_shift", queries) if simulated else None,
         f"the data moved the mean of the shape by {value:.2g} standard deviations of "
         f"its prior{more}",
+        disagree,
     )
 
 
@@ -403,4 +416,5 @@ def misfit(population: Population, scores: Scores, queries: int) -> TailCheck | 
         false_alarms("misfit", queries),
         f"the riskiest queries {follow} the tail that was fitted (chance of as bad a "
         f"fit or worse: {chance:.2g})",
+        "the riskiest queries do not follow the tail that was fitted",
     )

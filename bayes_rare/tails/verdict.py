@@ -163,7 +163,7 @@ def _prior_of_shape(posterior: Posterior) -> tuple[float, float] | None:
         return None
     if not settings.get("pool", False) or len(posterior.behaviours) == 1:
         return mean, sd
-    # Reading the model has loaded PyMC, which this room imports.
+    # Reading the model has loaded PyMC, which `pooling` imports.
     from bayes_rare.pooling import SPREAD_LOG_SD
 
     return mean, math.hypot(sd, spread * math.exp(SPREAD_LOG_SD**2))

@@ -6,6 +6,7 @@ priors, and its source, read as text; and a picture of its prior, for which it i
 """
 
 import ast
+import os
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,16 @@ def draw_priors(models: list[Path]) -> None:
     pyplot.close("all")
 
 
+def forget_moved(folder: Path, listed: str) -> None:
+    """Remove pages that autosummary wrote for modules which are listed no more."""
+    for path in folder.glob("*.rst"):
+        if path.stem not in listed.split():
+            path.unlink()
+
+
 def write(_app: Sphinx) -> None:
     """Write the pages of the models and of the tutorials."""
+    forget_moved(DOCS / "api", (DOCS / "api.md").read_text(encoding="utf-8"))
     models = sorted((ROOT / "models").glob("[!_]*.py"))
     keep(DOCS / "models", {f"{path.stem}.rst": page(path) for path in models})
     draw_priors(models)
@@ -180,4 +189,7 @@ def write(_app: Sphinx) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Ask Sphinx to write the pages first."""
     app.connect("builder-inited", write)
+    # Tutorials that ran at another size are read again.
+    size = os.environ.get("BAYES_RARE_EXAMPLE_SIZE", "")
+    app.add_config_value("example_size", size, "env")
     return {"parallel_read_safe": True, "parallel_write_safe": True}
