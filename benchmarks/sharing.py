@@ -2,18 +2,21 @@
 
     python benchmarks/sharing.py new-behaviour TABLE [--repeats 2]
     python benchmarks/sharing.py new-kind TABLE [--repeats 2]
+    python benchmarks/sharing.py together TABLE [--repeats 2]
 
 ``new-behaviour``: 50 queries of one behaviour, alone and beside 200 of each other one,
 forecast the worst of 10,000. ``new-kind``: 300 queries of ten families and 0, 25, 100
 or 500 of an eleventh, the new kind, forecast the worst of its other queries; beside it
-the queries of the new kind alone. Printed are CRPS of the worst query's score, means
-over behaviours and repeats, and what share of truths 90 % intervals hold. TABLE has
-exact risks and families.
+the queries of the new kind alone. ``together``: 100, 300 or 1,000 queries of every
+behaviour, with and without pooling, of models that know no families. Printed are CRPS
+of the worst query's score, means over behaviours and repeats, and what share of truths
+90 % intervals hold. TABLE has exact risks and families.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,7 @@ import pandas as pd
 import bayes_rare as br
 from bayes_rare.errors import NotApplicable
 from bayes_rare.inference import fit_many
+from bayes_rare.inference.averaging import LEARNT_SHAPE
 from bayes_rare.mixes import deployed
 from bayes_rare.outcomes import worst_score_quantile
 from bayes_rare.posterior import Posterior
@@ -29,7 +33,13 @@ from bayes_rare.scoring import worst_score_crps
 
 NEW, OTHERS, SERVED = 50, 200, 10_000
 SOURCE, FAMILIES, OF_NEW_KIND = 300, 10, (0, 25, 100, 500)
-SAMPLING = {"chains": 2, "warmup": 500, "draws": 500, "target_ess": 0.0}
+SAMPLING: dict[str, Any] = {"chains": 2, "warmup": 500, "draws": 500, "target_ess": 0.0}
+SEVERAL = {100: 10_000, 300: 30_000, 1_000: 40_000}
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpd_tail": ("gpd_tail", {}),
+    "gpd_tail, learnt shape": ("gpd_tail", LEARNT_SHAPE),
+    "log_normal": ("log_normal", {}),
+}
 AT_ONCE = 16
 LEVELS = (np.arange(999) + 0.5) / 999
 
@@ -70,11 +80,12 @@ def judged(
 
 
 def fitted(
-    evaluations: Sequence[br.Evaluation], model: str
+    evaluations: Sequence[br.Evaluation], model: str, **settings: Any
 ) -> Iterator[Posterior | NotApplicable]:
     """Posteriors one after the other, a few of them held at once."""
     for first in range(0, len(evaluations), AT_ONCE):
-        yield from fit_many(evaluations[first : first + AT_ONCE], model, **SAMPLING)
+        few = evaluations[first : first + AT_ONCE]
+        yield from fit_many(few, model, **SAMPLING, **settings)
 
 
 def new_behaviour(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
@@ -135,15 +146,49 @@ def new_kind(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def together(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
+    """A row for each behaviour, repeat, number of queries, model and way of fitting."""
+    rows: list[dict[str, object]] = []
+    for queries, served in SEVERAL.items():
+        evaluations: list[br.Evaluation] = []
+        truths: list[dict[str, pd.DataFrame]] = []
+        for repeat in range(repeats):
+            rng = np.random.default_rng([repeat, 7, queries])
+            order = {
+                str(name): part.iloc[rng.permutation(len(part))]
+                for name, part in table.groupby("behaviour", observed=True)
+            }
+            few = [part[:queries] for part in order.values()]
+            evaluations.append(evaluation_of(few))
+            truths.append(
+                {name: part[queries:][:served] for name, part in order.items()}
+            )
+        for label, (model, settings) in MODELS.items():
+            for way, pool in (("one by one", False), ("pooled", True)):
+                fits = fitted(evaluations, model, **settings, pool=pool)
+                for truth, fit in zip(truths, fits, strict=True):
+                    if isinstance(fit, Posterior):
+                        rows += [
+                            {"model": label, "queries": queries, "way": way}
+                            | {"behaviour": name, **judged(fit, name, part)}
+                            for name, part in truth.items()
+                        ]
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     """Print a table of what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["new-behaviour", "new-kind"])
+    parser.add_argument("what", choices=["new-behaviour", "new-kind", "together"])
     parser.add_argument("table", type=Path)
     parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
     table = pd.read_parquet(given.table)
-    made = {"new-behaviour": new_behaviour, "new-kind": new_kind}[given.what]
+    made = {
+        "new-behaviour": new_behaviour,
+        "new-kind": new_kind,
+        "together": together,
+    }[given.what]
     rows = made(table, given.repeats)
     keys = [key for key in ("model", "queries", "way") if key in rows]
     print(rows.groupby(keys)[["crps", "covers"]].agg(["mean", "count"]).round(4))

@@ -40,6 +40,7 @@ def test_members_are_what_suits_the_data() -> None:
         "gpd_tail at 20 exceedances",
         "log_normal",
     ]
+    assert all(c.settings["pool"] is False for c in candidates(evaluation_of(120, 1)))
     few = [c.label for c in candidates(evaluation_of(50, 1))]
     assert few == ["gpd_tail at 10 exceedances", "log_normal"]
     families = Evaluation.from_scores(np.arange(60.0), family=["x", "y"] * 30)

@@ -32,6 +32,14 @@ threshold that one in ten to one in a hundred exceed, normal scores look like a 
 shape -0.27 to -0.13: docs/theory.md, "Several models at once".
 """
 
+ONE_BY_ONE = {"pool": False}
+"""Members that know no families see each behaviour apart, as in backtests.
+
+The riskiest tenth of queries of several kinds looks heavier than what lies beyond it.
+Ten such scores leave the shape to its prior. Those of sixteen behaviours overrule it,
+and forecast far too much: docs/results.md, "Behaviours together".
+"""
+
 _FEWEST_PER_EXCEEDANCE = 4
 _EXCEEDANCES = (10, 20)
 _TIMES_USUAL = (1.0, 2.0)
@@ -72,12 +80,13 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
         Candidate(
             f"gpd_tail at {number} exceedances",
             "gpd_tail",
-            {"exceedances": number, **LEARNT_SHAPE},
+            {"exceedances": number, **LEARNT_SHAPE, **ONE_BY_ONE},
         )
         for number in _EXCEEDANCES
         if fewest >= _FEWEST_PER_EXCEEDANCE * number
     ]
-    return _with_families(evaluation, *tails, Candidate("log_normal", "log_normal"))
+    body = Candidate("log_normal", "log_normal", ONE_BY_ONE)
+    return _with_families(evaluation, *tails, body)
 
 
 def _with_families(evaluation: Evaluation, *plain: Candidate) -> tuple[Candidate, ...]:
@@ -96,11 +105,11 @@ def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
         Candidate(
             f"binomial_tail at about {times * usual:.3g} exceedances",
             "binomial_tail",
-            {"exceedances": times * usual, **LEARNT_SHAPE},
+            {"exceedances": times * usual, **LEARNT_SHAPE, **ONE_BY_ONE},
         )
         for times in _TIMES_USUAL
     ]
-    last = Candidate("beta_binomial", "beta_binomial")
+    last = Candidate("beta_binomial", "beta_binomial", ONE_BY_ONE)
     return _with_families(evaluation, *tails, last)
 
 
