@@ -538,7 +538,7 @@ def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:
     )
     assert "Extrapolation" not in notes_of(near)
     assert (
-        "Extrapolation: 4e+05 queries are 1e+03 times the evaluation. So far out an "
+        "Extrapolation: 400,001 queries are 1,000 times the evaluation. So far out an "
         "interval rests on the prior of the tail as much as on the data."
     ) in notes_of(far)
 

@@ -322,7 +322,7 @@ def test_notes_are_the_alarms_alone() -> None:
     verdict = tail_verdict(evaluation, 10**4)
     assert notes.on_tail_checks(verdict) == []
     [far] = notes.on_tail_checks(tail_verdict(evaluation, 10**9))
-    assert far.startswith("Extrapolation: 1e+09 queries are 2.5e+06 times")
+    assert far.startswith("Extrapolation: 1,000,000,000 queries are 2,500,000 times")
     saturated = tail_checks.saturation(0.99, 300)
     [said] = notes.on_tail_checks({"a": [saturated]})
     assert said.startswith("a: the riskiest query seen has risk 0.99.")

@@ -295,10 +295,15 @@ def extrapolation(deployed: int | float, queries: int | float) -> TailCheck:
         float(FAR),
         alarm,
         float(alarm),
-        f"{deployed:.3g} queries are {ratio:.2g} times the evaluation"
+        f"{_readable(deployed)} queries are {_readable(ratio)} times the evaluation"
         f"{more if alarm else ''}",
         "the deployment is far from the evaluation",
     )
+
+
+def _readable(number: int | float) -> str:
+    """Whole from ten on: nobody reads 1e+06 aloud."""
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def shape_contraction(
