@@ -335,3 +335,20 @@ def test_a_stack_has_no_settings_and_serves_what_it_serves(tmp_path: Path) -> No
     changed = StackMember("gpd_tail", "gpd_tail", "0")
     with pytest.raises(NoSuchModel, match="no longer the model gpd_tail"):
         br.fit(evaluation, Stack((changed,), {100: {"gpd_tail": 1.0}}, {}, {}))
+
+
+def test_members_see_behaviours_apart_unless_told() -> None:
+    """A backtest, which taught their weights, fits them one by one."""
+    rng = np.random.default_rng(8)
+    evaluation = br.Evaluation.from_scores(
+        {name: rng.gumbel(-3, 0.2, 60) for name in ("a", "b")}
+    )
+    digest = catalog.load("gumbel_tail").digest
+    members = (
+        StackMember("apart", "gumbel_tail", digest),
+        StackMember("pooled", "gumbel_tail", digest, {"pool": True}),
+    )
+    even = Stack(members, {60: {"apart": 0.5, "pooled": 0.5}}, {}, {})
+    made = br.fit(evaluation, even, chains=2, warmup=100, draws=50, target_ess=0.0)
+    settings = {each.label: each.posterior.settings["pool"] for each in made.members}
+    assert settings == {"apart": False, "pooled": True}

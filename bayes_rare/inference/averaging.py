@@ -159,8 +159,10 @@ def blend_many(
     """Fit the models of a stack that have weight, in batches, and mix them by it.
 
     Of each behaviour the weights are those of the evaluation size that is nearest to
-    its own, by ratio. A member that does not serve the evaluation, or did not converge,
-    leaves its weight to the others; where none of these has any, they share it equally.
+    its own, by ratio. Behaviours are fitted apart, as a backtest fits them, unless the
+    settings of a member have ``pool=True``. A member that does not serve the
+    evaluation, or did not converge, leaves its weight to the others; where none of
+    these has any, they share it equally.
 
     Parameters
     ----------
@@ -195,9 +197,10 @@ def blend_many(
             if any(weights[member.label] for weights in row.values())
         ]
         if places:  # without weight its file may be gone
-            settings = catalog.from_plain(member.settings)
-            candidate = Candidate(member.label, member.load(), settings)
-            batches.append((candidate, places))
+            model, settings = member.load(), catalog.from_plain(member.settings)
+            if "pool" in model.defaults:
+                settings = {**ONE_BY_ONE, **settings}
+            batches.append((Candidate(member.label, model, settings), places))
     fits, refusals = _fitted(evaluations, batches, progress, sampling)
     return [
         _blended(own, row, stack, refused)
