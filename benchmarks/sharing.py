@@ -88,16 +88,21 @@ def fitted(
         yield from fit_many(few, model, **SAMPLING, **settings)
 
 
+def shuffled(table: pd.DataFrame, seed: Sequence[int]) -> dict[str, pd.DataFrame]:
+    """The rows of each behaviour in a random order."""
+    rng = np.random.default_rng(seed)
+    return {
+        str(name): part.iloc[rng.permutation(len(part))]
+        for name, part in table.groupby("behaviour", observed=True)
+    }
+
+
 def new_behaviour(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
     """A row for each behaviour, repeat, model and way of fitting."""
     names = sorted(table.behaviour.unique())
     tasks: list[tuple[str, str, br.Evaluation, pd.DataFrame]] = []
     for repeat in range(repeats):
-        rng = np.random.default_rng([repeat, 1])
-        order = {
-            name: part.iloc[rng.permutation(len(part))]
-            for name, part in table.groupby("behaviour", observed=True)
-        }
+        order = shuffled(table, [repeat, 1])
         for name in names:
             few, truth = order[name][:NEW], order[name][NEW : NEW + SERVED]
             others = [order[other][:OTHERS] for other in names if other != name]
@@ -153,11 +158,7 @@ def together(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
         evaluations: list[br.Evaluation] = []
         truths: list[dict[str, pd.DataFrame]] = []
         for repeat in range(repeats):
-            rng = np.random.default_rng([repeat, 7, queries])
-            order = {
-                str(name): part.iloc[rng.permutation(len(part))]
-                for name, part in table.groupby("behaviour", observed=True)
-            }
+            order = shuffled(table, [repeat, 7, queries])
             few = [part[:queries] for part in order.values()]
             evaluations.append(evaluation_of(few))
             truths.append(

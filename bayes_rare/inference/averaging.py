@@ -33,7 +33,7 @@ shape -0.27 to -0.13: docs/theory.md, "Several models at once".
 """
 
 ONE_BY_ONE = {"pool": False}
-"""Members that know no families see each behaviour apart, as in backtests.
+"""Each behaviour is seen apart, as in backtests: so by members that know no families.
 
 The riskiest tenth of queries of several kinds looks heavier than what lies beyond it.
 Ten such scores leave the shape to its prior. Those of sixteen behaviours overrule it,
@@ -80,22 +80,22 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
         Candidate(
             f"gpd_tail at {number} exceedances",
             "gpd_tail",
-            {"exceedances": number, **LEARNT_SHAPE, **ONE_BY_ONE},
+            {"exceedances": number, **LEARNT_SHAPE},
         )
         for number in _EXCEEDANCES
         if fewest >= _FEWEST_PER_EXCEEDANCE * number
     ]
-    body = Candidate("log_normal", "log_normal", ONE_BY_ONE)
-    return _with_families(evaluation, *tails, body)
+    return _with_families(evaluation, *tails, Candidate("log_normal", "log_normal"))
 
 
 def _with_families(evaluation: Evaluation, *plain: Candidate) -> tuple[Candidate, ...]:
     """Models that know no families, and one that does where there are some."""
+    apart = [replace(c, settings={**c.settings, **ONE_BY_ONE}) for c in plain]
     if not evaluation.families:
-        return plain
+        return tuple(apart)
     # Ten queries say little of whether families matter: half of the prior is for that.
     heavy = Candidate("family_tail", "family_tail", concentration=float(len(plain)))
-    return (heavy, *plain)
+    return (heavy, *apart)
 
 
 def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
@@ -105,11 +105,11 @@ def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
         Candidate(
             f"binomial_tail at about {times * usual:.3g} exceedances",
             "binomial_tail",
-            {"exceedances": times * usual, **LEARNT_SHAPE, **ONE_BY_ONE},
+            {"exceedances": times * usual, **LEARNT_SHAPE},
         )
         for times in _TIMES_USUAL
     ]
-    last = Candidate("beta_binomial", "beta_binomial", ONE_BY_ONE)
+    last = Candidate("beta_binomial", "beta_binomial")
     return _with_families(evaluation, *tails, last)
 
 
