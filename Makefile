@@ -34,8 +34,11 @@ check: $(NEED)
 	$(RUN) --group test --group lint lint-imports --no-logo
 	$(RUN) $(TESTS)
 
-slow long: $(NEED)
-	$(RUN) $(TESTS) -m $@
+slow: $(NEED)
+	$(RUN) $(TESTS) -m slow
+
+long: $(NEED)
+	$(RUN) --group engine $(TESTS) -m long
 
 docs: $(NEED)
 	$(RUN) --group docs sphinx-build -j 2 -W --keep-going -b html docs docs/_build/html

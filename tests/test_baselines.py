@@ -632,6 +632,7 @@ def test_any_size_of_deployment_has_a_profile(size: int) -> None:
     assert (population.scale > 0).all()
 
 
+@pytest.mark.slow
 def test_the_profile_interval_covers_about_as_often_as_it_says() -> None:
     """A shape of -0.1 and 100 excesses: profiles are good, if not exact."""
     size, evaluations = 10**4, 400

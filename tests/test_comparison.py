@@ -198,6 +198,7 @@ def hits(table: pd.DataFrame, truth: float) -> int:
     return int(((pairs["lower"] <= truth) & (truth <= pairs["upper"])).sum())
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_difference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     behaviours, repeats, truth = 40, 5, 0.3

@@ -153,14 +153,19 @@ TABLES: dict[str, Callable[[np.random.Generator], pd.DataFrame]] = {
 }
 
 
-# What the others tell of these two as well: both take seconds for each question.
-REPEATED = {(t, e) for t in ("counts", "estimates") for e in ("dask", "spark")}
+# A Java to be started, and seconds for each question.
+SPARK = pytest.param("spark", marks=pytest.mark.slow)
+# Dask too takes seconds, and the table of all kinds tells what these would.
+REPEATED = {(table, "dask") for table in ("counts", "weighted counts", "estimates")}
 
 
 @pytest.mark.parametrize(
     ("table", "engine"),
     [
-        pytest.param(*pair, marks=pytest.mark.slow if pair in REPEATED else ())
+        pytest.param(
+            *pair,
+            marks=pytest.mark.slow if "spark" in pair or pair in REPEATED else (),
+        )
         for pair in itertools.product(TABLES, ENGINES)
     ],
 )
@@ -220,7 +225,7 @@ def test_many_estimates_are_the_same_up_to_rounding(
     pd.testing.assert_frame_equal(made, expected, check_exact=False, rtol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["dask", "spark"])
+@pytest.mark.parametrize("engine", ["dask", SPARK])
 def test_a_wrong_row_is_named_by_its_identity(
     engine: str, request: pytest.FixtureRequest, rng: np.random.Generator
 ) -> None:
@@ -254,7 +259,7 @@ def collected(patch: pytest.MonkeyPatch, engine: str) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("engine", ["polars lazy", "dask", "spark"])
+@pytest.mark.parametrize("engine", ["polars lazy", "dask", SPARK])
 def test_only_groups_of_rows_are_fetched(
     engine: str,
     request: pytest.FixtureRequest,

@@ -8,14 +8,25 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("[!_]*.py"))
+ELICITS = "elicit_and_forecast"
+"""Runs a language model, and needs what the group `engine` installs."""
 
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "example",
+    [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=pytest.mark.long if path.stem == ELICITS else pytest.mark.slow,
+        )
+        for path in EXAMPLES
+    ],
+)
 def test_it_runs(example: Path, tmp_path: Path) -> None:
     environment = os.environ | {"BAYES_RARE_EXAMPLE_SIZE": "small"}
     answer = subprocess.run(

@@ -30,7 +30,7 @@ def biggest(evaluation, deployment, *, least=0):
 """
 
 # What their programs take to compile.
-DEAR = ("family_tail", "binomial_tail", "graded", "beta_binomial")
+DEAR = ("average", "family_tail", "binomial_tail", "graded", "beta_binomial")
 
 
 @pytest.fixture

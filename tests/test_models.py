@@ -293,6 +293,7 @@ def test_observe_gives_the_data_of_build(model: catalog.Model, queries: int) -> 
         np.testing.assert_array_equal(value, built[name].get_value(), err_msg=name)
 
 
+@pytest.mark.slow
 def test_behaviours_apart_have_the_sum_of_their_densities(
     model: catalog.Model, rng: np.random.Generator
 ) -> None:

@@ -235,6 +235,7 @@ def pits(
     return {target: np.array(values) for target, values in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 def test_the_right_forecast_has_uniform_pits(law: str, seed: int) -> None:
     for target, values in pits(*LAWS[law], seed).items():
@@ -243,6 +244,7 @@ def test_the_right_forecast_has_uniform_pits(law: str, seed: int) -> None:
         assert stats.binomtest(hits, values.size, 0.9).pvalue > 1e-6, target
 
 
+@pytest.mark.slow
 def test_an_overconfident_forecast_has_not(seed: int) -> None:
     _, draw = LAWS["normal"]
     for target, values in pits(normal(-2.0, 0.42, 20), draw, seed).items():
@@ -252,6 +254,7 @@ def test_an_overconfident_forecast_has_not(seed: int) -> None:
 BELIEFS = {"too high": (-1.8, 0.5), "too sure": (-2.0, 0.42), "too vague": (-2.0, 0.6)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("belief", BELIEFS)
 def test_the_true_forecast_wins_in_expectation(belief: str, seed: int) -> None:
     """Each score of each target; worst scores and counts on their own scales."""
