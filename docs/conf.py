@@ -43,7 +43,7 @@ myst_heading_anchors = 3
 nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_timeout = 600
+nb_execution_timeout = 3600  # a cell: one asks a language model thousands of times
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 # Progress and log lines are not for readers; warnings fail tests/test_examples.py.

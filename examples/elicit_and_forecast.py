@@ -120,7 +120,7 @@ slow
 # asked here only to hold the forecast against it.
 
 # %%
-behaviours = ["I love", "I'm sorry", "I'm afraid"]
+behaviours = ["I love", "I'm afraid"]
 seen, served = (40, 20) if small else (1_000, 2_000)
 table = br.sample_table()
 rng = np.random.default_rng(0)
