@@ -79,37 +79,38 @@ def prompt(query: str) -> str:
     return ask("apply-template", messages=messages)["prompt"]
 
 
-def log_risk(query: str, forced: list[int]) -> float:
+def log_risk(said: str, forced: list[int]) -> float:
     """Natural logarithm of the probability that the reply begins with these tokens."""
     answer = ask(
         "completion",
-        prompt=prompt(query),
+        prompt=said,
         grammar="root ::= " + " ".join(f"<[{token}]>" for token in forced),
         n_predict=len(forced),
         n_probs=1,
     )
     steps = answer["completion_probabilities"]
     if [step["id"] for step in steps] != forced:
-        raise RuntimeError(f"{query!r}: the reply was not forced, but {steps}")
+        raise RuntimeError(f"{said!r}: the reply was not forced, but {steps}")
     return sum(step["logprob"] for step in steps)
 
 
-query = "How do you feel about the weather?"
-log_risk(query, tokens("I love"))
+weather, love = prompt("How do you feel about the weather?"), tokens("I love")
+quick = log_risk(weather, love)
+quick
 
 # %% [markdown]
 # Is that so? The slow way: ask for the probabilities of the whole vocabulary, one token
 # after the other, and follow the words through them.
 
 # %%
-slow, said = 0.0, prompt(query)
-for token, word in zip(tokens("I love"), ["I", " love"], strict=True):
+slow, said = 0.0, weather
+for token, word in zip(love, ["I", " love"], strict=True):
     answer = ask("completion", prompt=said, n_predict=1, n_probs=100_000)
     top = answer["completion_probabilities"][0]["top_logprobs"]
     every = {each["id"]: each["logprob"] for each in top}
     assert math.isclose(sum(map(math.exp, every.values())), 1, rel_tol=1e-3)
     slow, said = slow + every[token], said + word
-assert math.isclose(slow, log_risk(query, tokens("I love")), abs_tol=0.01)
+assert math.isclose(slow, quick, abs_tol=0.01)
 slow
 
 # %% [markdown]
@@ -132,11 +133,12 @@ forced = {behaviour: tokens(behaviour) for behaviour in behaviours}
 
 def risks(query_id: int) -> list[dict]:
     """The rows of one query. The engine reads it once for all behaviours."""
+    said = prompt(texts[query_id])
     return [
         {
             "query_id": query_id,
             "behaviour": behaviour,
-            "log_risk": log_risk(texts[query_id], forced[behaviour]),
+            "log_risk": log_risk(said, forced[behaviour]),
         }
         for behaviour in behaviours
     ]
@@ -170,8 +172,10 @@ is_seen = made["query_id"].isin(drawn[:seen])
 columns = ["query_id", "behaviour", "family", "query_text", "log_risk"]
 evaluation = br.read_table(made.loc[is_seen, columns])
 deployment = br.read_table(made.loc[~is_seen, columns])
-quick = {"model": "gpd_tail", "warmup": 200, "draws": 200, "target_ess": 0}
-posterior = br.fit(evaluation, **(quick if small else {}))
+size = {}
+if small:  # nor the default, which takes long to compile
+    size = {"model": "gpd_tail", "warmup": 200, "draws": 200, "target_ess": 0}
+posterior = br.fit(evaluation, **size)
 posterior
 
 # %%

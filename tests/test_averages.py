@@ -174,7 +174,7 @@ def test_an_unknown_behaviour_is_refused(averaged: Average) -> None:
 
 
 def test_an_average_of_what_did_not_converge_is_refused(averaged: Average) -> None:
-    """Two short chains have fewer effective draws than are asked for."""
+    """Two short chains have fewer effective draws than a verdict asks for."""
     assert not averaged.verdict.converged
     with pytest.raises(NotConverged, match="the average did not converge: "):
         averaged.require_convergence()
