@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE =
 # Two processes, each file of tests in one of them: fixtures are shared within a file.
 TESTS   = --group test pytest -n 2 --dist loadfile --durations=40
 
-.PHONY: demo test check docs linkcheck format slow long results
+.PHONY: demo test check docs linkcheck format fuzz slow long results
 
 demo: $(NEED)
 	$(RUN) bayes-rare demo --output demo-output
@@ -33,6 +33,11 @@ check: $(NEED)
 	$(RUN) --group test --group lint pyright
 	$(RUN) --group test --group lint lint-imports --no-logo
 	$(RUN) $(TESTS)
+
+# The fuzz tests of `make check` with many more examples: EXAMPLES of each kind.
+EXAMPLES = 20000
+fuzz: $(NEED)
+	BAYES_RARE_FUZZ=$(EXAMPLES) $(RUN) $(TESTS) tests/fuzz
 
 slow: $(NEED)
 	$(RUN) $(TESTS) -m slow
