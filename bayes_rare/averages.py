@@ -22,6 +22,7 @@ from bayes_rare.posterior import (
     read_tree,
     write_tree,
 )
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import xarray
@@ -143,7 +144,7 @@ class Average:
         if behaviour is None or behaviour not in self.behaviours:
             raise InvalidInput(
                 f"this average has no behaviour {behaviour!r}. It has: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
         parts = [part.population(behaviour) for part in self.parts(behaviour)]
         return parts[0] if len(parts) == 1 else Gathered(tuple(parts))

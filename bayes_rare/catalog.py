@@ -24,6 +24,7 @@ from typing import Any, cast
 import numpy as np
 
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
+from bayes_rare.shortening import listed
 
 __all__ = [
     "FOLDER",
@@ -187,7 +188,7 @@ class Model:
         if unknown:
             raise InvalidInput(
                 f"model {self.name} has no prior {unknown[0]!r}. It has: "
-                f"{', '.join(settings)}."
+                f"{listed(settings)}."
             )
         given = {
             name: _checked(self.name, name, value, settings[name])

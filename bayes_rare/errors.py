@@ -1,8 +1,11 @@
 """What can go wrong, as types: one base, and each is also the builtin it specialises.
 
 A message has three parts: what cannot be done, the numbers that make it so, and the
-way out as something the reader can type.
+way out as something the reader can type. It has at most `LONGEST` characters: whatever
+is named in it may be long, and loses its middle.
 """
+
+from bayes_rare.shortening import LONGEST, within
 
 __all__ = [
     "BayesRareError",
@@ -15,7 +18,22 @@ __all__ = [
 
 
 class BayesRareError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Parameters
+    ----------
+    message
+        What it says; of one that is too long the middle is left out, for the way out
+        stands at the end.
+
+    Examples
+    --------
+    >>> len(str(BayesRareError("much " * 1_000 + "Give less.")))
+    600
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(within(message, LONGEST))
 
 
 class InvalidInput(BayesRareError, ValueError):

@@ -55,6 +55,7 @@ from bayes_rare.scores import (
     risk_from_score,
     score_from_log_risk,
 )
+from bayes_rare.shortening import listed
 from bayes_rare.weights import shares, weighed
 
 if TYPE_CHECKING:
@@ -602,7 +603,7 @@ class Evaluation:
         chosen = sorted({self._code(name) for name in behaviours})
         if not chosen:
             raise InvalidInput(
-                f"no behaviour is named. Known: {', '.join(self.behaviours)}."
+                f"no behaviour is named. Known: {listed(self.behaviours)}."
             )
         parts = [
             chosen_rows(part, np.isin(part["behaviour"], chosen))
@@ -725,7 +726,7 @@ class Evaluation:
         if behaviour not in self.behaviours:
             raise InvalidInput(
                 f"no behaviour {behaviour!r} in this evaluation. Known: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
         return self.behaviours.index(behaviour)
 

@@ -18,6 +18,7 @@ from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverg
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import replacing
 from bayes_rare.populations import Population
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import pymc
@@ -413,7 +414,7 @@ class Posterior:
         if behaviour not in self.behaviours:
             raise InvalidInput(
                 f"this posterior has no behaviour {behaviour!r}. It has: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
         return self.behaviours.index(behaviour)
 

@@ -12,6 +12,7 @@ import numpy as np
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidData, NoSuchModel
 from bayes_rare.files import replacing
+from bayes_rare.shortening import listed
 
 __all__ = ["Stack", "StackMember", "load_stack"]
 
@@ -101,13 +102,13 @@ class Stack:
             raise InvalidData(
                 "a stack has weights of one evaluation size or more, of members of "
                 f"different labels; here are {len(self.weights)} sizes and the members "
-                f"{', '.join(labels) or 'none'}. {_WAY_OUT}"
+                f"{listed(labels) or 'none'}. {_WAY_OUT}"
             )
         for size, row in self.weights.items():
             if size < 1 or {*row} != {*labels}:
                 raise InvalidData(
-                    f"the weights for {size} queries are of {', '.join(row) or 'none'},"
-                    f" and the members are {', '.join(labels)}. Sizes are from 1, and "
+                    f"the weights for {size} queries are of {listed(row) or 'none'},"
+                    f" and the members are {listed(labels)}. Sizes are from 1, and "
                     f"each member has a weight for each. {_WAY_OUT}"
                 )
             shares = np.array([*row.values()], dtype=np.float64)

@@ -22,6 +22,7 @@ from bayes_rare.cli.words import (
     Probability,
     Risks,
     Share,
+    Text,
     WeightsFile,
     optional,
     whole,
@@ -38,6 +39,7 @@ def forecast(
     risk_thresholds: Risks = None,
     samples_per_query: Count = 1,
     families: WeightsFile = None,
+    text: Text | None = None,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
     missed_share: BetaPrior = None,
@@ -94,6 +96,7 @@ def forecast(
         queries,
         samples_per_query,
         families,
+        text,
         unseen_share,
         unseen_families,
         _missed_mode(missed_share, missed_risk),
@@ -128,6 +131,7 @@ def families(
     *,
     queries: Counts,
     families: WeightsFile = None,
+    text: Text | None = None,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
     top: Count = 5,
@@ -171,7 +175,7 @@ def families(
     for place in (output, picture):
         if place is not None:
             files.refuse_unwritable(place, posterior)
-    deployment = _deployment(queries, 1, families, unseen_share, unseen_families)
+    deployment = _deployment(queries, 1, families, text, unseen_share, unseen_families)
     most, start = whole("--top", top), whole("--seed", seed)
     loaded = averages.load_posterior(posterior)
     made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
@@ -249,6 +253,7 @@ def _deployment(
     queries: list[int | float],
     samples_per_query: int | float,
     families: Path | None,
+    text: Text | None,
     unseen_share: float,
     unseen_families: int | float | None,
     missed_mode: Any = None,
@@ -256,11 +261,14 @@ def _deployment(
     """The deployment that flags describe."""
     from bayes_rare.forecasting import Deployment
     from bayes_rare.mixes import read_mix
+    from bayes_rare.readers.texts import TextFormat
+
+    written = TextFormat(**vars(text or Text()))
 
     return Deployment(
         queries,
         whole("--samples-per-query", samples_per_query),
-        None if families is None else read_mix(families),
+        None if families is None else read_mix(families, written),
         unseen_share,
         optional("--unseen-families", unseen_families),
         missed_mode,

@@ -4,8 +4,18 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.shortening import listed
 
-__all__ = ["FILE", "LABELS", "NUMBERS", "ROW", "WRITTEN", "named_columns", "near"]
+__all__ = [
+    "FILE",
+    "LABELS",
+    "NUMBERS",
+    "ROW",
+    "WRITTEN",
+    "named_columns",
+    "near",
+    "refuse_no_column",
+]
 
 LABELS = ("query_id", "behaviour", "family", "query_text")
 """Columns of the table that are read as text."""
@@ -51,7 +61,7 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
         if given not in there:
             raise InvalidInput(
                 f"{name} is mapped to {given!r}, which is not in the table"
-                f"{near(given, there)}. It has: {', '.join(there)}."
+                f"{near(given, there)}. It has: {listed(there)}."
             )
     names = {name: name for name in contract if name in there} | dict(columns)
     if "log_risk" in names or {"successes", "trials"} <= set(names):
@@ -61,12 +71,34 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
         (other,) = {"successes", "trials"} - half
         raise InvalidData(
             f"the table has {half.pop()} but no {other}{near(other, there)}. "
-            f"It has: {', '.join(there)}. Map it: columns={{{other!r}: ...}}."
+            f"It has: {listed(there)}. Map it: columns={{{other!r}: ...}}."
         )
     raise InvalidData(
         "the table has neither log_risk nor successes and trials"
-        f"{_likely(there)}. It has: {', '.join(there)}."
+        f"{_likely(there)}. It has: {listed(there)}."
     )
+
+
+def refuse_no_column(name: str, there: Sequence[str]) -> None:
+    """Refuse a column to split a table by that it does not have.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    there
+        Names of the table's columns.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not among them.
+    """
+    if name not in there:
+        raise InvalidInput(
+            f"the table has no column {name!r} to split it by{near(name, there)}. It "
+            f"has: {listed(there)}."
+        )
 
 
 def near(name: str, there: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.estimates import ERROR_STEPS, VARIANCE_UNIT
 from bayes_rare.parts import shown_risk
 from bayes_rare.readers.contract import LABELS, NUMBERS, ROW, near
+from bayes_rare.shortening import listed
 
 __all__ = [
     "ABOVE",
@@ -318,8 +319,8 @@ def selected(
     unknown = [name for name in behaviours if name not in known]
     if unknown or not behaviours:
         raise InvalidInput(
-            f"no behaviour {', '.join(map(repr, unknown)) or 'is named'} in this table"
-            f"{near(unknown[0], known) if unknown else ''}. Known: {', '.join(known)}."
+            f"no behaviour {listed([*map(repr, unknown)]) or 'is named'} in this table"
+            f"{near(unknown[0], known) if unknown else ''}. Known: {listed(known)}."
         )
     if own is None:
         return table

@@ -21,6 +21,7 @@ from bayes_rare.readers.imported import (
     imported,
 )
 from bayes_rare.readers.streams import Json, as_list, as_object, json_lines
+from bayes_rare.shortening import listed
 
 __all__ = ["import_garak"]
 
@@ -172,9 +173,9 @@ class _Reading:
         missing = [name for name in self._detectors if name not in self._known]
         if missing:
             raise InvalidInput(
-                f"no attempt in {', '.join(names[:3])} has scores of the detector "
+                f"no attempt in {listed(names[:3])} has scores of the detector "
                 f"{missing[0]!r}{near(missing[0], list(self._known))}. There are: "
-                f"{', '.join(sorted(self._known)) or 'none'}."
+                f"{listed(sorted(self._known)) or 'none'}."
             )
 
     def _attempt(self, report: _Report, row: Json, place: str) -> None:
@@ -207,7 +208,7 @@ class _Reading:
         if not self._detectors and len(results) > 1:
             raise InvalidInput(
                 f"{place} has scores of the detectors "
-                f"{', '.join(map(repr, results))}. Name those that tell the behaviour: "
+                f"{listed([*map(repr, results)])}. Name those that tell the behaviour: "
                 f"--detector {next(iter(results))}."
             )
         wanted = [

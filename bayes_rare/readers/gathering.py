@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
+from bayes_rare.shortening import shortened
 
-__all__ = ["HIT", "MISS", "Gathering", "shortened"]
+__all__ = ["HIT", "MISS", "Gathering"]
 
 MISS, HIT = 0, 1
 """What a trial showed. A lost one is a number from 2 on, by its reason."""
@@ -311,25 +312,6 @@ class Gathering:
             columns["successes"] = pa.array(successes, pa.int64())
             columns["trials"] = pa.array(trials, pa.int64())
         return cast("Any", pa).table(columns)
-
-
-def shortened(text: Any, most: int) -> str:
-    r"""A text on one line, at most so long.
-
-    Parameters
-    ----------
-    text
-        Anything.
-    most
-        Characters.
-
-    Examples
-    --------
-    >>> shortened("a\nlong text", 6)
-    'a l...'
-    """
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def _tally(behaviour: str, rows: Counter[str]) -> Tally:

@@ -14,7 +14,13 @@ import numpy as np
 
 from bayes_rare.cells import Columns
 from bayes_rare.errors import InvalidData
-from bayes_rare.readers.contract import named_columns
+from bayes_rare.readers.contract import (
+    FILE,
+    ROW,
+    WRITTEN,
+    named_columns,
+    refuse_no_column,
+)
 from bayes_rare.readers.frames import (
     PROBLEM,
     SURE,
@@ -99,7 +105,10 @@ class Checked:
 
 
 def checked(
-    frame: Any, columns: Mapping[str, str], behaviours: Sequence[str] | None
+    frame: Any,
+    columns: Mapping[str, str],
+    behaviours: Sequence[str] | None,
+    keep: Sequence[str] = (),
 ) -> Checked:
     """The table with its groups, if nothing is wrong.
 
@@ -107,6 +116,8 @@ def checked(
     ----------
     frame, columns, behaviours
         As of `summarise`.
+    keep
+        Further columns that the rows are to have.
 
     Raises
     ------
@@ -116,7 +127,14 @@ def checked(
         If ``columns`` or ``behaviours`` name what is not there.
     """
     table = opened_frame(frame)
-    names = named_columns(table.collect_schema().names(), columns)
+    there = table.collect_schema().names()
+    names = named_columns(there, columns)
+    for name in keep:
+        refuse_no_column(name, [one for one in there if one not in {ROW, FILE}])
+    # Of thousands of columns few are of an evaluation.
+    read = {*names.values(), *keep, ROW, FILE}
+    read |= {name + WRITTEN for name in read}
+    table = table.select(*(name for name in there if name in read))
     refuse_text(table, names)
     if behaviours is not None:
         table = selected(table, names, behaviours)

@@ -14,6 +14,7 @@ from bayes_rare.files import refuse_unwritable, replacing
 from bayes_rare.readers.carried import DROPPED_KEY
 from bayes_rare.readers.cautions import cautions
 from bayes_rare.readers.gathering import Gathering
+from bayes_rare.shortening import listed
 
 __all__ = [
     "MAX_DROPPED",
@@ -158,7 +159,7 @@ def imported(
             raise InvalidData(_too_many(record, tally.behaviour, max_dropped))
     if not any(tally.kept for tally in record.tallies):
         raise InvalidData(
-            f"there is no measurement in {', '.join(sources[:3])}. Give logs with "
+            f"there is no measurement in {listed(sources[:3])}. Give logs with "
             "samples that have been scored."
         )
     return ImportedTable(gathered.table(), record)

@@ -21,6 +21,7 @@ from bayes_rare.readers.inspect_frames import frame_runs
 from bayes_rare.readers.inspect_logs import Run, read_run, samples_of
 from bayes_rare.readers.streams import Json, as_list, as_object
 from bayes_rare.readers.verdicts import Verdicts, label
+from bayes_rare.shortening import listed
 
 __all__ = ["import_inspect"]
 
@@ -211,7 +212,7 @@ class _Reading:
             hint = near(self._scorer, [*self._names])
             raise InvalidInput(
                 f"{self._files}: there is no score {self._scorer!r}{hint}. There are: "
-                f"{', '.join(sorted(self._names))}."
+                f"{listed(sorted(self._names))}."
             )
         if self._scorer is None:
             raise InvalidData(
@@ -279,7 +280,7 @@ class _Reading:
         if self._scorer is None and known:
             if len(self._names) > 1:
                 raise InvalidInput(
-                    f"{place} has the scores {', '.join(map(repr, known))}. Name the "
+                    f"{place} has the scores {listed([*map(repr, known)])}. Name the "
                     f"one that tells the behaviour: --scorer {next(iter(known))}."
                 )
             (self._scorer,) = self._names
@@ -287,7 +288,7 @@ class _Reading:
         if self._wanted.scorer is None and len(self._names) > 1:
             raise InvalidInput(
                 f"{place} has another score than samples before it: there are "
-                f"{', '.join(map(repr, sorted(self._names)))}. Name the one that tells "
+                f"{listed([*map(repr, sorted(self._names))])}. Name the one that tells "
                 f"the behaviour: --scorer {min(self._names)}."
             )
         return as_object(known.get(self._scorer or ""))
@@ -297,7 +298,7 @@ class _Reading:
         if key not in value:
             raise InvalidInput(
                 f"{place} has no part {key!r} in its score{near(key, list(value))}. It "
-                f"has: {', '.join(value)}."
+                f"has: {listed(value)}."
             )
         return value[key]
 
@@ -336,7 +337,7 @@ class _Reading:
             what = "no" if value is None else "no single value for"
             raise InvalidInput(
                 f"{place} has {what} {key!r} in its metadata{near(name, known)}. There "
-                f"are: {', '.join(sorted(known))}."
+                f"are: {listed(sorted(known))}."
             )
         text = str(value)
         if text.startswith(_REMOVED):

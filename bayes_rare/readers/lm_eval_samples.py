@@ -37,6 +37,7 @@ from bayes_rare.readers.streams import (
     file_chunks,
     json_lines,
 )
+from bayes_rare.shortening import listed
 
 __all__ = ["import_lm_eval"]
 
@@ -200,7 +201,7 @@ class _Reading:
             raise InvalidInput(
                 f"{file.path} has no line of the filter {self._filter!r}"
                 f"{near(str(self._filter), list(several))}. It has: "
-                f"{', '.join(sorted(several))}."
+                f"{listed(sorted(several))}."
             )
 
     def rule(self) -> str:
@@ -255,13 +256,13 @@ class _Reading:
                 f"{place} has generated responses, and nothing says which show the "
                 "behaviour. Give --success with a regular expression that such a "
                 "response matches, '(?i)sure, here', or with a metric that scores each "
-                f"response: {', '.join(map(str, metrics)) or 'there is none'}."
+                f"response: {listed(metrics) or 'there is none'}."
             )
         if kind == "multiple_choice" and self._choice is None:
             texts = [repr(text.strip()) for text, _ in _choices(row, place)]
             raise InvalidInput(
                 f"{place} is multiple choice, and nothing says which choice is the "
-                f"behaviour. It has {', '.join(texts)}: --choice {texts[0]}. Its "
+                f"behaviour. It has {listed(texts)}: --choice {texts[0]}. Its "
                 "accuracy is no trial: the choice of the largest probability is the "
                 "same each time."
             )
@@ -284,7 +285,7 @@ class _Reading:
             what = "no" if value is None else "no single value for"
             raise InvalidInput(
                 f"{place} has {what} {name!r} in its document{near(name, known)}. "
-                f"There are: {', '.join(known)}."
+                f"There are: {listed(known)}."
             )
         return str(value)
 
@@ -351,7 +352,7 @@ class _Reading:
         if self._is_metric:
             raise InvalidInput(
                 f"{place} has no metric {name!r}, which lines before it have. It has: "
-                f"{', '.join(metrics) or 'none'}. Import the tasks one by one."
+                f"{listed(metrics) or 'none'}. Import the tasks one by one."
             )
         if self._pattern is None:
             try:
@@ -359,7 +360,7 @@ class _Reading:
             except re.error as error:
                 raise InvalidInput(
                     f"--success {success!r} is neither a metric of {place} "
-                    f"({', '.join(metrics) or 'it has none'}) nor a regular "
+                    f"({listed(metrics) or 'it has none'}) nor a regular "
                     f"expression: {error}. Give one of the two."
                 ) from error
             hint = near(success, metrics)

@@ -7,13 +7,14 @@ import narwhals as nw
 import numpy as np
 
 from bayes_rare.cells import Columns
-from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.errors import InvalidData
 from bayes_rare.evaluation import RESOLUTION, checked_resolution
 from bayes_rare.parts import coded
 from bayes_rare.pools import PARTS, QueryPool
 from bayes_rare.readers.frames import arrays
 from bayes_rare.readers.grouping import Checked, checked
 from bayes_rare.readers.tables import opened
+from bayes_rare.readers.texts import TextFormat
 from bayes_rare.scores import score_from_log_risk, score_from_risk
 
 __all__ = ["read_pool"]
@@ -26,6 +27,7 @@ def read_pool(
     behaviours: Sequence[str] | None = None,
     split: str | None = None,
     resolution: tuple[float, float] = RESOLUTION,
+    text: TextFormat | None = None,
 ) -> QueryPool:
     """All queries of an evaluation table, each with its risk.
 
@@ -41,6 +43,8 @@ def read_pool(
     split
         Column that says which queries are for the evaluation and which for the
         deployment, by these two words; rows with neither are for none.
+    text
+        How files of text are written.
 
     Raises
     ------
@@ -59,12 +63,14 @@ def read_pool(
     """
     resolution = checked_resolution(resolution)
 
+    keep = () if split is None else (split,)
+
     def pool(frame: Any) -> QueryPool:
-        table = checked(frame, columns or {}, behaviours)
+        table = checked(frame, columns or {}, behaviours, keep)
         _refuse_without_truth(table)
         return _pool(_fetched(table.rows, split), split, resolution)
 
-    return opened(source, columns or {}, pool)
+    return opened(source, columns or {}, pool, keep=keep, text=text)
 
 
 def _refuse_without_truth(table: Checked) -> None:
@@ -87,13 +93,6 @@ def _refuse_without_truth(table: Checked) -> None:
 
 
 def _fetched(table: nw.LazyFrame[Any], split: str | None) -> Columns:
-    there = table.collect_schema().names()
-    if split is not None and split not in there:
-        own = [name for name in there if not name.startswith("_") and "(" not in name]
-        raise InvalidInput(
-            f"the table has no column {split!r} to split it by. It has: "
-            f"{', '.join(own)}."
-        )
     part = nw.lit("") if split is None else nw.col(split).cast(nw.String).fill_null("")
     names = ("behaviour", "family", "query_id", "log_risk", "successes", "trials")
     rows = arrays(

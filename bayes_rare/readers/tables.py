@@ -1,8 +1,8 @@
 """Evaluations in tables: files of the usual formats, and frames of any engine."""
 
 import glob
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,31 +11,31 @@ from typing import TYPE_CHECKING, Any, cast
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.readers.carried import record_of
-from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN, named_columns
+from bayes_rare.readers.contract import (
+    FILE,
+    LABELS,
+    NUMBERS,
+    ROW,
+    WRITTEN,
+    named_columns,
+    refuse_no_column,
+)
+from bayes_rare.readers.scans import ENDINGS, TEXTS, Scan, as_identifier, as_literal
+from bayes_rare.readers.texts import TextFormat, place
+from bayes_rare.shortening import listed, within
+from bayes_rare.spreadsheets import GUARDED
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["ENDINGS", "MEMORY_LIMIT", "opened", "read_table"]
-
-# Told rather than guessed: a guess could take rows for comments or skip them.
-TEXT = (
-    "read_csv($files, header = true, all_varchar = true, delim = '{}', quote = '\"', "
-    "escape = '\"', comment = '', skip = 0, {{more}})"
-)
-JSON = "read_json($files, format = '{}', sample_size = -1, {{more}})"
-ENDINGS = {
-    ".csv": TEXT.format(","),
-    ".tsv": TEXT.format("\t"),
-    ".parquet": "read_parquet($files, {more})",
-    ".jsonl": JSON.format("newline_delimited"),
-    ".ndjson": JSON.format("newline_delimited"),
-    ".json": JSON.format("auto"),
-}
-"""File name endings, and how DuckDB reads them; text and JSON also with ``.gz``."""
+__all__ = ["MEMORY_LIMIT", "opened", "read_columns", "read_table"]
 
 MEMORY_LIMIT = "800MB"
 """What DuckDB may hold of a file before it spills to a temporary folder."""
+
+# Of a file with more columns those that are read are set apart once: each query of such
+# a file would name them all.
+_WIDE = 1_000
 
 
 def read_table(
@@ -44,6 +44,9 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     behaviours: Sequence[str] | None = None,
     resolution: tuple[float, float] = RESOLUTION,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
 ) -> Evaluation:
     """The evaluation in a table: files, or a frame of any engine.
 
@@ -71,14 +74,24 @@ def read_table(
         The behaviours to read; all where not given.
     resolution
         Smallest risk told from 0, and smallest 1 - risk told from 0.
+    encoding
+        Encoding of files of text, such as latin-1, cp1252 or utf-16; by default that of
+        their byte order mark, or else UTF-8.
+    delimiter
+        Character between values in .csv and .tsv files, ``"tab"`` for a tab; by default
+        a tab in .tsv files, and a comma in .csv files, or what is in its place where
+        their header has none: a semicolon, a tab or a bar.
+    decimal
+        Character before the decimals of numbers in text: ``"."`` or ``","``.
 
     Raises
     ------
     InvalidData
         If a file cannot be read, or the table says something impossible: its message
-        has the row, the column, the value and the way out.
+        has the line or row, the column, the value and the way out.
     InvalidInput
-        If ``columns`` or ``behaviours`` name what is not there.
+        If ``columns`` or ``behaviours`` name what is not there, or text cannot be
+        written as is said.
 
     Examples
     --------
@@ -94,7 +107,8 @@ def read_table(
             frame, columns=columns, behaviours=behaviours, resolution=resolution
         )
 
-    evaluation = opened(source, columns or {}, summary)
+    text = TextFormat(encoding, delimiter, decimal)
+    evaluation = opened(source, columns or {}, summary, text=text)
     named = isinstance(source, str | Path | list | tuple)
     files = _files(cast("str | Path | Sequence[str | Path]", source)) if named else []
     record = record_of(source, files)
@@ -103,7 +117,14 @@ def read_table(
     return replace(evaluation, record=record.select(evaluation.behaviours))
 
 
-def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T]) -> T:
+def opened[T](
+    source: Any,
+    columns: Mapping[str, str],
+    work: Callable[[Any], T],
+    *,
+    keep: Sequence[str] = (),
+    text: TextFormat | None = None,
+) -> T:
     """What some work makes of the table in a source, as a frame.
 
     Parameters
@@ -111,23 +132,101 @@ def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T])
     source, columns
         As of `read_table`.
     work
-        Takes a frame that narwhals takes; of files, one that is closed afterwards.
+        Takes a frame that narwhals takes; of files, one that is closed afterwards, with
+        the columns of an evaluation and no others.
+    keep
+        Further columns that the work needs.
+    text
+        How files of text are written.
 
     Raises
     ------
     InvalidData
         If a file cannot be read.
+    InvalidInput
+        If a column is named that is not there, or the source is no file and something
+        is said of its text.
     """
     if not isinstance(source, str | Path | list | tuple):
+        if text not in (None, TextFormat()):
+            raise InvalidInput(
+                "encoding, delimiter and decimal say how the text of a file is "
+                f"written, and {type(source).__name__} is no file. Leave them out."
+            )
         return work(source)
     files = _files(cast("str | Path | Sequence[str | Path]", source))
-    with _connection() as connection:
-        relation = _guarded(lambda: _relation(connection, files, columns), files)
-        # An engine that numbers rows passes over none: only a refusal needs numbers.
-        with suppress(InvalidData):
-            return _guarded(lambda: work(relation), files)
-        numbered = relation.project(f"*, row_number() over () as {_quoted(ROW)}")
-        return _guarded(lambda: work(numbered), files)
+    wanted = {*LABELS, *NUMBERS, *columns.values(), *keep}
+    with _scanned(files, text or TextFormat(), wanted) as (connection, scan):
+        import duckdb
+
+        try:
+            relation = _relation(connection, scan, columns, keep)
+            # An engine that numbers rows passes over none: only a refusal needs
+            # numbers.
+            try:
+                return work(relation)
+            except (InvalidData, duckdb.Error, UnicodeDecodeError):
+                number = f"row_number() over () as {as_identifier(ROW)}"
+                return work(relation.project(f"*, {number}"))
+        except (duckdb.Error, UnicodeDecodeError) as error:  # of its own message
+            raise scan.refusal(connection, error) from error
+
+
+def read_columns(
+    path: str | Path, names: Sequence[str], text: TextFormat
+) -> dict[str, list[Any]]:
+    """Some columns of a small table in a file, as lists.
+
+    Parameters
+    ----------
+    path
+        A file, as of `read_table`.
+    names
+        Of the columns.
+    text
+        How it is written, if it is text.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read, or lacks a column.
+    """
+    files = _files(path)
+    with _scanned(files, text, names) as (connection, scan):
+        import duckdb
+
+        try:
+            described = connection.sql(f"from {scan.sql}")
+            types = dict(zip(described.columns, map(str, described.types), strict=True))
+            there = [name for name in types if name != FILE]
+            for name in names:
+                if name not in there:
+                    raise InvalidData(
+                        f"{place(files[0])} has no column {name!r}; it has "
+                        f"{listed(there)}.{scan.hint(there)}"
+                    )
+            chosen = ", ".join(_label(name, scan, types[name]) for name in names)
+            rows = connection.sql(f"select {chosen} from {scan.sql}").fetchall()
+        except (duckdb.Error, UnicodeDecodeError) as error:  # of its own message
+            raise scan.refusal(connection, error) from error
+    return {name: [row[k] for row in rows] for k, name in enumerate(names)}
+
+
+@contextmanager
+def _scanned(
+    files: list[str], text: TextFormat, wanted: Collection[str]
+) -> "Generator[tuple[duckdb.DuckDBPyConnection, Scan]]":
+    """A connection, and what it selects from files."""
+    ending = _ending(files)
+    with _connection() as (connection, folder):
+        try:
+            scan = Scan(files, ending, text, wanted, folder)
+        except OSError as error:
+            raise InvalidData(
+                f"cannot read {listed(files)}: {error.strerror or error}. Give files "
+                "that you may read, and room for a copy where they are not UTF-8."
+            ) from error
+        yield connection, scan
 
 
 def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -137,11 +236,20 @@ def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
     files: list[str] = []
     for pattern in map(str, patterns):
         # A file of that very name comes first: brackets are common in file names.
-        found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern))  # noqa: PTH207
+        try:
+            found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern))  # noqa: PTH207
+        except (OSError, ValueError):  # what the system takes for no name at all
+            found = []
         if not found:
             raise InvalidData(
-                f"there is no file {pattern}. Give a path that exists, seen from "
-                f"{Path.cwd()}."
+                f"there is no file {place(pattern)}. Give a path that exists, seen "
+                f"from {place(str(Path.cwd()))}."
+            )
+        folders = [name for name in found if Path(name).is_dir()]
+        if folders:
+            raise InvalidData(
+                f"{place(folders[0])} is a folder. Give the files in it: "
+                f"{within(folders[0], 100)}/*{ENDINGS[0]}"
             )
         files += found
     return files
@@ -152,7 +260,7 @@ def _ending(files: Sequence[str]) -> str:
     endings = {_plain(Path(file).name.lower()) for file in files}
     if len(endings) != 1 or not endings <= set(ENDINGS):
         raise InvalidData(
-            f"cannot tell one format from {', '.join(files[:3])}. Give files that all "
+            f"cannot tell one format from {listed(files)}. Give files that all "
             f"end in one of {', '.join(ENDINGS)}, or in such an ending of text and .gz."
         )
     return endings.pop()
@@ -166,75 +274,99 @@ def _plain(name: str) -> str:
 
 
 @contextmanager
-def _connection() -> "Generator[duckdb.DuckDBPyConnection]":
-    """A private DuckDB that spills to a folder of its own."""
+def _connection() -> "Generator[tuple[duckdb.DuckDBPyConnection, Path]]":
+    """A private DuckDB that spills to a folder of its own, and one for copies."""
     import duckdb
 
     with TemporaryDirectory(prefix="bayes-rare-") as folder:
+        copies = Path(folder) / "copies"
+        copies.mkdir()
         connection = duckdb.connect(
             config={
                 "memory_limit": MEMORY_LIMIT,
-                "temp_directory": folder,
+                "temp_directory": str(Path(folder) / "spilled"),
                 "preserve_insertion_order": "false",
             }
         )
         # DuckDB would draw its progress on standard output, among the answers.
         connection.execute("set enable_progress_bar = false")
         try:
-            yield connection
+            yield connection, copies
         finally:
             connection.close()
 
 
 def _relation(
     connection: "duckdb.DuckDBPyConnection",
-    files: list[str],
+    scan: Scan,
     columns: Mapping[str, str],
+    keep: Sequence[str],
 ) -> "duckdb.DuckDBPyRelation":
-    """The files as one relation, with text for numbers as float64.
+    """The columns of an evaluation in files, with text for numbers as float64.
 
     Text that is no number becomes NaN, which is refused with the text itself, rather
     than an error of the engine or, worse, a null.
     """
-    more = f"union_by_name = true, filename = '{FILE}'"
-    scan = ENDINGS[_ending(files)].format(more=more)
-    described = connection.sql(f"from {scan}", params={"files": files})
+    described = connection.sql(f"from {scan.sql}")
     types = dict(zip(described.columns, map(str, described.types), strict=True))
-    names = named_columns(described.columns, columns)
-    texts = [
-        names[name]
-        for name in NUMBERS
-        if name in names and types[names[name]] in {"VARCHAR", "JSON"}
-    ]
-    replaced = ", ".join(f"{_as_number(name)} as {_quoted(name)}" for name in texts)
-    written = "".join(f", {_quoted(n)} as {_quoted(n + WRITTEN)}" for n in texts)
-    return connection.sql(
-        f"select * {f'replace ({replaced})' if texts else ''}{written} from {scan}",
-        params={"files": files},
-    )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _as_number(name: str) -> str:
-    text = f"trim({_quoted(name)}::varchar)"
-    return (
-        f"case when {_quoted(name)} is null then null "
-        f"else coalesce(try_cast({text} as double), 'nan'::double) end"
-    )
-
-
-def _guarded[T](work: Callable[[], T], files: Sequence[str]) -> T:
-    """The answer of DuckDB, or its complaint as a refusal."""
-    import duckdb
-
+    there = [name for name in types if name != FILE]
     try:
-        return work()
-    except duckdb.Error as error:
-        named = ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")
-        raise InvalidData(
-            f"cannot read {named}: {str(error).strip()} Check that the content is what "
-            "the name's ending says."
-        ) from error
+        names = named_columns(there, columns)
+    except InvalidData as error:
+        raise InvalidData(f"{error}{scan.hint(there)}") from error
+    for name in keep:
+        refuse_no_column(name, there)
+    chosen = [_origin(scan)]
+    for name in dict.fromkeys((*names.values(), *keep)):
+        kind, label = types[name], _label(name, scan, types[name])
+        if kind in {"VARCHAR", "JSON"} and any(
+            names.get(number) == name for number in NUMBERS
+        ):
+            chosen += _as_number(label, name, kind, scan.text.decimal)
+        else:
+            chosen.append(f"{label} as {as_identifier(name)}")
+    query = f"select {', '.join(chosen)} from {scan.sql}"
+    if len(there) <= _WIDE:
+        return connection.sql(query)
+    connection.execute("set preserve_insertion_order = true")
+    connection.execute(f"create temp table narrow as {query}")
+    return connection.sql("from narrow")
+
+
+def _origin(scan: Scan) -> str:
+    """The file that a row is from, as the user knows it."""
+    file = as_identifier(FILE)
+    cases = " ".join(
+        f"when {as_literal(copy)} then {as_literal(origin)}"
+        for copy, origin in scan.origins.items()
+    )
+    return f"case {file} {cases} else {file} end as {file}" if cases else file
+
+
+def _label(name: str, scan: Scan, kind: str) -> str:
+    """A column of text, as it was before it was written as CSV or JSON."""
+    quoted = as_identifier(name)
+    if scan.ending in TEXTS:
+        return (
+            f"case when starts_with({quoted}, '''') and regexp_matches({quoted}, "
+            f"{as_literal(GUARDED)}) then {quoted}[2:] else {quoted} end"
+        )
+    return f"({quoted} ->> '$')" if kind == "JSON" else quoted
+
+
+def _as_number(value: str, name: str, kind: str, decimal: str) -> tuple[str, str]:
+    """A text as a number, and as it is written."""
+    number = f"trim({value})"
+    if decimal != ".":
+        # A point would stand between thousands, and no number is read from that.
+        changed = f"replace(replace({number}, '.', '?'), ',', '.')"
+        if kind == "JSON":  # whose own numbers have points
+            text = f"json_type({as_identifier(name)}) = 'VARCHAR'"
+            changed = f"case when {text} then {changed} else {number} end"
+        number = changed
+    return (
+        f"case when {value} is null then null "
+        f"else coalesce(try_cast({number} as double), 'nan'::double) end "
+        f"as {as_identifier(name)}",
+        f"{value} as {as_identifier(name + WRITTEN)}",
+    )

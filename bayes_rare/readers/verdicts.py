@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.shortening import listed
 
 __all__ = ["Verdicts", "label"]
 
@@ -40,7 +41,6 @@ _VOCABULARIES = (
 )
 # More distinct values than this are no verdicts.
 _DISTINCT = 1_000
-_LISTED = 8
 
 
 class Verdicts:
@@ -119,7 +119,7 @@ class Verdicts:
         """The rule in words."""
         said = [repr(value) for value in self._values]
         said += [f"{sign} {limit:g}" for sign, limit in self._bounds]
-        return f"{self.what} is {' or '.join(said)}"
+        return f"{self.what} is {listed(said, ' or ')}"
 
     def judged(self, value: Any, place: str = "a score") -> bool | None:
         """Whether a value is the behaviour; None where it is no verdict.
@@ -202,7 +202,7 @@ class Verdicts:
                 own <= words or set(self._values) <= words
             ):
                 return
-        wanted = " or ".join(map(repr, self._values))
+        wanted = listed([*map(repr, self._values)], " or ")
         raise InvalidData(
             f"{files}: {self.what} is never {wanted}: it has the values "
             f"{self._tally()}. {self._readings(values)}"
@@ -215,8 +215,7 @@ class Verdicts:
         total: Counter[str] = Counter()
         for (text, _), rows in self.seen.items():
             total[text] += rows
-        named = [f"{text!r} ({rows:,})" for text, rows in total.most_common(_LISTED)]
-        return ", ".join(named) + (", ..." if len(total) > _LISTED else "")
+        return listed([f"{text!r} ({rows:,})" for text, rows in total.most_common()])
 
     def _readings(self, values: Sequence[str]) -> str:
         numbers = [_number(value) for value in values]
@@ -235,7 +234,7 @@ class Verdicts:
                 f"{self._flag} I."
             )
         readings = [f"{self._flag} {_quoted(value)}" for value in sorted(set(values))]
-        return f"Say which: {', or '.join(readings[:_LISTED])}."
+        return f"Say which: {listed(readings, ', or ')}."
 
 
 def label(value: str | bool | int | float) -> str:
@@ -272,7 +271,7 @@ def _quoted(value: str) -> str:
 def _no_scalar(place: str, value: Any) -> str:
     kind = "no single value"
     if isinstance(value, dict):
-        keys = ", ".join(map(repr, list(cast("dict[Any, Any]", value))[:_LISTED]))
+        keys = listed([*map(repr, cast("dict[Any, Any]", value))])
         kind = f"a value for each of {keys}: name one, --score-key KEY"
     elif isinstance(value, list):
         kind = f"a list of {len(cast('list[Any]', value))} values: make it one verdict"
