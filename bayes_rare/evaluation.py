@@ -686,23 +686,58 @@ class Evaluation:
                 "the data set holds no evaluation: its attribute `evaluation` is "
                 "missing. Give one that Evaluation.to_dataset wrote."
             )
+        try:
+            return cls._of_stored(dataset)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                "the data set holds no evaluation that can be read "
+                f"({type(error).__name__}: {str(error)[:200]}). Give one that "
+                "Evaluation.to_dataset wrote."
+            ) from error
+
+    @classmethod
+    def _of_stored(cls, dataset: "xarray.Dataset") -> "Evaluation":
+        """The evaluation of a data set; whatever is not as it should be is an error."""
         header = json.loads(dataset.attrs["evaluation"])
+        for names in (header["behaviours"], header["families"]):
+            if not names or not all(isinstance(name, str) for name in names):
+                raise ValueError("its behaviours or families have no names")
         parts: dict[str, Columns] = {}
         for part, names in COLUMNS.items():
             parts[part] = {}
             for name, dtype in names.items():
                 stored = dataset.get(f"{part}_{name}")
                 values = np.array([]) if stored is None else stored.to_numpy()
+                if values.ndim != 1 or values.dtype.kind not in "OUTbiuf":
+                    raise ValueError(f"{part}_{name} is no column")
                 if dtype is object:
                     values = np.array([str(text) for text in values], object)
+                elif not np.can_cast(values.dtype, dtype, "same_kind") and len(values):
+                    raise ValueError(f"{part}_{name} is {values.dtype}")
                 parts[part][name] = values.astype(dtype)
-        low, high = header["resolution"]
+            sizes = {len(values) for values in parts[part].values()}
+            if len(sizes) > 1:
+                raise ValueError(f"columns of {part} differ in length")
+            for name, known in (("behaviour", "behaviours"), ("family", "families")):
+                codes = parts[part][name]
+                if ((codes < 0) | (codes >= len(header[known]))).any():
+                    raise ValueError(f"{part}_{name} names what is not there")
+        low, high = map(float, header["resolution"])
         dropped = dataset.attrs.get("dropped")
         return cls(
             tuple(header["behaviours"]),
             tuple(header["families"]),
             **parts,
-            resolution=(low, high),
+            resolution=checked_resolution((low, high)),
             record=None if dropped is None else Dropped.from_json(str(dropped)),
         )
 

@@ -30,6 +30,7 @@ from bayes_rare.methods import Answer, Sampling, observed_shares
 from bayes_rare.methods import methods as named_methods
 from bayes_rare.pools import QueryPool
 from bayes_rare.readers.rows import read_pool
+from bayes_rare.sources import ModelFiles
 from bayes_rare.verification import score
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def backtest(
     draws: int = 500,
     seed: int = 0,
     workers: int | None = None,
+    model_file: ModelFiles = None,
     output: str | Path | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Backtest:
@@ -106,6 +108,9 @@ def backtest(
     workers
         Processes at once; by default what joblib is configured to, one if nothing is.
         Under ``joblib.parallel_config("dask")`` and the like, a cluster's.
+    model_file
+        Path of the file of a model of yours that a stack among the methods weighs, or
+        several: a stack runs no file that it names by itself.
     output
         Parquet file to write. While it is not done, finished parts lie in a folder
         beside it, ``OUTPUT.parts``; the same call goes on from there. Where the file
@@ -162,7 +167,7 @@ def backtest(
         seed=checked_count("seed", seed, 0),
     )
     sampling = Sampling(options.chains, options.warmup, options.draws, options.seed)
-    chosen = named_methods(methods, sampling)
+    chosen = named_methods(methods, sampling, model_file)
     if workers is not None:
         workers = checked_count("workers", workers, 1)
     target = None if output is None else Path(output)
