@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import glob
 import os
 import re
@@ -51,7 +52,7 @@ def refuse_unwritable(path: Path, *inputs: Path) -> None:
         or lies in what is no folder, may not be written to, or is full.
     """
     with _refusing(path):
-        target = path.resolve()
+        target = _resolved(path)
         found = [name for one in inputs for name in glob.glob(str(one))]  # noqa: PTH207
         read = {*inputs, *map(Path, found)}
         if target.exists() and any(n.exists() and target.samefile(n) for n in read):
@@ -114,7 +115,7 @@ def replacing(path: Path) -> Generator[Path]:
     """
     with _refusing(path):
         # A link stays a link, to a new file.
-        target = path.resolve()
+        target = _resolved(path)
         with _half_written(target) as (written, held):
             yield written
             os.fsync(held.fileno())  # a disk that was full all along says so here
@@ -136,6 +137,17 @@ def _refusing(path: Path) -> Generator[None]:
         if _is_a_name(path):
             raise
         raise _unwritable(path, error) from error
+
+
+def _resolved(path: Path) -> Path:
+    """Where a path leads, past all links."""
+    try:
+        found = path.resolve()
+    except RuntimeError as error:  # as of Python 3.12
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+    if found.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return found
 
 
 def _is_a_name(path: Path) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from room import little_room
 
 from bayes_rare import averages, catalog
 from bayes_rare.cli import main
@@ -142,26 +143,17 @@ def test_the_tree_says_in_json_where_it_comes_from(posterior: Posterior) -> None
     assert {"pymc", "numpyro", "jax", "bayes-rare"} <= set(provenance["versions"])
 
 
-def test_a_save_that_fails_leaves_what_was_there(
-    posterior: Posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_save_that_finds_no_room_leaves_what_was_there(
+    posterior: Posterior, tmp_path: Path
 ) -> None:
+    """The process goes on, and the fit is still there to be saved elsewhere."""
     path = tmp_path / "posterior.nc"
     path.write_text("what was there")
-
-    whole = Path.open
-
-    def full(self: Path, mode: str = "r", **more: Any) -> Any:
-        opened = whole(self, mode, **more)
-        if mode == "wb":
-            opened.write(b"half of it")
-            raise OSError("no space left on device")
-        return opened
-
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(InvalidInput, match=r"cannot write .*no space left"):
+    with little_room(20_000), pytest.raises(InvalidInput, match=r"cannot write .*nc: "):
         posterior.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["posterior.nc"]
     assert path.read_text() == "what was there"
+    assert load_posterior(posterior.save(path)).verdict == posterior.verdict
 
 
 def test_files_that_are_no_posteriors_are_refused(tmp_path: Path) -> None:
