@@ -29,7 +29,7 @@ from bayes_rare.cells import (
     merged_cells,
     stacked_cells,
 )
-from bayes_rare.dropped import Dropped, merged
+from bayes_rare.dropped import Dropped, merged, of_repeats
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.estimates import added_up, cells_of_estimates
 from bayes_rare.parts import (
@@ -48,7 +48,10 @@ from bayes_rare.queries import (
     checked_weights,
     family_codes,
     joined_labels,
+    one_a_query,
+    refuse_repeated_ids,
     shown_of,
+    texts,
 )
 from bayes_rare.scores import (
     log_risk_from_score,
@@ -128,8 +131,8 @@ class Evaluation:
     resolution
         Smallest risk told from 0, and smallest 1 - risk told from 0.
     record
-        What a reader of logs read, kept and left out; None where there was none. The
-        digest does not depend on it.
+        What a reader of logs read, kept and left out, and which rows were added up;
+        None where there was nothing of these. The digest does not depend on it.
     """
 
     behaviours: tuple[str, ...]
@@ -170,7 +173,9 @@ class Evaluation:
         Raises
         ------
         InvalidData
-            If there are no scores, one is NaN, or labels and scores differ in number.
+            If there are no scores, one is NaN, labels and scores differ in number, a
+            family is missing where others of the behaviour are not, or a query has two
+            scores under one behaviour.
         InvalidInput
             If the resolution is not a pair of numbers in (0, 1).
 
@@ -203,7 +208,8 @@ class Evaluation:
             )
         score = checked_scores(scores)
         behaviours, group = behaviour_codes(behaviour, len(score))
-        names, code = family_codes(family, len(score))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "exact risk")
         return cls(
             behaviours=behaviours,
             labels=names,
@@ -228,6 +234,9 @@ class Evaluation:
     ) -> "Evaluation":
         """The summary of counts of successes, where there is no table.
 
+        Numbers of one ``query_id`` under one behaviour are added up to one query, and
+        `record` says so.
+
         Parameters
         ----------
         successes
@@ -246,7 +255,9 @@ class Evaluation:
         ------
         InvalidData
             If there are no counts, one is no whole number in its range, a weight is not
-            positive, or labels, weights and counts differ in number.
+            positive, labels, weights and counts differ in number, a family is missing
+            where others of the behaviour are not, or numbers of one ``query_id`` differ
+            in family, text or weight.
 
         Examples
         --------
@@ -259,26 +270,40 @@ class Evaluation:
         hits, tried = checked_counts(successes, trials)
         weight = checked_weights(weight, len(hits))
         behaviours, group = behaviour_codes(behaviour, len(hits))
-        names, code = family_codes(family, len(hits))
-        rows = {
-            "behaviour": group,
-            "family": code,
-            "trials": tried,
-            "successes": hits,
-            "count": np.ones(len(hits), np.int64),
-        }
+        names, code = family_codes(family, behaviours, group)
+        rows, repeats = one_a_query(
+            {
+                "behaviour": group,
+                "family": code,
+                "query_id": texts(query_id, len(hits), "query_id"),
+                "query_text": texts(query_text, len(hits), "query_text"),
+                "trials": tried,
+                "successes": hits,
+                "weight": weight,
+            },
+            behaviours,
+            names,
+        )
         # In the order of a table's summary: by trials before successes.
         keys = ("behaviour", "family", "trials", "successes")
-        cells = added_up(rows | shares(weight, group), keys)
+        cells = {name: rows[name] for name in keys}
+        cells |= {"count": np.ones(len(rows["trials"]), np.int64)}
+        cells |= shares(rows["weight"], rows["behaviour"])
         return cls(
             behaviours=behaviours,
             labels=names,
             exact=nothing("exact"),
-            tallied=typed("tallied", weighed(cells)),
+            tallied=typed("tallied", weighed(added_up(cells, keys))),
             estimated=nothing("estimated"),
             shown=shown_of(
-                group, code, query_id, query_text, successes=hits, trials=tried
+                rows["behaviour"],
+                rows["family"],
+                rows["query_id"],
+                rows["query_text"],
+                successes=rows["successes"],
+                trials=rows["trials"],
             ),
+            record=of_repeats(repeats),
         )
 
     @classmethod
@@ -314,7 +339,9 @@ class Evaluation:
         ------
         InvalidData
             If there are no estimates, one is outside its range, a weight is not
-            positive, or labels, weights and estimates differ in number.
+            positive, labels, weights and estimates differ in number, a family is
+            missing where others of the behaviour are not, or a query has two estimates
+            under one behaviour.
 
         Examples
         --------
@@ -327,7 +354,8 @@ class Evaluation:
         risk, error = checked_estimates(log_risk, log_risk_se)
         weight = checked_weights(weight, len(risk))
         behaviours, group = behaviour_codes(behaviour, len(risk))
-        names, code = family_codes(family, len(risk))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "estimated risk")
         rows = {
             "family": code,
             "log_risk": risk,

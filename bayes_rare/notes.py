@@ -97,6 +97,7 @@ def on_evaluation(evaluation: Evaluation) -> list[str]:
     """
     smallest = min(evaluation.sizes.values())
     return [
+        *(() if evaluation.record is None else evaluation.record.added_up),
         _not_excluded(smallest),
         *(
             note

@@ -199,6 +199,9 @@ def dropped_report(record: "Dropped") -> Generator[Any]:
     record
         What the evaluation carries.
     """
+    yield from record.added_up
+    if not record.reader:
+        return
     yield f"Imported from logs ({record.reader}); the behaviour: {record.rule}."
     frame = record.frame()
     made = table(*(str(name).removeprefix("share ") for name in frame.columns))

@@ -20,6 +20,7 @@ from bayes_rare.cells import (
     joined_cells,
     stacked_cells,
 )
+from bayes_rare.dropped import of_repeats
 from bayes_rare.estimates import (
     added_up,
     estimates_of_bins,
@@ -38,11 +39,12 @@ from bayes_rare.parts import (
 )
 from bayes_rare.readers.contract import LABELS
 from bayes_rare.readers.frames import ABOVE, BELOW, arrays, at_or_above, ranked
+from bayes_rare.readers.given import Given, given
 from bayes_rare.readers.grouping import Checked, checked
 from bayes_rare.scores import score_from_log_risk
 from bayes_rare.weights import SUMS, weighed
 
-__all__ = ["NEAR_LIMIT", "summarise"]
+__all__ = ["NEAR_LIMIT", "summarise", "summary_of"]
 
 NEAR_LIMIT = 20_000
 """Rows of a behaviour that are fetched to find its riskiest; more are sorted before."""
@@ -85,8 +87,31 @@ def summarise(
     >>> evaluation.sizes, evaluation.families
     ({'behaviour': 2}, ('a', 'b'))
     """
+    return summary_of(given(frame, columns or {}), behaviours, resolution)
+
+
+def summary_of(
+    given: Given, behaviours: Sequence[str] | None, resolution: tuple[float, float]
+) -> Evaluation:
+    """The summary of a table under the names of the contract.
+
+    Parameters
+    ----------
+    given
+        The table.
+    behaviours, resolution
+        As of `summarise`.
+
+    Raises
+    ------
+    InvalidData
+        If the table says something impossible, or says it twice.
+    InvalidInput
+        If an argument is outside its range.
+    """
     resolution = checked_resolution(resolution)
-    return _summary(checked(frame, columns or {}, behaviours), resolution)
+    table = checked(given, behaviours)
+    return _summary(table, resolution)
 
 
 def _summary(table: Checked, resolution: tuple[float, float]) -> Evaluation:
@@ -104,6 +129,7 @@ def _summary(table: Checked, resolution: tuple[float, float]) -> Evaluation:
         estimated=_estimated(table, chosen_rows(groups, estimated), behaviours, labels),
         shown=_shown(table, groups, behaviours, labels),
         resolution=resolution,
+        record=of_repeats(table.repeats),
     )
 
 
@@ -267,7 +293,7 @@ def _shown(
         above = mine & (key >= np.array([cuts[n][0] for n in groups["behaviour"]]))
         least = int(groups["successes"][above].min())
         # A condition on a column of the table lets an engine pass over most of a file.
-        return rows.filter((nw.col(table.names["successes"]) >= least) & near)
+        return rows.filter((nw.col("successes") >= least) & near)
 
     few: dict[str, dict[str, float]] = {"_cell": {}, "_key": {}}
     parts: list[Columns] = []

@@ -1,6 +1,7 @@
 """Evaluations in tables: files of the usual formats, and frames of any engine."""
 
 import glob
+import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -8,10 +9,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
+import narwhals as nw
+
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.readers.carried import record_of
-from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN, named_columns
+from bayes_rare.readers.contract import (
+    FILE,
+    NUMBERS,
+    ROW,
+    WRITTEN,
+    found,
+    named_columns,
+    refuse_twice,
+)
+from bayes_rare.readers.given import Given, given, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -87,12 +99,10 @@ def read_table(
     >>> read_table(table).counts[["successes", "trials", "count"]].values.tolist()
     [[0, 10, 2], [3, 10, 1]]
     """
-    from bayes_rare.readers.summaries import summarise
+    from bayes_rare.readers.summaries import summary_of
 
-    def summary(frame: Any) -> Evaluation:
-        return summarise(
-            frame, columns=columns, behaviours=behaviours, resolution=resolution
-        )
+    def summary(table: Given) -> Evaluation:
+        return summary_of(table, behaviours, resolution)
 
     evaluation = opened(source, columns or {}, summary)
     named = isinstance(source, str | Path | list | tuple)
@@ -100,18 +110,28 @@ def read_table(
     record = record_of(source, files)
     if record is None:
         return evaluation
-    return replace(evaluation, record=record.select(evaluation.behaviours))
+    record = record.select(evaluation.behaviours)
+    if evaluation.record is not None:
+        record = replace(record, repeats=evaluation.record.repeats)
+    return replace(evaluation, record=record)
 
 
-def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T]) -> T:
-    """What some work makes of the table in a source, as a frame.
+def opened[T](
+    source: Any,
+    columns: Mapping[str, str],
+    work: Callable[[Given], T],
+    split: str | None = None,
+) -> T:
+    """What some work makes of the table in a source.
 
     Parameters
     ----------
     source, columns
         As of `read_table`.
     work
-        Takes a frame that narwhals takes; of files, one that is closed afterwards.
+        Takes the table; that of files is closed afterwards.
+    split
+        Column that says which rows are for which set, if one does.
 
     Raises
     ------
@@ -119,15 +139,20 @@ def opened[T](source: Any, columns: Mapping[str, str], work: Callable[[Any], T])
         If a file cannot be read.
     """
     if not isinstance(source, str | Path | list | tuple):
-        return work(source)
+        return work(given(source, columns, split))
     files = _files(cast("str | Path | Sequence[str | Path]", source))
     with _connection() as connection:
-        relation = _guarded(lambda: _relation(connection, files, columns), files)
+
+        def table(*more: str) -> Given:
+            relation, names = _relation(connection, files, columns, split)
+            rows = nw.from_native(relation.project(", ".join(("*", *more))))
+            return Given.of(rows, names)
+
         # An engine that numbers rows passes over none: only a refusal needs numbers.
         with suppress(InvalidData):
-            return _guarded(lambda: work(relation), files)
-        numbered = relation.project(f"*, row_number() over () as {_quoted(ROW)}")
-        return _guarded(lambda: work(numbered), files)
+            return _guarded(lambda: work(table()), files)
+        number = f"row_number() over () as {quoted(ROW)}"
+        return _guarded(lambda: work(table(number)), files)
 
 
 def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -190,38 +215,109 @@ def _relation(
     connection: "duckdb.DuckDBPyConnection",
     files: list[str],
     columns: Mapping[str, str],
-) -> "duckdb.DuckDBPyRelation":
-    """The files as one relation, with text for numbers as float64.
+    split: str | None,
+) -> "tuple[duckdb.DuckDBPyRelation, dict[str, str]]":
+    """The columns that are read, under names of the contract; and their names there.
 
-    Text that is no number becomes NaN, which is refused with the text itself, rather
-    than an error of the engine or, worse, a null.
+    Numbers in text become float64. Text that is no number becomes NaN, which is refused
+    with the text itself, rather than an error of the engine or, worse, a null.
     """
-    more = f"union_by_name = true, filename = '{FILE}'"
-    scan = ENDINGS[_ending(files)].format(more=more)
-    described = connection.sql(f"from {scan}", params={"files": files})
+    scan = ENDINGS[_ending(files)]
+    plain = scan.format(more="union_by_name = true")
+    described = connection.sql(f"from {plain}", params={"files": files})
     types = dict(zip(described.columns, map(str, described.types), strict=True))
     names = named_columns(described.columns, columns)
-    texts = [
-        names[name]
-        for name in NUMBERS
-        if name in names and types[names[name]] in {"VARCHAR", "JSON"}
+    names |= found(split, described.columns)
+    refuse_twice(names, _headers(connection, files, scan, names, types))
+    file = FILE  # of a name that no column has, whatever the case of its letters
+    while file.casefold() in map(str.casefold, types):
+        file += "_"
+    more = f"union_by_name = true, filename = {_literal(file)}"
+    chosen = [f"{quoted(file)} as {quoted(FILE)}"]
+    for name, own in names.items():
+        column, kind = quoted(own), types[own]
+        if name in NUMBERS and kind in {"VARCHAR", "JSON"}:
+            chosen.append(f"{_as_number(own)} as {name}")
+            chosen.append(f"{column} as {quoted(name + WRITTEN)}")
+        elif kind == "JSON":
+            chosen.append(f"{_AS_TEXT.format(column)} as {name}")
+        else:
+            chosen.append(f"{column} as {name}")
+    scan = _as_written(scan, names, types).format(more=more)
+    chosen_columns = f"select {', '.join(chosen)} from {scan}"
+    return connection.sql(chosen_columns, params={"files": files}), names
+
+
+_AS_TEXT = (
+    "case when json_type({0}) = 'DOUBLE' and abs({0}::double) < 1e15 "
+    "and {0}::double = floor({0}::double) then {0}::double::bigint::varchar "
+    "else {0} ->> '$' end"
+)
+"""A value of JSON, of a column that holds numbers and text, as text."""
+
+
+def _as_written(scan: str, names: Mapping[str, str], types: Mapping[str, str]) -> str:
+    """The scan of JSON with labels that look like dates or the like kept as text."""
+    kept = {own: types[own] for own in names.values()}
+    changed = [
+        own
+        for name, own in names.items()
+        if name not in NUMBERS and kept[own].startswith(("DATE", "TIME", "UUID"))
     ]
-    replaced = ", ".join(f"{_as_number(name)} as {_quoted(name)}" for name in texts)
-    written = "".join(f", {_quoted(n)} as {_quoted(n + WRITTEN)}" for n in texts)
-    return connection.sql(
-        f"select * {f'replace ({replaced})' if texts else ''}{written} from {scan}",
-        params={"files": files},
-    )
+    if not changed or "read_json" not in scan:
+        return scan
+    kept |= dict.fromkeys(changed, "VARCHAR")
+    kept = {own: "VARCHAR" if kind == '"NULL"' else kind for own, kind in kept.items()}
+    pairs = (f"{quoted(own)}: {_literal(kind)}" for own, kind in kept.items())
+    columns = f"columns = {{{', '.join(pairs)}}}".replace("{", "{{").replace("}", "}}")
+    return scan.replace("{more}", f"{columns}, {{more}}")
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _headers(
+    connection: "duckdb.DuckDBPyConnection",
+    files: Sequence[str],
+    scan: str,
+    names: Mapping[str, str],
+    types: Mapping[str, str],
+) -> dict[str, list[str]]:
+    """The names of the columns of each file, as they stand there.
+
+    DuckDB numbers those that stand twice, and reads the first.
+    """
+    if "read_csv" in scan:
+        first = scan.format(more="").replace("header = true", "header = false")
+        return {
+            file: [str(name or "") for name in row]
+            for file in files
+            for row in connection.execute(
+                f"from {first} limit 1", {"files": [file]}
+            ).fetchall()
+        }
+    if "read_parquet" in scan:
+        import pyarrow.parquet as pq
+
+        return {file: pq.read_schema(file).names for file in files}
+    read = "|".join(re.escape(name) for name in names.values())
+    if not any(re.fullmatch(rf"(?i)({read})_\d+", name) for name in types):
+        return {}
+    keys = connection.execute(
+        "select distinct unnest(json_keys(json)) from "
+        + scan.format(more="")
+        .replace("read_json(", "read_json_objects(")
+        .replace("sample_size = -1, ", ""),
+        {"files": list(files)},
+    ).fetchall()
+    return {files[0]: sorted(str(key) for (key,) in keys)}
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _as_number(name: str) -> str:
-    text = f"trim({_quoted(name)}::varchar)"
+    text = f"trim({quoted(name)}::varchar)"
     return (
-        f"case when {_quoted(name)} is null then null "
+        f"case when {quoted(name)} is null then null "
         f"else coalesce(try_cast({text} as double), 'nan'::double) end"
     )
 
