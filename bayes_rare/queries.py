@@ -61,7 +61,7 @@ def text_of(label: Any) -> str:
     >>> [text_of(label) for label in ("a", 1, 1.0, np.float32(0.1), True, None, " ")]
     ['a', '1', '1', '0.1', 'true', '', '']
     """
-    kind = type(label)
+    kind = cast("type[Any]", type(label))
     if label is None or kind.__name__ in {"NAType", "NaTType"}:
         return ""
     if issubclass(kind, str):
@@ -285,7 +285,7 @@ def family_codes(
     if half.any():
         first = int(np.argmax(half))
         raise InvalidData(
-            f"{half_told(behaviours[group[first]])}: that of query {first} (counted "
+            f"{half_told(behaviours[int(group[first])])}: that of query {first} (counted "
             f"from 0) is missing. {FILL_IN_FAMILIES}"
         )
     return names, code
@@ -363,9 +363,9 @@ def one_a_query(
         differ = np.flatnonzero(same & (values[1:] != values[:-1]))
         if differ.size:
             at = int(differ[0])
-            said = values[at : at + 2].tolist()
+            said: list[Any] = values[at : at + 2].tolist()
             said = [labels[code] for code in said] if name == "family" else said
-            own = str(sorted_rows["query_id"][at]), behaviours[group[at]]
+            own = str(sorted_rows["query_id"][at]), behaviours[int(group[at])]
             raise InvalidData(contradiction(*own, name, said))
     starts = np.flatnonzero(np.append(True, ~same))
     added = {

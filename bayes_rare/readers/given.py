@@ -144,10 +144,10 @@ def _decoded_arrow(table: Any) -> Any:
 
     native: Any = table.to_native()
     types: Any = pa.types
-    for place, field in enumerate(native.schema):
-        if types.is_dictionary(field.type):
-            plain = native.column(place).cast(field.type.value_type)
-            native = native.set_column(place, field.name, plain)
+    for place, own in enumerate(native.schema):
+        if types.is_dictionary(own.type):
+            plain = native.column(place).cast(own.type.value_type)
+            native = native.set_column(place, own.name, plain)
     return nw.from_native(native)
 
 
@@ -198,8 +198,7 @@ def _plain(column: Any, name: str) -> Any:
     if name in LABELS:
         return column.map(text_of)
     if held in {"integer", "floating", "decimal", "mixed-integer-float"}:
-        made: Any = pd.to_numeric(column.map(float, na_action="ignore"))
-        return made
+        return column.map(float, na_action="ignore").astype(np.float64)
     return column
 
 

@@ -137,7 +137,7 @@ def checked(table: Given, behaviours: Sequence[str] | None) -> Checked:
         return answer
     if "log_risk" in table.names:
         refuse_repeated(answer.rows, answer.behaviours(answer.estimated))
-    repeats = repeats_of(answer.rows, answer.sizes)
+    repeats = repeats_of(table, answer.sizes) if answer.counted.any() else ()
     if not repeats:
         return answer
     added = added_up(table, answer.rows)

@@ -18,23 +18,27 @@ QUERY = ("_behaviour", "_query_id")
 """What tells queries apart."""
 
 
-def repeats_of(
-    rows: nw.LazyFrame[Any], sizes: Mapping[str, int]
-) -> tuple[Repeats, ...]:
+def repeats_of(table: Given, sizes: Mapping[str, int]) -> tuple[Repeats, ...]:
     """Behaviours with counts of one query in several rows.
 
     Parameters
     ----------
-    rows
-        Labelled rows.
+    table
+        The table as it is.
     sizes
         Rows of each behaviour.
     """
+    # Grouped by what is there, and labelled afterwards: groups that matter are few.
+    keys = [name for name in ("behaviour", "query_id") if name in table.names]
+    rows = table.rows.filter(~nw.col("query_id").is_null())
+    if "log_risk" in table.names:
+        rows = rows.filter(~nw.col("successes").is_null())
     times = (
-        _identified(rows)
-        .group_by(*QUERY)
+        rows.group_by(keys)
         .agg(nw.len().alias("times"))
         .filter(nw.col("times") > 1)
+        .with_columns(*(table.texts[name[1:]].alias(name) for name in QUERY))
+        .filter(nw.col("_query_id") != "")
         .group_by("_behaviour")
         .agg(nw.col("times").sum(), nw.len().alias("queries"))
         .sort("_behaviour")
