@@ -284,9 +284,10 @@ def family_codes(
     half = missing & np.isin(group, group[~missing])
     if half.any():
         first = int(np.argmax(half))
+        told = half_told(behaviours[int(group[first])])
         raise InvalidData(
-            f"{half_told(behaviours[int(group[first])])}: that of query {first} (counted "
-            f"from 0) is missing. {FILL_IN_FAMILIES}"
+            f"{told}: that of query {first} (counted from 0) is missing. "
+            f"{FILL_IN_FAMILIES}"
         )
     return names, code
 

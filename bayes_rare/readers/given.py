@@ -184,11 +184,11 @@ def _plain(column: Any, name: str) -> Any:
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         categories = column.cat.categories
-        if pd.api.types.is_string_dtype(categories.dtype):
+        if pd.api.types.infer_dtype(categories) in {"string", "empty"}:
             return column
         if name in NUMBERS:
             return column.astype(categories.dtype)
-        held = np.array([*map(text_of, categories), ""], object)
+        held = np.array([*map(text_of, categories.to_numpy()), ""], object)
         return pd.Series(held[column.cat.codes.to_numpy()], column.index)
     if column.dtype != object:
         return column

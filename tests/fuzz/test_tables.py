@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -107,9 +108,14 @@ def tables(draw: st.DrawFn) -> pa.Table:
         successes = mostly(st.integers(0, 1), st.sampled_from([0.5, 9, None]))
         dtype = COUNTS[draw(st.sampled_from(sorted(COUNTS)))]
         whole = pa.types.is_integer(dtype) or pa.types.is_dictionary(dtype)
-        made["successes"] = column(
-            successes.map(lambda n: 0 if whole and n == 0.5 else n), dtype
-        )
+        if whole:
+            successes = successes.map(lambda n: 0 if n == 0.5 else n)
+        if pa.types.is_decimal(dtype):
+            trials, successes = (
+                values.map(lambda n: None if n is None else Decimal(str(n)))
+                for values in (trials, successes)
+            )
+        made["successes"] = column(successes, dtype)
         made["trials"] = column(trials, dtype)
     else:
         dtype = draw(st.sampled_from([pa.float64(), pa.float32()]))
@@ -128,6 +134,16 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(made)
 
 
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows, with single precision told from double."""
+    named = {"query_id", "behaviour", "family"}
+    single = {c.name for c in table.schema if pa.types.is_float32(c.type)} & named
+    return [
+        {n: np.float32(v) if n in single and v is not None else v for n, v in r.items()}
+        for r in table.to_pylist()
+    ]
+
+
 def relation(table: pa.Table, _: Path) -> Any:
     connection = duckdb.connect()
     connection.register("held", table)
@@ -136,6 +152,8 @@ def relation(table: pa.Table, _: Path) -> Any:
 
 def plain(value: Any) -> Any:
     """A value as text formats hold it."""
+    if isinstance(value, np.floating):
+        return float(str(value))
     return value if isinstance(value, str | int | float | None) else text_of(value)
 
 
@@ -143,7 +161,7 @@ def as_csv(table: pa.Table, folder: Path) -> Path:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(table.column_names)
-    for row in table.to_pylist():
+    for row in rows_of(table):
         writer.writerow(
             ["" if value is None else written(value) for value in row.values()]
         )
@@ -154,13 +172,12 @@ def as_csv(table: pa.Table, folder: Path) -> Path:
 
 def written(value: Any) -> Any:
     """A label as a person writes it: 1 and not 1.0."""
-    is_infinite = isinstance(value, float) and math.isinf(value)
-    return value if is_infinite else text_of(value) or value
+    return "" if value is None else text_of(value) or str(value)
 
 
 def as_lines(table: pa.Table, folder: Path) -> Path:
     path = folder / "t.jsonl"
-    rows = ({name: plain(v) for name, v in row.items()} for row in table.to_pylist())
+    rows = ({name: plain(v) for name, v in row.items()} for row in rows_of(table))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
@@ -225,7 +242,7 @@ def told(evaluation: Evaluation) -> dict[str, Any]:
 def counted(table: pa.Table) -> dict[str, Any] | None:
     """What a table says by a count of its rows, one by one; None where it is wrong."""
     queries: dict[Any, dict[str, Any]] = {}
-    for number, row in enumerate(table.to_pylist()):
+    for number, row in enumerate(rows_of(table)):
         name = text_of(row["behaviour"]) if "behaviour" in row else "behaviour"
         identity = text_of(row.get("query_id"))
         family, weight = text_of(row.get("family")), row.get("weight", 1.0)
@@ -264,15 +281,14 @@ def counted(table: pa.Table) -> dict[str, Any] | None:
     for own in behaviours.values():
         if len({query["family"] == "" for query in own}) > 1:
             return None
-        exact = "log_risk" in table.column_names
-        if exact and "log_risk_se" not in table.column_names:
-            if len({query["weight"] for query in own}) > 1:
-                return None
+        exact = {"log_risk", "log_risk_se"} & {*table.column_names} == {"log_risk"}
+        if exact and len({query["weight"] for query in own}) > 1:
+            return None
     if "log_risk_se" in table.column_names:
         for name in behaviours:
             errors = {
                 row["log_risk_se"] is None
-                for row in table.to_pylist()
+                for row in rows_of(table)
                 if (text_of(row["behaviour"]) if "behaviour" in row else name) == name
             }
             weights = {query["weight"] for query in behaviours[name]}
