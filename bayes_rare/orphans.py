@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from functools import cache
+from typing import Any
 
 __all__ = ["end_with", "end_with_starter_of"]
 
@@ -45,5 +46,14 @@ def end_with_starter_of(caller: int) -> None:
         Number of the process that the work is for.
     """
     parent = multiprocessing.parent_process()
-    if parent is not None and parent.pid == caller:
-        end_with(os.getppid())  # the caller itself, or the server that it forks from
+    if parent is None or parent.pid != caller:
+        return
+    if getattr(parent, "_sentinel", None) is None or os.getppid() == caller:
+        end_with(caller)
+    else:  # a fork server is the starter, and stays as long as what it has forked
+        threading.Thread(target=_join_and_end, args=(parent,), daemon=True).start()
+
+
+def _join_and_end(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -179,8 +179,8 @@ class Store:
         if differences:
             raise InvalidData(
                 f"{label.parent} holds the finished parts of another backtest: "
-                f"{'; '.join(differences[:_TOLD])}. Run it as it was, give another output, "
-                "or delete that folder to begin again."
+                f"{'; '.join(differences[:_TOLD])}. Run it as it was, give another "
+                "output, or delete that folder to begin again."
             )
 
     def _find_parts(self, folder: Path) -> None:
