@@ -149,8 +149,9 @@ class Store:
 
     def _refuse_foreign(self, folder: Path) -> None:
         """Refuse a folder that holds something else than parts of this backtest."""
-        if not folder.exists() and not folder.is_symlink():
-            return
+        with _writable(folder):
+            if not folder.exists() and not folder.is_symlink():
+                return
         if not folder.is_dir():
             raise InvalidData(
                 f"{folder} is to be the folder of a backtest's finished parts, and is "
