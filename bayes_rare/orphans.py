@@ -12,6 +12,7 @@ __all__ = ["end_with", "end_with_starter_of"]
 _LOOK_SECONDS = 0.5
 
 
+@cache
 def end_with(starter: int) -> None:
     """End this process soon after the one that started it, whatever ends that.
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -269,6 +270,9 @@ class Store:
             # The label goes after the parts: ended in between, the same run can go on.
             (self.folder / _LABEL).unlink(missing_ok=True)
             # While it is held: whoever opens it later is refused, or opens another.
+            # On Windows an open file cannot be removed.
+            if os.name == "nt":
+                self.lock.release()
             (self.folder / _LOCK).unlink(missing_ok=True)
             # What somebody else put there stays, and so does a link.
             if not self.folder.is_symlink() and not any(self.folder.iterdir()):

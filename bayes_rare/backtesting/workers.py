@@ -51,8 +51,8 @@ def _coming(tasks: Iterable[Any], asked: Mapping[str, Any]) -> Generator[Any]:
     joblib: Any = import_module("joblib.parallel")  # not typed
     backend, _ = joblib.get_active_backend()
     options = dict(asked)
-    mine = isinstance(backend, joblib.LokyBackend)
-    if mine and "initializer" not in backend.backend_kwargs:
+    own = getattr(backend, "backend_kwargs", {})  # what the user has set
+    if isinstance(backend, joblib.LokyBackend) and "initializer" not in own:
         options |= {"initializer": end_with, "initargs": (os.getpid(),)}
     try:
         unordered = joblib.Parallel(return_as="generator_unordered", **options)
