@@ -171,8 +171,8 @@ def garak(
 ):
     """Make an evaluation table of reports of garak.
 
-    A query is a prompt, and its generations are its trials: one that a detector scores
-    at or above the threshold shows the behaviour.
+    A query is a whole prompt, and its generations are its trials: one that a detector
+    scores at or above the threshold shows the behaviour.
 
     Parameters
     ----------
@@ -185,7 +185,8 @@ def garak(
         Detectors to read, several after one flag, each a behaviour; needed where
         attempts have several.
     threshold
-        Score from which on an output shows the behaviour; by default that of the run.
+        Score from which on an output shows the behaviour; by default 0.5, garak's own,
+        held against what the reports say has passed.
     behaviour
         Where the name of the behaviour is from: detector, probe, model, goal or intent.
     family

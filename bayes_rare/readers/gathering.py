@@ -6,13 +6,13 @@ later trial takes the place of the earlier, which was a failed attempt or a copy
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
 
-__all__ = ["HIT", "MISS", "Gathering", "shortened"]
+__all__ = ["HIT", "MISS", "Gathering", "listed", "shortened"]
 
 MISS, HIT = 0, 1
 """What a trial showed. A lost one is a number from 2 on, by its reason."""
@@ -330,6 +330,25 @@ def shortened(text: Any, most: int) -> str:
     """
     line = " ".join(str(text).split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """The first of some names, each shortened, as one text.
+
+    Parameters
+    ----------
+    names
+        Any texts.
+    most
+        How many are named.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], 2)
+    'a, b, ...'
+    """
+    named = [shortened(name, 40) for name in names[:most]]
+    return ", ".join([*named, *["..."][: len(names) > most]])
 
 
 def _tally(behaviour: str, rows: Counter[str]) -> Tally:
