@@ -128,11 +128,12 @@ def lm_eval(
     success
         For generated responses, what shows the behaviour: a regular expression that is
         searched in each, or a metric that is 1 (METRIC=0: that is 0) where it scores
-        each repeat.
+        each repeat. A word that is in no response is refused; '(?:word)' is not.
     choice
         For multiple choice, the text of the choice that is the behaviour.
     filter
-        Which filter's lines to read, where there are several.
+        Which filter's lines to read, where there are several: its name, or before
+        0.4.7 its number in the task's list.
     behaviour
         Where the name of the behaviour is from: task, model or a field of the document;
         by default the task.

@@ -57,6 +57,12 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
             f"identity, {next(iter(gathered.retold))!r} among them: their trials are "
             "added up as if it were one query."
         )
+    if gathered.replaced:
+        said.append(
+            f"{len(gathered.replaced):,} queries have another text in an older log, "
+            f"{next(iter(gathered.replaced))!r} among them: only the newest text "
+            "counts, and the trials of the older one were set aside as duplicated."
+        )
     spread = gathered.spread()
     if spread is not None:
         name, most = spread

@@ -20,7 +20,15 @@ from typing import Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import HIT, MISS, Gathering, listed, shortened
+from bayes_rare.readers.gathering import (
+    HIT,
+    MISS,
+    Gathering,
+    listed,
+    quoted,
+    shortened,
+    tail,
+)
 from bayes_rare.readers.imported import (
     MAX_DROPPED,
     ImportedTable,
@@ -100,7 +108,7 @@ def import_garak(
     for name in (behaviour, family):
         if name is not None and name not in _FIELDS:
             raise InvalidInput(
-                f"{shortened(name, 60)!r} is nothing that an attempt has"
+                f"{quoted(name, 60)} is nothing that an attempt has"
                 f"{near(name, _FIELDS)}. Known: {', '.join(_FIELDS)}."
             )
     if threshold is not None and not 0 <= threshold <= 1:
@@ -206,7 +214,7 @@ class _Reading:
         """Read a report."""
         report = _Report(path, model, str(path))
         for number, line in json_lines(path):
-            place = f"{_tail(path)}, line {number:,}"
+            place = f"{tail(path)}, line {number:,}"
             row = as_object(line)
             kind = row.get("entry_type")
             if not isinstance(kind, str):
@@ -236,7 +244,7 @@ class _Reading:
         if missing:
             raise InvalidInput(
                 f"no attempt in {listed(names, 3)} has scores of the detector "
-                f"{shortened(missing[0], 60)!r}{near(missing[0], list(known))}. There "
+                f"{quoted(missing[0], 60)}{near(missing[0], list(known))}. There "
                 f"are: {listed(sorted(known)) or 'none'}."
             )
         for attempt in self._late:
@@ -291,7 +299,7 @@ class _Reading:
         results = row.get("detector_results")
         if results and not isinstance(results, dict):
             raise InvalidData(
-                f"{place} has {shortened(results, 40)!r} for its detector_results, "
+                f"{place} has {quoted(results, 40)} for its detector_results, "
                 "where scores by detector belong. Give a report as garak wrote it."
             )
         results = as_object(results)
@@ -332,8 +340,8 @@ class _Reading:
         """Take each output of an attempt by the score of a detector."""
         if not isinstance(scores, list):
             raise InvalidData(
-                f"{place} has {shortened(scores, 40)!r} for the scores of "
-                f"{shortened(detector, 60)!r}, where a list belongs. Give a report as "
+                f"{place} has {quoted(scores, 40)} for the scores of "
+                f"{quoted(detector, 60)}, where a list belongs. Give a report as "
                 "garak wrote it."
             )
         scores = as_list(cast("Any", scores))
@@ -474,7 +482,7 @@ class _Reading:
         value = row.get("probe_classname" if what == "probe" else what)
         if not isinstance(value, str | int | float) or value == "":
             raise InvalidData(
-                f"{place} has {shortened(value, 40)!r} for its {what}, which is no "
+                f"{place} has {quoted(value, 40)} for its {what}, which is no "
                 "name. Name behaviour and family by what all attempts have: "
                 "--behaviour detector --family none."
             )
@@ -590,7 +598,7 @@ def _outputs(row: Json, place: str) -> list[str | None]:
     outputs = row.get("outputs")
     if outputs is not None and not isinstance(outputs, list):
         raise InvalidData(
-            f"{place} has {shortened(outputs, 40)!r} for its outputs, where a list "
+            f"{place} has {quoted(outputs, 40)} for its outputs, where a list "
             "belongs. Give a report as garak wrote it."
         )
     return [_said(output) for output in as_list(outputs)]
@@ -635,8 +643,8 @@ def _score(score: Any, detector: str, place: str) -> float:
     value = _number(score)
     if value is None or math.isinf(value):
         raise InvalidData(
-            f"{place} has the score {shortened(score, 40)!r} of "
-            f"{shortened(detector, 60)!r}, which is no number. Give a report as garak "
+            f"{place} has the score {quoted(score, 40)} of "
+            f"{quoted(detector, 60)}, which is no number. Give a report as garak "
             "wrote it."
         )
     return value
@@ -669,9 +677,3 @@ def _agreeing(groups: Sequence[_Scores]) -> str | None:
     if low < high and 0 <= high <= 1:
         return repr(high)
     return None
-
-
-def _tail(path: Path) -> str:
-    """A path, by its end where it is long."""
-    text = str(path)
-    return text if len(text) <= 200 else f"...{text[-200:]}"

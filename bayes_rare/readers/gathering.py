@@ -7,12 +7,13 @@ later trial takes the place of the earlier, which was a failed attempt or a copy
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
 
-__all__ = ["HIT", "MISS", "Gathering", "listed", "shortened"]
+__all__ = ["HIT", "MISS", "Gathering", "listed", "quoted", "shortened", "tail"]
 
 MISS, HIT = 0, 1
 """What a trial showed. A lost one is a number from 2 on, by its reason."""
@@ -57,7 +58,9 @@ class Gathering:
         self._aside: dict[str, Counter[str]] = {}
         self._messages: dict[str, int] = {"": 0}
         self.retold: dict[str, None] = {}
-        """Queries that had another text before."""
+        """Queries that had another text in a trial that counts beside these."""
+        self.replaced: dict[str, None] = {}
+        """Queries that had another text in trials that were set aside for these."""
         self.filled = 0
         """Slots that have a trial, lost or not."""
 
@@ -193,7 +196,7 @@ class Gathering:
                 "its trials, --family FIELD, or none."
             )
         elif query.text != text:
-            self.retold[name] = None
+            (self.retold if query.slots else self.replaced)[name] = None
             query.text = text
         if slot in query.slots:
             self.set_aside(behaviour, "duplicated")
@@ -330,6 +333,43 @@ def shortened(text: Any, most: int) -> str:
     """
     line = " ".join(str(text).split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def quoted(value: Any, most: int) -> str:
+    """A value as Python writes it, on one line, at most so long.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    most
+        Characters.
+
+    Examples
+    --------
+    >>> quoted("a long text", 8)
+    "'a lo..."
+    """
+    return shortened(repr(value), most)
+
+
+def tail(path: Path, most: int = 200) -> str:
+    """A path, by its end where it is long.
+
+    Parameters
+    ----------
+    path
+        Of a file.
+    most
+        Characters of it.
+
+    Examples
+    --------
+    >>> tail(Path("a/long/path"), 4)
+    '...path'
+    """
+    text = str(path)
+    return text if len(text) <= most else f"...{text[-most:]}"
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
