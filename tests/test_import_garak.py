@@ -132,6 +132,10 @@ def test_an_attempt_that_is_scored_again_counts_once(path: Path) -> None:
     made = br.import_garak(path)
     assert counts(made) == {"a": (1, 2)}
     assert made.dropped.tallies[0].out("duplicated") == 2
+    report(path, attempt("a", [1.0, 1.0, 1.0]), attempt("a", [0.0]))
+    made = br.import_garak(path)
+    assert counts(made) == {"a": (0, 1)}
+    assert made.dropped.tallies[0].out("duplicated") == 3
 
 
 # The threshold, which no report holds.

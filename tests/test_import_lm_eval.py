@@ -481,15 +481,17 @@ def test_a_log_probability_that_is_no_number_is_lost(
             row["filtered_resps"] = [["nan", "False"]]
         if row["doc_id"] == 1:
             row["filtered_resps"] = [["-inf", "False"]]
+        if row["doc_id"] in {2, 3}:
+            row["filtered_resps"] = [[[None, "None"][row["doc_id"] - 2], "False"]]
         return row
 
     source = log(folder, "ll")
     path = edited(source, tmp_path / "samples_a_2026-01-01T00-00-00.jsonl", change)
-    with pytest.raises(InvalidData, match=r"1 are lost \(20 %; 1 unscored"):
+    with pytest.raises(InvalidData, match=r"3 are lost \(60 %; 3 unscored"):
         br.import_lm_eval(path)
-    made = br.import_lm_eval(path, max_dropped=0.2)
+    made = br.import_lm_eval(path, max_dropped=0.6)
     assert made.rows["log_risk"].to_pylist()[0] == -math.inf
-    assert "1 queries have no usable trial" in " ".join(made.dropped.warnings)
+    assert "3 queries have no usable trial" in " ".join(made.dropped.warnings)
 
 
 @pytest.mark.parametrize(

@@ -317,9 +317,12 @@ class _Reading:
             one for one in results if one in self._detectors or not self._detectors
         ]
         known = self._scored.setdefault(query, {})
+        again = name in known
         turn = known.setdefault(name or f"number {len(known)}", len(known))
         for detector in wanted:
-            self._outputs(report, row, place, detector, results[detector], query, turn)
+            self._outputs(
+                report, row, place, detector, results[detector], query, turn, again
+            )
         if not wanted:
             first = next(iter(results))
             outputs = _outputs(row, place)
@@ -336,6 +339,7 @@ class _Reading:
         scores: Any,
         query: str,
         turn: int,
+        again: bool,
     ) -> None:
         """Take each output of an attempt by the score of a detector."""
         if not isinstance(scores, list):
@@ -357,9 +361,13 @@ class _Reading:
         outputs = _outputs(row, place)
         if "outputs" in row:
             self._surplus += max(len(scores) - len(outputs), 0)
+        first = turn << _OUTPUT_BITS
+        if again:
+            slots = range(first, first + (1 << _OUTPUT_BITS))
+            self.gathered.renew(behaviour, query, slots)
         pairs = _paired(outputs, scores)
         for number, (output, score) in enumerate(pairs):
-            slot = turn << _OUTPUT_BITS | number
+            slot = first + number
             value = None if score is None else _score(score, detector, place)
             if value is not None:
                 found.numbers.append(value)

@@ -161,19 +161,25 @@ class Gathering:
             known = self._messages[text] = len(self._messages)
         return known
 
-    def renew(self, behaviour: str, query: str) -> None:
-        """Set the trials of a query aside, for what follows takes their place.
+    def renew(self, behaviour: str, query: str, among: range | None = None) -> None:
+        """Set trials of a query aside, for what follows takes their place.
 
         Parameters
         ----------
         behaviour, query
             Whose they are.
+        among
+            Their slots; all by default.
         """
         known = self._queries.get((behaviour, query))
-        if known is not None and known.slots:
-            self.set_aside(behaviour, "duplicated", len(known.slots))
-            self.filled -= len(known.slots)
-            known.slots = {}
+        if known is None:
+            return
+        gone = [slot for slot in known.slots if among is None or slot in among]
+        if gone:
+            self.set_aside(behaviour, "duplicated", len(gone))
+            self.filled -= len(gone)
+            for slot in gone:
+                del known.slots[slot]
 
     def _fill(
         self,

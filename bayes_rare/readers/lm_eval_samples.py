@@ -740,7 +740,9 @@ def _pairs(row: Json, place: str) -> list[float]:
     """Log-probabilities of the requests of a line, after the filter."""
     pairs = as_list(row.get("filtered_resps"))
     try:
-        values = [float(as_list(pair)[0]) for pair in pairs]
+        # One that is not there is written as null, or as the word for it.
+        firsts = [as_list(pair)[0] for pair in pairs]
+        values = [math.nan if v in (None, "None") else float(v) for v in firsts]
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidData(
             f"{place} has filtered_resps {str(pairs)[:80]!r}, where pairs of a "
