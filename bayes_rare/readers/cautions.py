@@ -57,10 +57,10 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
             f"identity, {next(iter(gathered.retold))!r} among them: their trials are "
             "added up as if it were one query."
         )
-    if gathered.replaced:
+    if gathered.superseded:
         said.append(
-            f"{len(gathered.replaced):,} queries have another text in an older log, "
-            f"{next(iter(gathered.replaced))!r} among them: only the newest text "
+            f"{len(gathered.superseded):,} queries have another text in an older log, "
+            f"{next(iter(gathered.superseded))!r} among them: only the newest text "
             "counts, and the trials of the older one were set aside as duplicated."
         )
     spread = gathered.spread()

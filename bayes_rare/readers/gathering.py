@@ -59,7 +59,7 @@ class Gathering:
         self._messages: dict[str, int] = {"": 0}
         self.retold: dict[str, None] = {}
         """Queries that had another text in a trial that counts beside these."""
-        self.replaced: dict[str, None] = {}
+        self.superseded: dict[str, None] = {}
         """Queries that had another text in trials that were set aside for these."""
         self.filled = 0
         """Slots that have a trial, lost or not."""
@@ -202,7 +202,7 @@ class Gathering:
                 "its trials, --family FIELD, or none."
             )
         elif query.text != text:
-            (self.retold if query.slots else self.replaced)[name] = None
+            (self.retold if query.slots else self.superseded)[name] = None
             query.text = text
         if slot in query.slots:
             self.set_aside(behaviour, "duplicated")

@@ -272,7 +272,7 @@ class _Reading:
             )
 
     def _trials(self) -> int:
-        return sum(trials for _, trials in self.gathered.kept())
+        return sum(tally.kept for tally in self.gathered.tallies())
 
     def rule(self) -> str:
         """What was taken for the behaviour."""
@@ -432,7 +432,7 @@ class _Reading:
         self.gathered.renew(behaviour, query)
         prompt = _digest(context)
         if self._prompts.setdefault((behaviour, query), prompt) != prompt:
-            self.gathered.replaced[query] = None
+            self.gathered.superseded[query] = None
         if kind == "generate_until":
             for slot, (text, shows) in enumerate(self._shown(file, row, place)):
                 if text is None:
