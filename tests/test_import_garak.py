@@ -211,7 +211,7 @@ def test_a_report_that_lacks_outputs_it_counts_is_said(path: Path) -> None:
 
 
 def test_attempts_with_one_prompt_are_trials_of_one_query(path: Path) -> None:
-    same = {"prompt": turns(("user", "same words"))}
+    same: dict[str, Any] = {"prompt": turns(("user", "same words"))}
     report(
         path,
         SETUP,
@@ -376,6 +376,19 @@ def test_an_unscored_probe_is_lost_to_the_detectors_that_are_named(path: Path) -
     first, second = made.dropped.tallies
     assert (first.behaviour, first.kept, first.out("unfinished")) == ("d.D", 1, 3)
     assert (second.behaviour, second.left_out) == ("f.F", (("other detector", 4),))
+
+
+def test_a_refusal_is_short_whatever_the_names(tmp_path: Path) -> None:
+    long = "long " * 200
+    for number in range(4):
+        path = tmp_path / f"{'n' * 200}{number}.report.jsonl"
+        report(path, attempt(f"{number}", {long: [0.0, None]}))
+    with pytest.raises(InvalidData, match="4 are lost") as refusal:
+        br.import_garak(tmp_path)
+    assert len(str(refusal.value)) <= 600
+    with pytest.raises(InvalidInput, match="no attempt in nnn") as other:
+        br.import_garak(tmp_path, detectors=[long + "x"])
+    assert len(str(other.value)) <= 600
 
 
 def test_empty_outputs_and_scores_to_spare_are_said(path: Path) -> None:

@@ -155,7 +155,8 @@ def near(name: str, there: Sequence[str]) -> str:
         What could have been meant.
     """
     close = difflib.get_close_matches(name, there, 1, 0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    # What is too long to be read is no hint.
+    return f" (did you mean {close[0]!r}?)" if close and len(close[0]) <= 80 else ""
 
 
 def _likely(there: Sequence[str]) -> str:

@@ -378,7 +378,7 @@ def tail(path: Path, most: int = 200) -> str:
     return text if len(text) <= most else f"...{text[-most:]}"
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
+def listed(names: Sequence[str], most: int = 8, length: int = 40) -> str:
     """The first of some names, each shortened, as one text.
 
     Parameters
@@ -387,13 +387,15 @@ def listed(names: Sequence[str], most: int = 8) -> str:
         Any texts.
     most
         How many are named.
+    length
+        Characters of each.
 
     Examples
     --------
     >>> listed(["a", "b", "c"], 2)
     'a, b, ...'
     """
-    named = [shortened(name, 40) for name in names[:most]]
+    named = [shortened(name, length) for name in names[:most]]
     return ", ".join([*named, *["..."][: len(names) > most]])
 
 

@@ -13,7 +13,7 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import refuse_unwritable, replacing
 from bayes_rare.readers.carried import DROPPED_KEY
 from bayes_rare.readers.cautions import cautions
-from bayes_rare.readers.gathering import Gathering
+from bayes_rare.readers.gathering import Gathering, listed, quoted, shortened
 
 __all__ = [
     "MAX_DROPPED",
@@ -158,7 +158,7 @@ def imported(
             raise InvalidData(_too_many(record, tally.behaviour, max_dropped))
     if not any(tally.kept for tally in record.tallies):
         raise InvalidData(
-            f"there is no measurement in {', '.join(sources[:3])}. Give logs with "
+            f"there is no measurement in {listed(sources, 3, 60)}. Give logs with "
             "samples that have been scored."
         )
     return ImportedTable(gathered.table(), record)
@@ -230,14 +230,14 @@ def _too_many(record: Dropped, behaviour: str, most: int | float) -> str:
     (tally,) = record.select([behaviour]).tallies
     out = ", ".join(f"{rows:,} {reason}" for reason, rows in tally.left_out) or "none"
     why = "; ".join(
-        f"{one.reason}: {one.message or 'the log does not say why'} ({one.rows:,})"
+        f"{one.reason}: {shortened(one.message, 60) or 'the log does not say why'} "
+        f"({one.rows:,})"
         for one in record.reasons[:3]
     )
     total = tally.kept + tally.lost
-    more = ", ..." if len(record.sources) > 3 else ""
-    files = ", ".join(record.sources[:3]) + more
     said = (
-        f"of {total:,} rows of behaviour {behaviour!r} in {files}, "
+        f"of {total:,} rows of behaviour {quoted(behaviour, 60)} in "
+        f"{listed(record.sources, 3, 60)}, "
         f"{tally.lost:,} are lost "
         f"({100 * tally.share:.3g} %; {out}; kept {tally.kept:,})"
     )

@@ -284,7 +284,7 @@ def samples(draw: st.DrawFn) -> Row:
 def metric_value(value: Any) -> float | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return float({"True": 1, "False": 0}.get(value, value))
+    return 1.0 if value == "True" else 0.0 if value == "False" else float(value)
 
 
 def of_lm_eval(
