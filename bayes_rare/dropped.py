@@ -118,11 +118,14 @@ class Reason:
         What the log says, shortened; "" where it says nothing.
     rows
         How many rows.
+    behaviour
+        Whose they are; "" where it is not known.
     """
 
     reason: str
     message: str
     rows: int
+    behaviour: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,11 +140,14 @@ class Judgement:
         Whether it was taken for the behaviour.
     rows
         How many rows have it.
+    behaviour
+        Whose they are; "" where it is not known.
     """
 
     value: str
     shows: bool
     rows: int
+    behaviour: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,9 +187,11 @@ class Dropped:
     tallies
         The rows, by behaviour.
     reasons
-        Why rows were lost, in the words of the logs, the most frequent first.
+        Why rows were lost, in the words of the logs, the most frequent first; those of
+        each behaviour.
     judgements
-        Values that kept responses were scored with, the most frequent first.
+        Values that kept responses were scored with, the most frequent first; those of
+        each behaviour.
     warnings
         What the numbers cannot say by themselves.
     repeats
@@ -250,11 +258,19 @@ class Dropped:
         )
 
     def select(self, behaviours: Iterable[str]) -> "Dropped":
-        """The record of some of the behaviours."""
+        """The record of some of the behaviours.
+
+        Warnings are of the whole import, and stay.
+        """
         names = set(behaviours)
-        tallies = tuple(tally for tally in self.tallies if tally.behaviour in names)
-        repeats = tuple(one for one in self.repeats if one.behaviour in names)
-        return replace(self, tallies=tallies, repeats=repeats)
+        known = names | {""}
+        return replace(
+            self,
+            tallies=tuple(one for one in self.tallies if one.behaviour in names),
+            reasons=tuple(one for one in self.reasons if one.behaviour in known),
+            judgements=tuple(one for one in self.judgements if one.behaviour in known),
+            repeats=tuple(one for one in self.repeats if one.behaviour in names),
+        )
 
     def to_json(self) -> str:
         """The record as one JSON object."""

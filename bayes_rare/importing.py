@@ -43,10 +43,11 @@ def inspect(
     /,
     *,
     output: Output,
-    scorer: Name = None,
+    scorer: Named = None,
     behaviour_value: Values = None,
     unscored_value: Values = None,
     score_key: Annotated[str | None, Parameter(metavar="KEY")] = None,
+    missing_value: Annotated[str | None, Parameter(metavar="VALUE")] = None,
     behaviour: Field = None,
     family: Field = None,
     max_dropped: Share = 0.05,
@@ -65,7 +66,8 @@ def inspect(
         Parquet file to write, a row a query, with EVALUATION.dropped.json beside it;
         both appear whole or not at all, and replace what was there.
     scorer
-        Name of the score; needed where there are several.
+        Name of the score; needed where there are several. Of several names the first
+        that a task has is read; TASK=NAME is for one task.
     behaviour_value
         Values of the score that are the behaviour, such as C; or a quoted bound,
         '>=0.5', where the letters C, P, I and N are 1, 0.5, 0 and 0.
@@ -73,6 +75,9 @@ def inspect(
         Values that say nothing, such as N: no trials.
     score_key
         Which part of the score, where it has several.
+    missing_value
+        What a score is taken for that lacks this part, such as 0; without it, it is no
+        trial, and counted.
     behaviour
         Where the name of the behaviour is from: task, model, dataset or a key of the
         metadata; by default the task, and what differs between its logs.
@@ -91,6 +96,7 @@ def inspect(
         behaviour_values=behaviour_value or [],
         unscored_values=unscored_value or [],
         score_key=score_key,
+        missing_value=missing_value,
         behaviour=behaviour,
         family=family,
         max_dropped=max_dropped,

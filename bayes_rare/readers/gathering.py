@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
+from bayes_rare.readers.surrogates import Storable, storable
 
 __all__ = ["HIT", "MISS", "Gathering", "listed", "quoted", "shortened", "tail"]
 
@@ -20,9 +21,10 @@ MISS, HIT = 0, 1
 
 _LOST = {reason: number for number, reason in enumerate(LOST, 2)}
 _REASONS = {number: reason for reason, number in _LOST.items()}
-# A slot holds an outcome, whether its response was cut off, and the number of a
-# message, in one integer: a million small objects would not fit.
-_CUT, _MESSAGE, _KIND = 8, 4, 7
+# A slot holds an outcome, whether its response was cut off and whether it is of a
+# later attempt, and the number of a message, in one integer: a million small objects
+# would not fit.
+_CUT, _RETRIED, _MESSAGE, _KIND = 8, 16, 5, 7
 _MESSAGES, _LENGTH = 1_000, 200
 _LISTED = 10
 # Log-probabilities of one text differ so much between batches of one model.
@@ -57,6 +59,8 @@ class Gathering:
         self._queries: dict[tuple[str, str], _Query] = {}
         self._aside: dict[str, Counter[str]] = {}
         self._messages: dict[str, int] = {"": 0}
+        self._behaviours, self._names, self._families = (Storable() for _ in range(3))
+        self._texts: set[int] = set()
         self.retold: dict[str, None] = {}
         """Queries that had another text in a trial that counts beside these."""
         self.superseded: dict[str, None] = {}
@@ -74,6 +78,7 @@ class Gathering:
         family: str | None = None,
         text: str = "",
         cut_off: bool = False,
+        retried: bool = False,
         said: str = "",
         place: str = "a row",
     ) -> None:
@@ -91,6 +96,8 @@ class Gathering:
             Of the query.
         cut_off
             Whether a limit ended the response.
+        retried
+            Whether earlier attempts at it failed, and were not recorded.
         said
             The value that it was scored with.
         place
@@ -103,7 +110,8 @@ class Gathering:
         """
         value = outcome
         if not isinstance(outcome, float):
-            value = outcome | self._number(said) << _MESSAGE | (_CUT if cut_off else 0)
+            value = outcome | self._number(storable(said)) << _MESSAGE
+            value |= (_CUT if cut_off else 0) | (_RETRIED if retried else 0)
         self._fill(behaviour, query, slot, value, family, text, place)
 
     def lose(
@@ -134,7 +142,7 @@ class Gathering:
         InvalidData
             If the query has another family elsewhere.
         """
-        number = self._number(shortened(message, _LENGTH))
+        number = self._number(storable(shortened(message, _LENGTH)))
         value = _LOST[reason] | number << _MESSAGE
         self._fill(behaviour, query, slot, value, family, text, place)
 
@@ -150,7 +158,8 @@ class Gathering:
         rows
             How many.
         """
-        self._aside.setdefault(behaviour, Counter())[reason] += rows
+        own = self._aside.setdefault(self._behaviours.name(behaviour), Counter())
+        own[reason] += rows
 
     def _number(self, text: str) -> int:
         """The number of a message; that of none where there are too many."""
@@ -171,7 +180,8 @@ class Gathering:
         among
             Their slots; all by default.
         """
-        known = self._queries.get((behaviour, query))
+        key = (self._behaviours.name(behaviour), self._names.name(query))
+        known = self._queries.get(key)
         if known is None:
             return
         gone = [slot for slot in known.slots if among is None or slot in among]
@@ -191,7 +201,13 @@ class Gathering:
         text: str,
         place: str,
     ) -> None:
-        key = (behaviour, name)
+        key = behaviour, name = self._behaviours.name(behaviour), self._names.name(name)
+        if family is not None:
+            family = self._families.name(family)
+        plain = storable(text)
+        if plain != text:
+            self._texts.add(hash(text))
+            text = plain
         query = self._queries.get(key)
         if query is None:
             query = self._queries[key] = _Query(family, text)
@@ -204,19 +220,43 @@ class Gathering:
         elif query.text != text:
             (self.retold if query.slots else self.superseded)[name] = None
             query.text = text
-        if slot in query.slots:
+        older = query.slots.get(slot)
+        if older is not None:
             self.set_aside(behaviour, "duplicated")
+            failed = isinstance(older, int) and (
+                older & _KIND == _LOST["errored"] or older & _RETRIED
+            )
+            if failed and isinstance(value, int):
+                value |= _RETRIED
         else:
             self.filled += 1
         query.slots[slot] = value
 
-    def kept(self) -> Iterator[tuple[int, int]]:
-        """Successes and trials of each query that has trials."""
-        for query in self._queries.values():
+    @property
+    def replaced(self) -> tuple[int, str] | None:
+        """How many texts had half of a character, and one that came of it."""
+        kinds = (self._names, self._behaviours, self._families)
+        total = sum(kind.replaced for kind in kinds) + len(self._texts)
+        if not total:
+            return None
+        names = [name for kind in kinds if (name := kind.example)]
+        return total, names[0] if names else ""
+
+    def kept(self) -> Iterator[tuple[str, int, int]]:
+        """Behaviour, successes and trials of each query that has trials."""
+        for (behaviour, _), query in self._queries.items():
             marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
             trials = sum(mark <= HIT for mark in marks)
             if trials:
-                yield marks.count(HIT), trials
+                yield behaviour, marks.count(HIT), trials
+
+    def retried(self) -> int:
+        """Trials whose earlier attempts failed, and were not recorded."""
+        return sum(
+            isinstance(value, int) and value & _RETRIED > 0 and value & _KIND <= HIT
+            for query in self._queries.values()
+            for value in query.slots.values()
+        )
 
     def tallies(self) -> tuple[Tally, ...]:
         """The rows of each behaviour, sorted by its name."""
@@ -240,36 +280,45 @@ class Gathering:
         return tuple(_tally(name, rows) for name, rows in sorted(total.items()))
 
     def reasons(self) -> tuple[Reason, ...]:
-        """What the logs say of lost rows, the most frequent first."""
-        found = {
-            (_REASONS[kind], text): rows
-            for (kind, text), rows in self._told().items()
+        """What the logs say of lost rows, the most frequent first.
+
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Reason(_REASONS[kind], text, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
             if kind > HIT
-        }
-        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-        return tuple(Reason(*key, rows) for key, rows in ranked[:_LISTED])
+        )
 
     def judgements(self) -> tuple[Judgement, ...]:
-        """Values that trials were scored with, the most frequent first."""
-        found = {
-            (text, kind == HIT): rows
-            for (kind, text), rows in self._told().items()
-            if kind <= HIT and text
-        }
-        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-        return tuple(Judgement(*key, rows) for key, rows in ranked[:_LISTED])
+        """Values that trials were scored with, the most frequent first.
 
-    def _told(self) -> Counter[tuple[int, str]]:
-        """How many slots have each outcome and message."""
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Judgement(text, kind == HIT, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
+            if kind <= HIT
+        )
+
+    def _told(self) -> Iterator[tuple[str, int, str, int]]:
+        """Behaviour, outcome, message and number of slots, sorted by this number."""
         texts = {number: text for text, number in self._messages.items()}
-        found: Counter[tuple[int, int]] = Counter()
-        for query in self._queries.values():
+        found: Counter[tuple[str, int, int]] = Counter()
+        for (behaviour, _), query in self._queries.items():
             for value in query.slots.values():
                 if isinstance(value, int):
-                    found[value & _KIND, value >> _MESSAGE] += 1
-        return Counter(
-            {(k, texts[number]): rows for (k, number), rows in found.items()}
+                    found[behaviour, value & _KIND, value >> _MESSAGE] += 1
+        ranked = sorted(
+            (-rows, behaviour, kind, texts[number])
+            for (behaviour, kind, number), rows in found.items()
+            if kind > HIT or number
         )
+        listed: Counter[tuple[str, bool]] = Counter()
+        for rows, behaviour, kind, text in ranked:
+            listed[behaviour, kind > HIT] += 1
+            if listed[behaviour, kind > HIT] <= _LISTED:
+                yield behaviour, kind, text, -rows
 
     def spread(self) -> tuple[str, float] | None:
         """The query whose log risks differ most, and by how much; None within rounding.

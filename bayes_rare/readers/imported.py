@@ -14,6 +14,7 @@ from bayes_rare.files import refuse_unwritable, replacing
 from bayes_rare.readers.carried import DROPPED_KEY
 from bayes_rare.readers.cautions import cautions
 from bayes_rare.readers.gathering import Gathering, listed, quoted, shortened
+from bayes_rare.readers.surrogates import storable
 
 __all__ = [
     "MAX_DROPPED",
@@ -146,12 +147,12 @@ def imported(
         )
     record = Dropped(
         reader=reader,
-        sources=tuple(sources),
-        rule=rule,
+        sources=tuple(map(storable, sources)),
+        rule=storable(rule),
         tallies=gathered.tallies(),
         reasons=gathered.reasons(),
         judgements=gathered.judgements(),
-        warnings=(*warnings, *cautions(gathered)),
+        warnings=tuple(map(storable, (*warnings, *cautions(gathered)))),
     )
     for tally in record.tallies:
         if tally.lost and (not tally.kept or tally.share > max_dropped):
@@ -227,7 +228,8 @@ def _hidden(path: Path) -> bool:
 
 
 def _too_many(record: Dropped, behaviour: str, most: int | float) -> str:
-    (tally,) = record.select([behaviour]).tallies
+    record = record.select([behaviour])
+    (tally,) = record.tallies
     out = ", ".join(f"{rows:,} {reason}" for reason, rows in tally.left_out) or "none"
     why = "; ".join(
         f"{one.reason}: {shortened(one.message, 60) or 'the log does not say why'} "

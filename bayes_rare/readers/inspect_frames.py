@@ -17,6 +17,17 @@ __all__ = ["frame_runs"]
 _SCORE, _METADATA = "score_", "metadata_"
 # Columns of a score beside its value, where they were asked for.
 _BESIDE = re.compile(r"_(answer|explanation|metadata|history|reason)$")
+_PLAIN = (
+    "id",
+    "epoch",
+    "error",
+    "limit",
+    "input",
+    "retries",
+    "turn_count",
+    "message_count",
+    "total_tokens",
+)
 _BATCH = 10_000
 
 
@@ -28,7 +39,8 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
     frame
         What ``samples_df`` returns, or a frame of any engine with its columns: ``id``,
         ``epoch``, ``score_<scorer>``; and where there are ``error``, ``limit``,
-        ``input``, ``task_id``, ``eval_id``, ``task_name``, ``model``, ``created``,
+        ``input``, ``retries``, ``turn_count``, ``message_count``, ``total_tokens``,
+        ``task_id``, ``eval_id``, ``task_name``, ``model``, ``created``,
         ``metadata_<key>``.
 
     Raises
@@ -116,10 +128,11 @@ def _sample(given: Json, names: Sequence[str]) -> Json:
         for name in names
         if name.startswith(_METADATA)
     }
-    rest = {
-        name: given.get(name) for name in ("id", "epoch", "error", "limit", "input")
-    }
-    return rest | {"scores": scores, "metadata": metadata}
+    for name in scores:
+        scores[name]["reason"] = given.get(f"{_SCORE}{name}_reason")
+    rest = {name: given.get(name) for name in _PLAIN}
+    usage = _value(given.get("model_usage"))
+    return rest | {"scores": scores, "metadata": metadata, "model_usage": usage}
 
 
 def _value(value: Any) -> Any:

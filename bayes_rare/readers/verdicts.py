@@ -255,7 +255,8 @@ def label(value: str | bool | int | float) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return value.strip()
-    return f"{value:.12g}"
+    # An integer may be too large for a float.
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def _number(value: str | bool | int | float) -> float | None:
