@@ -50,7 +50,10 @@ _FIELDS = frozenset(
         "limit",
         "invalidation",
         "error_retries",
+        "retries",
         "turn_count",
+        "message_count",
+        "model_usage",
     }
 )
 _CONTENT = ("content", "tool_calls")
@@ -204,9 +207,9 @@ def _key(sample: Json) -> _Key | None:
 def _count(sample: Json, name: str) -> int | None:
     """A whole number of a sample; None where there is none."""
     value = sample.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) else None
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _answers(archive: Archive) -> dict[_Key | None, bool]:
@@ -326,6 +329,11 @@ def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if key != "samples" or not stream.next_is("["):
             stream.skip()
             continue
+        if found:
+            raise InvalidData(
+                f"{path} has samples twice: its key stands there again. Give a log as "
+                "Inspect wrote it."
+            )
         found = True
         for number, _ in enumerate(stream.elements(), 1):
             place = f"{path}, sample {number:,}"
@@ -357,20 +365,20 @@ def _full(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
     Where nothing is wanted, it is read no further than to the response.
     """
     found: dict[str, Any] = {}
+    told: dict[str, bool] = {}
     for key in stream.object_keys():
         if key in wanted:
             found[key] = stream.value()
         elif key == "output" and stream.next_is("{"):
-            said = _is_output(stream)
-            found[RESPONDED] = said or found.get(RESPONDED, False)
-            if not wanted:
-                break
+            told[key] = _is_output(stream)
         elif key == "messages" and stream.next_is("["):
             said = [_is_response(one) for one in _parts_of(stream, _MESSAGE)]
-            found[RESPONDED] = any(said) or found.get(RESPONDED, False)
+            told[key] = any(said)
         else:
             stream.skip()
-    return found
+        if not wanted and (any(told.values()) or len(told) == 2):
+            break
+    return found | ({RESPONDED: any(told.values())} if told else {})
 
 
 def _is_output(stream: JsonStream) -> bool:

@@ -108,7 +108,8 @@ class Scores:
                 f"the one that tells the behaviour: --scorer {next(iter(known))}."
             )
         (self.chosen[task],) = found
-        other = next((t for t, name in self.chosen.items() if name not in found), None)
+        guessed = [t for t in self.chosen if t not in self._named]
+        other = next((t for t in guessed if self.chosen[t] not in found), None)
         if other is not None:
             raise InvalidInput(
                 f"{place}: task {shortened(task, _SHOWN)!r} has the score "
