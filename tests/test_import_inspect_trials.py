@@ -1,5 +1,6 @@
 """Which trials of which query and behaviour there are in logs of Inspect."""
 
+import gzip
 import io
 import json
 import zipfile
@@ -541,3 +542,46 @@ def test_half_characters_in_a_refusal_can_be_printed(tmp_path: Path) -> None:
         with pytest.raises((InvalidData, InvalidInput)) as refusal:
             read(path, **more)
         str(refusal.value).encode()
+
+
+# Tables.
+
+
+@pytest.mark.parametrize("ending", [".json", ".jsonl", ".jsonl.gz"])
+def test_half_characters_in_a_table_of_json_are_replaced_and_told(
+    ending: str, tmp_path: Path
+) -> None:
+    rows = [
+        {"query_id": name, "behaviour": "b\ud83e", "successes": 1, "trials": 4}
+        for name in ("a\ud83d", "\ud83d\ude00", "a\\ud83d", "b\udc00c")
+    ]
+    text = json.dumps(rows)
+    if ending != ".json":
+        text = "\n".join(map(json.dumps, rows))
+    path = tmp_path / f"table{ending}"
+    content = text.encode()
+    path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+    with pytest.warns(UserWarning, match=r"6 times text had half of a character"):
+        evaluation = br.read_table(path)
+    assert evaluation.behaviours == ("b\ufffd",)
+    top = evaluation.riskiest
+    assert set(top["query_id"]) == {
+        "a\ufffd",
+        "\U0001f600",
+        "a\\ud83d",
+        "b\ufffdc",
+    }
+
+
+def test_half_characters_in_a_frame_are_refused_with_what_replaces_them() -> None:
+    name = pd.Series(["a\ud83d", "b"], dtype=object)
+    table = pd.DataFrame({"successes": [1, 0], "trials": [3, 3]}).assign(query_id=name)
+    logs = pd.DataFrame({"epoch": [1, 1], "score_m": ["C", "I"]}).assign(id=name)
+    for frame, column, take in ((table, "query_id", br.read_table), (logs, "id", read)):
+        with pytest.raises(InvalidData, match="'surrogatepass'") as refusal:
+            take(frame)
+        str(refusal.value).encode()
+        # What it says to type.
+        pairs = frame[column].str.encode("utf-16", "surrogatepass")
+        frame[column] = pairs.str.decode("utf-16", "replace")
+        take(frame)

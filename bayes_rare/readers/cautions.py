@@ -33,7 +33,7 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
     """
     said: list[str] = []
     trials: dict[str, list[tuple[int, int]]] = {}
-    for behaviour, hits, tried in gathered.kept():
+    for behaviour, hits, tried in gathered.outcomes():
         trials.setdefault(behaviour, []).append((hits, tried))
     single = {
         name: len(own)
@@ -69,9 +69,8 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
             "the log has no score of those: where a query that shows the behaviour is "
             "likelier to fail, its risk is understated."
         )
-    replaced = gathered.replaced
-    if replaced is not None:
-        total, example = replaced
+    if gathered.halves is not None:
+        total, example = gathered.halves
         such = f", as in {shortened(example, _SHOWN)!r}" if example else ""
         said.append(
             f"{total:,} texts had half of a character (a lone surrogate), which no "

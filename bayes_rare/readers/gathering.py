@@ -213,9 +213,10 @@ class Gathering:
             query = self._queries[key] = _Query(family, text)
         elif query.family != family:
             raise InvalidData(
-                f"{place}: query {name!r} is of family {family!r} here and of "
-                f"{query.family!r} elsewhere. Name a family that is the same in all "
-                "its trials, --family FIELD, or none."
+                f"{shortened(place, 160)}: query {shortened(name, 40)!r} is of family "
+                f"{shortened(family, 40)!r} here and of "
+                f"{shortened(query.family, 40)!r} elsewhere. Name a family that is the "
+                "same in all its trials, --family FIELD, or none."
             )
         elif query.text != text:
             (self.retold if query.slots else self.superseded)[name] = None
@@ -233,7 +234,7 @@ class Gathering:
         query.slots[slot] = value
 
     @property
-    def replaced(self) -> tuple[int, str] | None:
+    def halves(self) -> tuple[int, str] | None:
         """How many texts had half of a character, and one that came of it."""
         kinds = (self._names, self._behaviours, self._families)
         total = sum(kind.replaced for kind in kinds) + len(self._texts)
@@ -242,7 +243,12 @@ class Gathering:
         names = [name for kind in kinds if (name := kind.example)]
         return total, names[0] if names else ""
 
-    def kept(self) -> Iterator[tuple[str, int, int]]:
+    def kept(self) -> Iterator[tuple[int, int]]:
+        """Successes and trials of each query that has trials."""
+        for _, successes, trials in self.outcomes():
+            yield successes, trials
+
+    def outcomes(self) -> Iterator[tuple[str, int, int]]:
         """Behaviour, successes and trials of each query that has trials."""
         for (behaviour, _), query in self._queries.items():
             marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]

@@ -11,6 +11,7 @@ from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.contract import ROW
 from bayes_rare.readers.inspect_logs import Run
 from bayes_rare.readers.streams import Json
+from bayes_rare.readers.surrogates import storable_frame
 
 __all__ = ["frame_runs"]
 
@@ -57,7 +58,8 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
             f"{type(frame).__name__} is neither a path nor a frame. Give paths of "
             "logs, or the frame that inspect_ai.analysis.samples_df returns."
         ) from error
-    table: Any = lazy.collect().to_arrow()
+    with storable_frame():
+        table: Any = lazy.collect().to_arrow()
     names: list[str] = table.column_names
     missing = [name for name in ("id", "epoch") if name not in names]
     if missing or not any(name.startswith(_SCORE) for name in names):

@@ -324,16 +324,17 @@ def _json_header(path: Path) -> dict[str, Any]:
 
 def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     stream = JsonStream(file_chunks(path), str(path))
-    found = False
+    found, keys = False, 0
     for key in stream.object_keys():
-        if key != "samples" or not stream.next_is("["):
-            stream.skip()
-            continue
-        if found:
+        keys += key == "samples"
+        if keys > 1:
             raise InvalidData(
                 f"{path} has samples twice: its key stands there again. Give a log as "
                 "Inspect wrote it."
             )
+        if key != "samples" or not stream.next_is("["):
+            stream.skip()
+            continue
         found = True
         for number, _ in enumerate(stream.elements(), 1):
             place = f"{path}, sample {number:,}"

@@ -24,6 +24,7 @@ from bayes_rare.readers.contract import (
     refuse_twice,
 )
 from bayes_rare.readers.given import Given, given, quoted
+from bayes_rare.readers.surrogates import storable_files, storable_frame
 
 if TYPE_CHECKING:
     import duckdb
@@ -139,9 +140,10 @@ def opened[T](
         If a file cannot be read.
     """
     if not isinstance(source, str | Path | list | tuple):
-        return work(given(source, columns, split))
-    files = _files(cast("str | Path | Sequence[str | Path]", source))
-    with _connection() as connection:
+        with storable_frame():
+            return work(given(source, columns, split))
+    named = _files(cast("str | Path | Sequence[str | Path]", source))
+    with storable_files(named) as files, _connection() as connection:
 
         def table(*more: str) -> Given:
             relation, names = _relation(connection, files, columns, split)
