@@ -490,6 +490,15 @@ def test_an_identity_of_the_wrong_kind_is_refused(
         read(tmp_path / "log.eval")
 
 
+def test_a_behaviour_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = log(tmp_path / "log.json", [sample(1, "C", metadata={"kind": " "})])
+    with pytest.raises(InvalidData, match="an empty 'kind', which names no behaviour"):
+        read(path, behaviour="kind")
+    for spec in ({"task": ""}, {"model": None}):
+        with pytest.raises(InvalidData, match="a task and a model"):
+            read(log(tmp_path / "log.json", [sample(1, "C")], **spec))
+
+
 def test_samples_that_stand_twice_in_a_log_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.json"
     rows = json.dumps([sample(1, "C")])

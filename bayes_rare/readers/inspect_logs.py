@@ -433,7 +433,8 @@ def _checked(sample: Any, where: str, number: int) -> dict[str, Any]:
 
 def _run(path: Path, head: Json, place: str) -> Run:
     spec = _part(head, "eval")
-    if not all(isinstance(spec.get(name), str) for name in ("task", "model")):
+    names = (spec.get("task"), spec.get("model"))
+    if not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidData(
             f"{place} has no `eval` with a task and a model: no log of Inspect. Give "
             "one that ends in .eval or .json."

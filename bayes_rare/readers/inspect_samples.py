@@ -411,6 +411,11 @@ class _Reading:
         name = run.task
         if wanted is not None:
             name = self._field(wanted, sample, run, place)
+            if not name.strip():
+                raise InvalidData(
+                    f"{place} has an empty {shortened(wanted, _SHOWN)!r}, which names "
+                    "no behaviour. Name another field: --behaviour task."
+                )
         added: list[str] = []
         if wanted in {None, "task"}:
             names = self._varied[run.task]

@@ -284,7 +284,7 @@ def by_hand(samples: list[Any], behaviour: str) -> tuple[Rows, Counter[Any]]:
         value = score.get("value") if isinstance(score, dict) else None
         turns = one.get("turn_count")
         number = isinstance(turns, int | float) and not isinstance(turns, bool)
-        none_yet = number and math.isclose(turns, 0) if number else False
+        none_yet = number and turns == 0
         no_verdict = value is None or (isinstance(value, float) and math.isnan(value))
         if one.get("error"):
             slots[slot] = "errored"
