@@ -101,13 +101,14 @@ class Average:
     def verdict(self) -> Verdict:
         """Whether the draws of the members that have weight represent them."""
         verdicts = [(m.label, m.posterior.verdict) for m in self._weighty]
+        # By NumPy, which passes on what is no number.
         return Verdict(
-            max_rhat=max(v.max_rhat for _, v in verdicts),
-            max_member_rhat=max(v.max_member_rhat for _, v in verdicts),
-            min_ess=min(v.min_ess for _, v in verdicts),
+            max_rhat=float(np.max([v.max_rhat for _, v in verdicts])),
+            max_member_rhat=float(np.max([v.max_member_rhat for _, v in verdicts])),
+            min_ess=float(np.min([v.min_ess for _, v in verdicts])),
             divergences=sum(v.divergences for _, v in verdicts),
             transitions=sum(v.transitions for _, v in verdicts),
-            min_bfmi=min(v.min_bfmi for _, v in verdicts),
+            min_bfmi=float(np.min([v.min_bfmi for _, v in verdicts])),
             reasons=tuple(
                 f"{label}: {reason}" for label, v in verdicts for reason in v.reasons
             ),

@@ -176,14 +176,12 @@ def _judged(
         else 1.0
         for columns in (judged, loose)
     )
-    ess = min(
-        (
-            float(array_stats.ess(judged, method=method, prob=prob, **axes).min())
-            for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
-            if judged.size
-        ),
-        default=0.0,
-    )
+    sizes = [
+        array_stats.ess(judged, method=method, prob=prob, **axes).min()
+        for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
+        if judged.size
+    ]
+    ess = float(np.min(sizes)) if sizes else 0.0  # of NumPy: it passes on NaN
     bfmi = float(np.min(array_stats.bfmi(statistics["energy"], **axes)))
     divergences, transitions = int(diverging.sum()), int(diverging.size)
     checks = [

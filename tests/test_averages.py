@@ -1,6 +1,7 @@
 """Posteriors of several models as one."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bayes_rare.gathered import Gathered
 from bayes_rare.inference import average, average_many, averaging, fit
 from bayes_rare.inference.averaging import Candidate, candidates
 from bayes_rare.methods import method
+from bayes_rare.notes import on_average
 
 QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2, "target_ess": 0.0}
 
@@ -237,6 +239,31 @@ def test_an_average_of_what_did_not_converge_is_refused(averaged: Average) -> No
     assert not averaged.verdict.converged
     with pytest.raises(NotConverged, match="the average did not converge: "):
         averaged.require_convergence()
+
+
+@pytest.mark.parametrize("doubt", [math.nan, math.inf, 0.71])
+def test_a_doubtful_weight_is_said_where_it_is_no_number(
+    averaged: Average, doubt: float
+) -> None:
+    first = averaged.members[0]
+    told = replace(averaged, members=(replace(first, pareto_k={"a": doubt}),))
+    assert f"Weights are uncertain of {first.label}: " in " ".join(on_average(told))
+    sure = replace(averaged, members=(replace(first, pareto_k={"a": 0.7}),))
+    assert "uncertain" not in " ".join(on_average(sure))
+
+
+def test_a_verdict_passes_on_what_is_no_number(averaged: Average) -> None:
+    """Whichever member it is of."""
+    first, *others = averaged.members
+    nothing = replace(
+        first.posterior.verdict, max_rhat=math.nan, min_ess=math.nan, reasons=("no",)
+    )
+    broken = replace(first, posterior=replace(first.posterior, verdict=nothing))
+    for members in ((broken, *others), (*others, broken)):
+        verdict = replace(averaged, members=members).verdict
+        assert math.isnan(verdict.max_rhat)
+        assert math.isnan(verdict.min_ess)
+        assert not verdict.converged
 
 
 def test_weights_in_words() -> None:
