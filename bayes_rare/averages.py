@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -14,15 +14,12 @@ from numpy.typing import ArrayLike
 from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
+from bayes_rare.netcdf import read_tree, write_tree
 from bayes_rare.populations import Population
-from bayes_rare.posterior import (
-    Posterior,
-    Verdict,
-    posterior_of,
-    read_tree,
-    write_tree,
-)
+from bayes_rare.posterior import Posterior, Verdict, posterior_of
+from bayes_rare.restored import Damaged, json_of, numbers_of
 from bayes_rare.shortening import listed
+from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
 if TYPE_CHECKING:
     import xarray
@@ -37,6 +34,8 @@ NAME = "average"
 _NOTES = "average_notes"
 # Draws in all, unless fewer are asked for: of each member in proportion to its weight.
 _DRAWS = 4000
+# Weights are a sum of rounded shares.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +102,14 @@ class Average:
     def verdict(self) -> Verdict:
         """Whether the draws of the members that have weight represent them."""
         verdicts = [(m.label, m.posterior.verdict) for m in self._weighty]
+        # By NumPy, which passes on what is no number.
         return Verdict(
-            max_rhat=max(v.max_rhat for _, v in verdicts),
-            max_member_rhat=max(v.max_member_rhat for _, v in verdicts),
-            min_ess=min(v.min_ess for _, v in verdicts),
+            max_rhat=float(np.max([v.max_rhat for _, v in verdicts])),
+            max_member_rhat=float(np.max([v.max_member_rhat for _, v in verdicts])),
+            min_ess=float(np.min([v.min_ess for _, v in verdicts])),
             divergences=sum(v.divergences for _, v in verdicts),
             transitions=sum(v.transitions for _, v in verdicts),
-            min_bfmi=min(v.min_bfmi for _, v in verdicts),
+            min_bfmi=float(np.min([v.min_bfmi for _, v in verdicts])),
             reasons=tuple(
                 f"{label}: {reason}" for label, v in verdicts for reason in v.reasons
             ),
@@ -273,43 +273,79 @@ class Average:
         return f"Average ({state}) of {'; '.join(few)}{more}."
 
 
-def load_posterior(path: str | Path) -> Posterior | Average:
-    """Read what `Posterior.save` or `Average.save` wrote.
+def load_posterior(
+    path: str | Path, model_file: ModelFiles = None
+) -> Posterior | Average:
+    """Read what `Posterior.save` or `Average.save` wrote; nothing that it names runs.
 
     Parameters
     ----------
     path
         The NetCDF file.
+    model_file
+        Path of the file of a model of yours, or several: each runs if it is what was
+        fitted. Shipped models need none.
 
     Raises
     ------
     InvalidData
-        If the file is not there, or holds neither.
+        If the file is not there, holds neither, or is damaged.
     NoSuchModel
-        If a model's file is gone, or is no longer the one that was fitted.
+        If a model's file is gone or not named, or is no longer the one that was fitted.
+    InvalidInput
+        If a file is named that is of no model of the posterior.
     """
-    path = Path(path)
+    path, files = Path(path), named_files(model_file)
     tree = read_tree(path)
     if NAME not in tree.attrs:
-        return posterior_of(tree, path)
-    try:
-        described = json.loads(tree.attrs[NAME])
-        members = tuple(
-            Member(
-                str(each["label"]),
-                posterior_of(_branch(tree, f"member_{number}"), path),
-                dict(each["weights"]),
-                dict(each["pareto_k"]),
-            )
-            for number, each in enumerate(described)
-        )
-        notes = tuple(map(str, json.loads(tree.attrs.get(_NOTES, "[]"))))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InvalidData(
-            f"{path} is damaged: the members of its average cannot be read ({error!r})."
-            " Fit again."
-        ) from error
-    return Average(members, notes=notes)
+        made = posterior_of(tree, path, files)
+        used = [made.model.digest]
+    else:
+        try:
+            made = _average_of(tree, path, files)
+        except Damaged as error:
+            raise InvalidData(
+                f"{path} is damaged: {error}. Take a copy that is whole, or fit again."
+            ) from error
+        used = [member.posterior.model.digest for member in made.members]
+    refuse_unused(files, used, path.name)
+    return made
+
+
+def _average_of(
+    tree: "xarray.DataTree", path: Path, files: Mapping[str, Source]
+) -> Average:
+    """The average in a tree, whose parts belong together."""
+    described: list[Any] = json_of(tree.attrs, NAME, list)
+    notes: list[Any] = json_of({_NOTES: "[]", **tree.attrs}, _NOTES, list)
+    names = [f"member_{number}" for number in range(len(described))]
+    if not names or {*names} != {n for n in tree.children if n.startswith("member_")}:
+        raise Damaged(f"its average is of {len(names)} models, and others are there")
+    members: list[Member] = []
+    for name, each in zip(names, described, strict=True):
+        about = cast("dict[str, Any]", each if isinstance(each, dict) else {})
+        label = about.get("label")
+        if not isinstance(label, str):
+            raise Damaged(f"its {name} has no label")
+        posterior = posterior_of(_branch(tree, name), path, files)
+        kinds = dict.fromkeys(posterior.behaviours, float)
+        numbers: list[dict[str, float]] = []
+        for what in ("weights", "pareto_k"):
+            given: Any = about.get(what)
+            if not isinstance(given, dict) or {*cast("Any", given)} != {*kinds}:
+                raise Damaged(f"its {name} has no {what} of each behaviour")
+            numbers.append(numbers_of(cast("Any", given), kinds))
+        members.append(Member(label, posterior, *numbers))
+    if len({one.posterior.evaluation.digest for one in members}) > 1:
+        raise Damaged("its models were fitted to different evaluations")
+    if len({one.label for one in members}) < len(members):
+        raise Damaged("two of its models have the same label")
+    for behaviour in members[0].posterior.behaviours:
+        shares = np.array([one.weights[behaviour] for one in members])
+        # A comparison with NaN is false: only sound weights pass.
+        if not ((shares >= 0).all() and abs(shares.sum() - 1) < _ROUNDING):
+            raise Damaged(f"its weights of {behaviour[:60]!r} do not sum to 1")
+    return Average(tuple(members), notes=tuple(map(str, notes)))
 
 
 def _branch(tree: "xarray.DataTree", name: str) -> "xarray.DataTree":

@@ -10,21 +10,22 @@ another population draws for itself with ``query_scores(rng, draws, data, succes
 trials)``.
 """
 
-import hashlib
 import inspect
 import math
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
 from importlib.resources import files
 from pathlib import Path
-from runpy import run_path
 from typing import Any, cast
 
 import numpy as np
 
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
 from bayes_rare.shortening import listed
+from bayes_rare.sources import Source
 
 __all__ = [
     "FOLDER",
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "names",
     "plain",
+    "recalled",
     "setting",
     "summaries",
 ]
@@ -64,6 +66,8 @@ class Model:
         Kinds of outcome it takes: ``"exact"``, ``"counts"``.
     scope
         What the file defines.
+    source
+        The file as it was when it ran.
     """
 
     path: Path
@@ -71,6 +75,7 @@ class Model:
     summary: str
     accepts: frozenset[str]
     scope: dict[str, Any] = field(compare=False, repr=False)
+    source: Source = field(compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -200,7 +205,8 @@ class Model:
         return settings | given
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load, (self.path,)  # a worker process reads the file again
+        # A worker process runs what ran here, whatever has become of the file.
+        return _run, (self.source,)
 
 
 def _guarded(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -312,32 +318,119 @@ def names() -> list[str]:
 
 def summaries() -> dict[str, str]:
     """First line of each shipped model's docstring, by name; runs none of the files."""
-    return {name: _docstring(FOLDER / f"{name}.py") for name in names()}
+    return {name: Source.read(FOLDER / f"{name}.py").summary for name in names()}
 
 
 def load(model: str | Path) -> Model:
     """Read a model: the name of a shipped one, or the path of a file of yours.
+
+    The file runs. A name that comes from data is for `recalled`, not for this.
+
+    Parameters
+    ----------
+    model
+        A name of `names`, or a path that ends in ``.py``.
 
     Raises
     ------
     NoSuchModel
         If there is no such file, or it does not define what a model must.
     """
-    path = Path(model) if str(model).endswith(".py") else FOLDER / f"{model}.py"
-    if not path.is_file():
+    named = str(model)
+    if named.endswith(".py") and os.path.exists(named):  # noqa: PTH110 any name will do
+        return _run(Source.read(named))
+    if named in names():
+        return _run(Source.read(FOLDER / f"{named}.py"))
+    raise NoSuchModel(
+        f"no model {named!r}. Shipped: {', '.join(names())}. For a file of yours, give "
+        "its path, ending in .py."
+    )
+
+
+def recalled(
+    name: str,
+    digest: str,
+    files: Mapping[str, Source],
+    *,
+    what: str,
+    changed: str,
+    again: str,
+    call: str,
+    version: str = "",
+) -> Model:
+    """The model that a file of data names, if it is what it was.
+
+    Nothing runs before its digest has been compared; and only a shipped model of that
+    name, or a file that the user names, not the data.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped model, or the path at which a user's own file lay.
+    digest
+        SHA-256 of the model's file.
+    files
+        Files that the user names, by digest.
+    what
+        What is of this model, for messages.
+    changed
+        What it means that the digest differs; "{model}" stands for the model.
+    again
+        How to do without the model as it was.
+    call
+        A call that names the file; "{model}" stands for it.
+    version
+        Version of this package that made the data, if that is known.
+
+    Raises
+    ------
+    NoSuchModel
+        If it is not there, or no longer what it was.
+    """
+    if digest in files:
+        return _run(files[digest])
+    own = name.endswith(".py")
+    # A path of another system may part its folders by backslashes.
+    shown = re.sub(r"[^\w .+-]", "?", re.split(r"[/\\]", name)[-1])[-60:]
+    was = re.sub(r"[^0-9a-f]", "?", digest)[:12]
+    changed = changed.replace("{model}", shown)
+    if own and files:
+        given = ", ".join(f"{one.path.name} is {d[:12]}" for d, one in files.items())
         raise NoSuchModel(
-            f"no model {str(model)!r}. Shipped: {', '.join(names())}. For a file of "
-            "yours, give its path, ending in .py."
+            f"{changed}: its SHA-256 was {was}, and {given[:150]}. "
+            f"{again}, or name the file as it was."
         )
-    source = path.read_bytes()
-    return _read(path.resolve(), hashlib.sha256(source).hexdigest())
+    if own:
+        raise NoSuchModel(
+            f"{what} is of a model of somebody's own, in a file {shown} (SHA-256 {was})"
+            ". A file that data name is not run. If you trust this one, name it "
+            f"yourself: --model-file {shown}, or "
+            f"{call.replace('{model}', repr(shown))}."
+        )
+    if name not in names():
+        raise NoSuchModel(
+            f"{what} is of a model {name[:60]!r}, and none of that name is shipped. "
+            f"Shipped: {', '.join(names())}. {again}."
+        )
+    source = Source.read(FOLDER / f"{name}.py")
+    if source.digest == digest:
+        return _run(source)
+    known = re.fullmatch(r"\d[\w.+!-]{0,30}", version)
+    way = f"version that made it: pip install bayes-rare=={version}"
+    raise NoSuchModel(
+        f"{changed.replace('{model}', shown)}: its SHA-256 was {was}, and that of this "
+        f"version is {source.digest[:12]}. {again}, or install the "
+        f"{way if known else 'version of bayes_rare that made it'}."
+    )
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, digest: str) -> Model:
-    """The model in a file of this content; read again when the content changes."""
+def _run(source: Source) -> Model:
+    """The model that a file defines; run again when its content changes."""
+    path = source.path
     try:
-        scope = run_path(str(path))
+        scope = source.run()
+        summary = source.summary
     except (Exception, SystemExit) as error:
         raise NoSuchModel(
             f"{path} cannot be read as a model: {type(error).__name__}: {error}. Run "
@@ -351,12 +444,4 @@ def _read(path: Path, digest: str) -> Model:
             f"{' and '.join(_REQUIRED)}: see {FOLDER / 'gumbel_tail.py'}."
         )
     accepts = frozenset(scope.get("ACCEPTS", {"exact"}))
-    return Model(path, digest, _docstring(path), accepts, scope)
-
-
-def _docstring(path: Path) -> str:
-    """First line of a file's docstring."""
-    import ast
-
-    module = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return (ast.get_docstring(module) or "").partition("\n")[0]
+    return Model(path, source.digest, summary, accepts, scope, source)

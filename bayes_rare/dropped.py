@@ -22,7 +22,17 @@ from bayes_rare.errors import InvalidData
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ASIDE", "LOST", "Dropped", "Judgement", "Reason", "Tally", "merged"]
+__all__ = [
+    "ASIDE",
+    "LOST",
+    "Dropped",
+    "Judgement",
+    "Reason",
+    "Repeats",
+    "Tally",
+    "merged",
+    "of_repeats",
+]
 
 LOST = ("errored", "unscored", "invalidated", "unfinished")
 """Why a row that should have been a measurement is none."""
@@ -108,11 +118,14 @@ class Reason:
         What the log says, shortened; "" where it says nothing.
     rows
         How many rows.
+    behaviour
+        Whose they are; "" where it is not known.
     """
 
     reason: str
     message: str
     rows: int
+    behaviour: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,16 +140,41 @@ class Judgement:
         Whether it was taken for the behaviour.
     rows
         How many rows have it.
+    behaviour
+        Whose they are; "" where it is not known.
     """
 
     value: str
     shows: bool
     rows: int
+    behaviour: str = ""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Rows of counts of one behaviour that were added up, query by query.
+
+    Parameters
+    ----------
+    behaviour
+        Its name.
+    rows
+        Its rows in the table.
+    queries
+        Its queries, fewer than its rows: several rows had the same ``query_id``.
+    """
+
+    behaviour: str
+    rows: int
+    queries: int
 
 
 @dataclass(frozen=True)
 class Dropped:
     """The record of an import: what was read, kept and left out, and what to know.
+
+    A table that was not made of logs has one where rows were added up: no reader, no
+    tallies, and `repeats`.
 
     Parameters
     ----------
@@ -149,11 +187,15 @@ class Dropped:
     tallies
         The rows, by behaviour.
     reasons
-        Why rows were lost, in the words of the logs, the most frequent first.
+        Why rows were lost, in the words of the logs, the most frequent first; those of
+        each behaviour.
     judgements
-        Values that kept responses were scored with, the most frequent first.
+        Values that kept responses were scored with, the most frequent first; those of
+        each behaviour.
     warnings
         What the numbers cannot say by themselves.
+    repeats
+        Behaviours of which several rows of the table were added up to one query.
 
     Examples
     --------
@@ -170,6 +212,28 @@ class Dropped:
     reasons: tuple[Reason, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     warnings: tuple[str, ...] = ()
+    repeats: tuple[Repeats, ...] = ()
+
+    @property
+    def added_up(self) -> tuple[str, ...]:
+        """That rows were added up to fewer queries, in one sentence, if they were.
+
+        Examples
+        --------
+        >>> Dropped("", (), "", (), repeats=(Repeats("leak", 30, 3),)).added_up[0]
+        '30 rows were added up to 3 queries: several rows had the same query_id.'
+        """
+        if not self.repeats:
+            return ()
+        rows, queries = (
+            sum(getattr(one, name) for one in self.repeats)
+            for name in ("rows", "queries")
+        )
+        return (
+            f"{rows:,} rows were added up to {queries:,} "
+            f"{'query' if queries == 1 else 'queries'}: several rows had the same "
+            f"{'query_id' if len(self.repeats) == 1 else 'behaviour and query_id'}.",
+        )
 
     def frame(self) -> "pandas.DataFrame":
         """A row a behaviour: rows read, kept, cut off, and left out for each reason.
@@ -194,10 +258,19 @@ class Dropped:
         )
 
     def select(self, behaviours: Iterable[str]) -> "Dropped":
-        """The record of some of the behaviours."""
+        """The record of some of the behaviours.
+
+        Warnings are of the whole import, and stay.
+        """
         names = set(behaviours)
-        tallies = tuple(tally for tally in self.tallies if tally.behaviour in names)
-        return replace(self, tallies=tallies)
+        known = names | {""}
+        return replace(
+            self,
+            tallies=tuple(one for one in self.tallies if one.behaviour in names),
+            reasons=tuple(one for one in self.reasons if one.behaviour in known),
+            judgements=tuple(one for one in self.judgements if one.behaviour in known),
+            repeats=tuple(one for one in self.repeats if one.behaviour in names),
+        )
 
     def to_json(self) -> str:
         """The record as one JSON object."""
@@ -228,6 +301,7 @@ class Dropped:
                 reasons=tuple(Reason(**one) for one in parts["reasons"]),
                 judgements=tuple(Judgement(**one) for one in parts["judgements"]),
                 warnings=tuple(map(str, parts["warnings"])),
+                repeats=tuple(Repeats(**one) for one in parts.get("repeats", ())),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidData(
@@ -257,9 +331,9 @@ def merged(records: Sequence[Dropped]) -> Dropped | None:
         return records[0] if records else None
     behaviours = {t.behaviour: None for record in records for t in record.tallies}
     return Dropped(
-        reader=", ".join(_once(record.reader for record in records)),
+        reader=", ".join(_once(r.reader for r in records if r.reader)),
         sources=_once(name for record in records for name in record.sources),
-        rule="; ".join(_once(record.rule for record in records)),
+        rule="; ".join(_once(record.rule for record in records if record.rule)),
         tallies=tuple(
             _added([t for r in records for t in r.tallies if t.behaviour == name])
             for name in behaviours
@@ -267,7 +341,19 @@ def merged(records: Sequence[Dropped]) -> Dropped | None:
         reasons=tuple(one for record in records for one in record.reasons),
         judgements=tuple(one for record in records for one in record.judgements),
         warnings=_once(text for record in records for text in record.warnings),
+        repeats=tuple(one for record in records for one in record.repeats),
     )
+
+
+def of_repeats(repeats: Sequence[Repeats]) -> Dropped | None:
+    """The record of a table of which rows were added up; None where none were.
+
+    Parameters
+    ----------
+    repeats
+        Of which behaviours, and how many.
+    """
+    return Dropped("", (), "", (), repeats=tuple(repeats)) if repeats else None
 
 
 def _added(tallies: Sequence[Tally]) -> Tally:

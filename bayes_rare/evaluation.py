@@ -29,7 +29,7 @@ from bayes_rare.cells import (
     merged_cells,
     stacked_cells,
 )
-from bayes_rare.dropped import Dropped, merged
+from bayes_rare.dropped import Dropped, merged, of_repeats
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.estimates import added_up, cells_of_estimates
 from bayes_rare.parts import (
@@ -48,7 +48,10 @@ from bayes_rare.queries import (
     checked_weights,
     family_codes,
     joined_labels,
+    one_a_query,
+    refuse_repeated_ids,
     shown_of,
+    texts,
 )
 from bayes_rare.scores import (
     log_risk_from_score,
@@ -129,8 +132,8 @@ class Evaluation:
     resolution
         Smallest risk told from 0, and smallest 1 - risk told from 0.
     record
-        What a reader of logs read, kept and left out; None where there was none. The
-        digest does not depend on it.
+        What a reader of logs read, kept and left out, and which rows were added up;
+        None where there was nothing of these. The digest does not depend on it.
     """
 
     behaviours: tuple[str, ...]
@@ -171,7 +174,9 @@ class Evaluation:
         Raises
         ------
         InvalidData
-            If there are no scores, one is NaN, or labels and scores differ in number.
+            If there are no scores, one is NaN, labels and scores differ in number, a
+            family is missing where others of the behaviour are not, or a query has two
+            scores under one behaviour.
         InvalidInput
             If the resolution is not a pair of numbers in (0, 1).
 
@@ -204,7 +209,8 @@ class Evaluation:
             )
         score = checked_scores(scores)
         behaviours, group = behaviour_codes(behaviour, len(score))
-        names, code = family_codes(family, len(score))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "exact risk")
         return cls(
             behaviours=behaviours,
             labels=names,
@@ -229,6 +235,9 @@ class Evaluation:
     ) -> "Evaluation":
         """The summary of counts of successes, where there is no table.
 
+        Numbers of one ``query_id`` under one behaviour are added up to one query, and
+        `record` says so.
+
         Parameters
         ----------
         successes
@@ -247,7 +256,9 @@ class Evaluation:
         ------
         InvalidData
             If there are no counts, one is no whole number in its range, a weight is not
-            positive, or labels, weights and counts differ in number.
+            positive, labels, weights and counts differ in number, a family is missing
+            where others of the behaviour are not, or numbers of one ``query_id`` differ
+            in family, text or weight.
 
         Examples
         --------
@@ -260,26 +271,40 @@ class Evaluation:
         hits, tried = checked_counts(successes, trials)
         weight = checked_weights(weight, len(hits))
         behaviours, group = behaviour_codes(behaviour, len(hits))
-        names, code = family_codes(family, len(hits))
-        rows = {
-            "behaviour": group,
-            "family": code,
-            "trials": tried,
-            "successes": hits,
-            "count": np.ones(len(hits), np.int64),
-        }
+        names, code = family_codes(family, behaviours, group)
+        rows, repeats = one_a_query(
+            {
+                "behaviour": group,
+                "family": code,
+                "query_id": texts(query_id, len(hits), "query_id"),
+                "query_text": texts(query_text, len(hits), "query_text"),
+                "trials": tried,
+                "successes": hits,
+                "weight": weight,
+            },
+            behaviours,
+            names,
+        )
         # In the order of a table's summary: by trials before successes.
         keys = ("behaviour", "family", "trials", "successes")
-        cells = added_up(rows | shares(weight, group), keys)
+        cells = {name: rows[name] for name in keys}
+        cells |= {"count": np.ones(len(rows["trials"]), np.int64)}
+        cells |= shares(rows["weight"], rows["behaviour"])
         return cls(
             behaviours=behaviours,
             labels=names,
             exact=nothing("exact"),
-            tallied=typed("tallied", weighed(cells)),
+            tallied=typed("tallied", weighed(added_up(cells, keys))),
             estimated=nothing("estimated"),
             shown=shown_of(
-                group, code, query_id, query_text, successes=hits, trials=tried
+                rows["behaviour"],
+                rows["family"],
+                rows["query_id"],
+                rows["query_text"],
+                successes=rows["successes"],
+                trials=rows["trials"],
             ),
+            record=of_repeats(repeats),
         )
 
     @classmethod
@@ -315,7 +340,9 @@ class Evaluation:
         ------
         InvalidData
             If there are no estimates, one is outside its range, a weight is not
-            positive, or labels, weights and estimates differ in number.
+            positive, labels, weights and estimates differ in number, a family is
+            missing where others of the behaviour are not, or a query has two estimates
+            under one behaviour.
 
         Examples
         --------
@@ -328,7 +355,8 @@ class Evaluation:
         risk, error = checked_estimates(log_risk, log_risk_se)
         weight = checked_weights(weight, len(risk))
         behaviours, group = behaviour_codes(behaviour, len(risk))
-        names, code = family_codes(family, len(risk))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "estimated risk")
         rows = {
             "family": code,
             "log_risk": risk,
@@ -535,10 +563,17 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         """
-        code = self._code(behaviour)
-        if code in self.tallied["behaviour"]:
-            return "counts"
-        return "estimates" if code in self.estimated["behaviour"] else "exact"
+        return self._kinds[self._code(behaviour)]
+
+    @cached_property
+    def _kinds(self) -> list[Kind]:
+        """Kind of outcome of each behaviour."""
+        kinds: list[Kind] = ["exact"] * len(self.behaviours)
+        for code in np.unique(self.estimated["behaviour"]).tolist():
+            kinds[code] = "estimates"
+        for code in np.unique(self.tallied["behaviour"]).tolist():
+            kinds[code] = "counts"
+        return kinds
 
     def scores(self, behaviour: str) -> ScoreCells:
         """Scores of one behaviour over all its families, ties merged.
@@ -687,23 +722,58 @@ class Evaluation:
                 "the data set holds no evaluation: its attribute `evaluation` is "
                 "missing. Give one that Evaluation.to_dataset wrote."
             )
+        try:
+            return cls._of_stored(dataset)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                "the data set holds no evaluation that can be read "
+                f"({type(error).__name__}: {str(error)[:200]}). Give one that "
+                "Evaluation.to_dataset wrote."
+            ) from error
+
+    @classmethod
+    def _of_stored(cls, dataset: "xarray.Dataset") -> "Evaluation":
+        """The evaluation of a data set; whatever is not as it should be is an error."""
         header = json.loads(dataset.attrs["evaluation"])
+        for names in (header["behaviours"], header["families"]):
+            if not names or not all(isinstance(name, str) for name in names):
+                raise ValueError("its behaviours or families have no names")
         parts: dict[str, Columns] = {}
         for part, names in COLUMNS.items():
             parts[part] = {}
             for name, dtype in names.items():
                 stored = dataset.get(f"{part}_{name}")
                 values = np.array([]) if stored is None else stored.to_numpy()
+                if values.ndim != 1 or values.dtype.kind not in "OUTbiuf":
+                    raise ValueError(f"{part}_{name} is no column")
                 if dtype is object:
                     values = np.array([str(text) for text in values], object)
+                elif not np.can_cast(values.dtype, dtype, "same_kind") and len(values):
+                    raise ValueError(f"{part}_{name} is {values.dtype}")
                 parts[part][name] = values.astype(dtype)
-        low, high = header["resolution"]
+            sizes = {len(values) for values in parts[part].values()}
+            if len(sizes) > 1:
+                raise ValueError(f"columns of {part} differ in length")
+            for name, known in (("behaviour", "behaviours"), ("family", "families")):
+                codes = parts[part][name]
+                if ((codes < 0) | (codes >= len(header[known]))).any():
+                    raise ValueError(f"{part}_{name} names what is not there")
+        low, high = map(float, header["resolution"])
         dropped = dataset.attrs.get("dropped")
         return cls(
             tuple(header["behaviours"]),
             tuple(header["families"]),
             **parts,
-            resolution=(low, high),
+            resolution=checked_resolution((low, high)),
             record=None if dropped is None else Dropped.from_json(str(dropped)),
         )
 
@@ -723,12 +793,16 @@ class Evaluation:
         return sum(len(p["count"]) for p in (self.exact, self.tallied, self.estimated))
 
     def _code(self, behaviour: str) -> int:
-        if behaviour not in self.behaviours:
+        if behaviour not in self._codes:
             raise InvalidInput(
                 f"no behaviour {behaviour!r} in this evaluation. Known: "
                 f"{listed(self.behaviours)}."
             )
-        return self.behaviours.index(behaviour)
+        return self._codes[behaviour]
+
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.behaviours)}
 
     def _parts(self) -> dict[str, Columns]:
         return {

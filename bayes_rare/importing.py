@@ -43,10 +43,11 @@ def inspect(
     /,
     *,
     output: Output,
-    scorer: Name = None,
+    scorer: Named = None,
     behaviour_value: Values = None,
     unscored_value: Values = None,
     score_key: Annotated[str | None, Parameter(metavar="KEY")] = None,
+    missing_value: Annotated[str | None, Parameter(metavar="VALUE")] = None,
     behaviour: Field = None,
     family: Field = None,
     max_dropped: Share = 0.05,
@@ -65,7 +66,8 @@ def inspect(
         Parquet file to write, a row a query, with EVALUATION.dropped.json beside it;
         both appear whole or not at all, and replace what was there.
     scorer
-        Name of the score; needed where there are several.
+        Name of the score; needed where there are several. Of several names the first
+        that a task has is read; TASK=NAME is for one task.
     behaviour_value
         Values of the score that are the behaviour, such as C; or a quoted bound,
         '>=0.5', where the letters C, P, I and N are 1, 0.5, 0 and 0.
@@ -73,6 +75,9 @@ def inspect(
         Values that say nothing, such as N: no trials.
     score_key
         Which part of the score, where it has several.
+    missing_value
+        What a score is taken for that lacks this part, such as 0; without it, it is no
+        trial, and counted.
     behaviour
         Where the name of the behaviour is from: task, model, dataset or a key of the
         metadata; by default the task, and what differs between its logs.
@@ -91,6 +96,7 @@ def inspect(
         behaviour_values=behaviour_value or [],
         unscored_values=unscored_value or [],
         score_key=score_key,
+        missing_value=missing_value,
         behaviour=behaviour,
         family=family,
         max_dropped=max_dropped,
@@ -128,11 +134,12 @@ def lm_eval(
     success
         For generated responses, what shows the behaviour: a regular expression that is
         searched in each, or a metric that is 1 (METRIC=0: that is 0) where it scores
-        each repeat.
+        each repeat. A word that is in no response is refused; '(?:word)' is not.
     choice
         For multiple choice, the text of the choice that is the behaviour.
     filter
-        Which filter's lines to read, where there are several.
+        Which filter's lines to read, where there are several: its name, or before
+        0.4.7 its number in the task's list.
     behaviour
         Where the name of the behaviour is from: task, model or a field of the document;
         by default the task.
@@ -171,8 +178,8 @@ def garak(
 ):
     """Make an evaluation table of reports of garak.
 
-    A query is a prompt, and its generations are its trials: one that a detector scores
-    at or above the threshold shows the behaviour.
+    A query is a whole prompt, and its generations are its trials: one that a detector
+    scores at or above the threshold shows the behaviour.
 
     Parameters
     ----------
@@ -185,7 +192,8 @@ def garak(
         Detectors to read, several after one flag, each a behaviour; needed where
         attempts have several.
     threshold
-        Score from which on an output shows the behaviour; by default that of the run.
+        Score from which on an output shows the behaviour; by default 0.5, garak's own,
+        held against what the reports say has passed.
     behaviour
         Where the name of the behaviour is from: detector, probe, model, goal or intent.
     family

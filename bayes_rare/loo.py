@@ -7,7 +7,6 @@ weights are smoothed.
 """
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Float
 
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.posterior import Posterior
+from bayes_rare.stacking import smoothed, trusted
 
 if TYPE_CHECKING:
     import pandas
@@ -62,7 +62,7 @@ class Loo:
     @property
     def reliable(self) -> bool:
         """Whether every Pareto k is at most 0.7 (Vehtari et al. 2024)."""
-        return bool((self.pareto_k <= 0.7).all())
+        return bool(trusted(self.pareto_k).all())
 
     def __repr__(self) -> str:
         doubt = (
@@ -98,7 +98,6 @@ def loo(posterior: Posterior) -> Loo:
     .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024). Pareto smoothed
        importance sampling. Journal of Machine Learning Research 25(72).
     """
-    array_stats: Any = import_module("arviz_stats.base").array_stats
     if not posterior.pointwise:
         raise InvalidInput(
             "this posterior keeps no log likelihood of single cells. Fit with "
@@ -111,7 +110,7 @@ def loo(posterior: Posterior) -> Loo:
         densities.append(values.reshape(-1, values.shape[-1]).T / count[:, None])
         counts.append(count)
     density, count = np.concatenate(densities), np.concatenate(counts)
-    log_weight, pareto_k = array_stats.psislw(density, axis=-1)
+    log_weight, pareto_k = smoothed(density)
     cell_elpd = np.logaddexp.reduce(log_weight + density, axis=-1)
     in_sample = np.logaddexp.reduce(density, axis=-1) - np.log(density.shape[1])
     elpd, queries = float(count @ cell_elpd), int(count.sum())
@@ -122,7 +121,7 @@ def loo(posterior: Posterior) -> Loo:
         standard_error=float(np.sqrt(queries * spread)),
         effective_parameters=float(count @ in_sample) - elpd,
         queries=queries,
-        pareto_k=np.asarray(pareto_k),
+        pareto_k=pareto_k,
         cell_elpd=cell_elpd,
         cell_count=count,
         scored=(

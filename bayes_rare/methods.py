@@ -10,10 +10,9 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from runpy import run_path
 from typing import Any, cast, override
 
 import numpy as np
@@ -27,6 +26,7 @@ from bayes_rare.forecasting import Deployment, Forecast, forecast
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import score_from_risk
 from bayes_rare.shortening import listed
+from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 from bayes_rare.stacks import Stack, load_stack
 
 __all__ = [
@@ -248,7 +248,7 @@ class StackMethod(Method):
     @property
     @override
     def identity(self) -> dict[str, Any]:
-        learnt = json.dumps([asdict(m) for m in self.stack.members], sort_keys=True)
+        learnt = json.dumps([m.json() for m in self.stack.members], sort_keys=True)
         weights = json.dumps(self.stack.weights, sort_keys=True)
         return {
             "name": self.name,
@@ -348,36 +348,37 @@ class FunctionMethod(Method):
 
 @dataclass(frozen=True)
 class FileFunction:
-    """A function of a Python file, read by path; another process reads it again.
+    """A function of a Python file, as it was read; another process runs the same.
 
     Parameters
     ----------
-    path
+    source
         The file.
     name
         The function's name in it.
     """
 
-    path: Path
+    source: Source
     name: str
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the file."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        return self.source.digest
 
     @cached_property
     def _function(self) -> Function:
+        path = self.source.path
         try:
-            scope = run_path(str(self.path))
+            scope = self.source.run()
         except (Exception, SystemExit) as error:
             raise NoSuchModel(
-                f"{self.path} cannot be read: {type(error).__name__}: {error}. Run it "
+                f"{path} cannot be read: {type(error).__name__}: {error}. Run it "
                 "with Python to see where."
             ) from error
         if not callable(scope.get(self.name)):
             raise NoSuchModel(
-                f"{self.path} defines no function {self.name}(evaluation, deployment)."
+                f"{path} defines no function {self.name}(evaluation, deployment)."
             )
         return scope[self.name]
 
@@ -388,7 +389,7 @@ class FileFunction:
         return self._function(evaluation, deployment, **settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FileFunction, (self.path, self.name)
+        return FileFunction, (self.source, self.name)
 
 
 def names() -> list[str]:
@@ -452,7 +453,9 @@ def method(
     return _of_text(str(named), sampling, name)
 
 
-def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
+def methods(
+    named: Any, sampling: Sampling | None = None, model_file: ModelFiles = None
+) -> tuple[Method, ...]:
     """Several methods, no two of one name.
 
     Parameters
@@ -461,12 +464,18 @@ def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
         A sequence of what `method` takes, or a mapping from names to such.
     sampling
         How the posterior of models is sampled.
+    model_file
+        Path of the file of a model of yours that a stack weighs, or several: a stack
+        runs no file that it names by itself.
 
     Raises
     ------
     InvalidInput
-        If there are none, or two of one name.
+        If there are none, or two of one name, or a file is of no stack.
+    NoSuchModel
+        If there is no such method or file.
     """
+    files = named_files(model_file)
     if isinstance(named, str | Path | Method | Stack) or callable(named):
         named = [named]
     if isinstance(named, Mapping):
@@ -484,7 +493,17 @@ def methods(named: Any, sampling: Sampling | None = None) -> tuple[Method, ...]:
                 "methods={'first': ..., 'second': ...}."
             )
         seen.add(one.name)
-    return tuple(found)
+    if not files:
+        return tuple(found)
+    stacks = [one.stack for one in found if isinstance(one, StackMethod)]
+    weighed = frozenset[str]().union(*(one.digests for one in stacks))
+    refuse_unused(files, weighed, "a stack among the methods")
+    return tuple(
+        replace(one, stack=one.stack.with_sources(files))
+        if isinstance(one, StackMethod)
+        else one
+        for one in found
+    )
 
 
 def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
@@ -500,7 +519,7 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     called = Path(head).stem if head.endswith(".py") else head
     name = name or (f"{called}:{rest}" if rest else called)
     if colon and "=" not in rest:
-        return FunctionMethod(name, _function_of_file(head, rest))
+        return FunctionMethod(name, FileFunction(Source.read(head), rest))
     settings = _settings(text, rest, words=head in BASELINES)
     if head == NAME:
         if settings:
@@ -528,13 +547,6 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
         ) from error
     model.settings(**settings)  # refuses what it does not know
     return ModelMethod(name, model, settings, sampling)
-
-
-def _function_of_file(path: str, function: str) -> FileFunction:
-    found = FileFunction(Path(path).resolve(), function)
-    if not found.path.is_file():
-        raise NoSuchModel(f"there is no file {path}. Give a path that exists.")
-    return found
 
 
 def _settings(text: str, rest: str, *, words: bool) -> dict[str, Any]:

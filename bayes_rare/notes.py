@@ -14,7 +14,7 @@ from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 from bayes_rare.shortening import listed
-from bayes_rare.stacking import TRUSTED
+from bayes_rare.stacking import TRUSTED, trusted
 from bayes_rare.tails.checks import UNSEEN_CHANCE, TailCheck
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def on_average(average: Average) -> list[str]:
             member.label
             for member in average.members
             for doubt in member.pareto_k.values()
-            if doubt > TRUSTED
+            if not trusted(doubt)
         }
     )
     if doubtful:
@@ -98,6 +98,7 @@ def on_evaluation(evaluation: Evaluation) -> list[str]:
     """
     smallest = min(evaluation.sizes.values())
     return [
+        *(() if evaluation.record is None else evaluation.record.added_up),
         _not_excluded(smallest),
         *(
             note

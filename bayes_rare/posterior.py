@@ -3,22 +3,34 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from bayes_rare import catalog
-from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
+from bayes_rare.errors import (
+    InvalidData,
+    InvalidInput,
+    NotConverged,
+)
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.files import replacing
+from bayes_rare.netcdf import read_tree, write_tree
 from bayes_rare.populations import Population
+from bayes_rare.restored import (
+    Damaged,
+    arrays_of,
+    checked_provenance,
+    json_of,
+    numbers_of,
+)
 from bayes_rare.shortening import listed
+from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
 if TYPE_CHECKING:
     import pymc
@@ -34,8 +46,6 @@ __all__ = [
     "load_posterior",
     "population_of",
     "posterior_of",
-    "read_tree",
-    "write_tree",
 ]
 
 type Array = Float[np.ndarray, "..."]
@@ -56,6 +66,9 @@ DIVERGENCE_LIMIT = 1e-3
 BFMI_LIMIT = 0.3
 """Smallest Bayesian fraction of missing information (Betancourt 2016)."""
 
+_NOT_FINITE = "some draws are not finite"
+# Draws that are tried when a posterior is read.
+_TRIED = 20
 _MEMBERS = {"family", "shared_family", "query"}
 # Fraction of queries beyond the score whose draws are judged beside the parameters.
 _RARE = 1e-6
@@ -164,18 +177,16 @@ def _judged(
         else 1.0
         for columns in (judged, loose)
     )
-    ess = min(
-        (
-            float(array_stats.ess(judged, method=method, prob=prob, **axes).min())
-            for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
-            if judged.size
-        ),
-        default=0.0,
-    )
+    sizes = [
+        array_stats.ess(judged, method=method, prob=prob, **axes).min()
+        for method, prob in (("bulk", None), ("tail", (0.05, 0.95)))
+        if judged.size
+    ]
+    ess = float(np.min(sizes)) if sizes else 0.0  # of NumPy: it passes on NaN
     bfmi = float(np.min(array_stats.bfmi(statistics["energy"], **axes)))
     divergences, transitions = int(diverging.sum()), int(diverging.size)
     checks = [
-        (finite, "some draws are not finite"),
+        (finite, _NOT_FINITE),
         (rhat <= RHAT_LIMIT, f"R-hat is {rhat:.3f}, above {RHAT_LIMIT}"),
         (
             member_rhat <= MEMBER_RHAT_LIMIT,
@@ -535,54 +546,36 @@ def extreme_scores(
     }
 
 
-def load_posterior(path: str | Path) -> Posterior:
-    """Read a posterior that `Posterior.save` wrote.
+def load_posterior(path: str | Path, model_file: ModelFiles = None) -> Posterior:
+    """Read a posterior that `Posterior.save` wrote; nothing that it names runs.
 
     Parameters
     ----------
     path
         The NetCDF file.
+    model_file
+        Path of the model's file, where that is one of yours: it runs if it is what was
+        fitted. A shipped model needs none.
 
     Raises
     ------
     InvalidData
-        If the file is not there, or holds no posterior of this package.
+        If the file is not there, holds no posterior of this package, or is damaged.
     NoSuchModel
-        If the model's file is gone, or is no longer the one that was fitted.
+        If the model's file is gone or not named, or is no longer the one that was
+        fitted.
+    InvalidInput
+        If a file is named that is of no model of the posterior.
     """
-    path = Path(path)
-    return posterior_of(read_tree(path), path)
+    path, files = Path(path), named_files(model_file)
+    made = posterior_of(read_tree(path), path, files)
+    refuse_unused(files, [made.model.digest], path.name)
+    return made
 
 
-def read_tree(path: Path) -> "xarray.DataTree":
-    """The tree of a NetCDF file, in memory.
-
-    Raises
-    ------
-    InvalidData
-        If the file is not there, or cannot be read.
-    """
-    import xarray as xr
-
-    if not path.is_file():
-        raise InvalidData(f"there is no file {path}. Make one with `bayes-rare fit`.")
-    try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
-            return opened.load()
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise InvalidData(
-            f"{path} is not a NetCDF file that can be read ({error}). Give a file that "
-            "`bayes-rare fit` wrote."
-        ) from error
-
-
-def write_tree(tree: "xarray.DataTree", path: Path) -> None:
-    """Write a tree as NetCDF; the file appears whole or not at all."""
-    with replacing(path) as written:
-        _without_objects(tree).to_netcdf(written, engine="h5netcdf")
-
-
-def posterior_of(tree: "xarray.DataTree", path: Path) -> Posterior:
+def posterior_of(
+    tree: "xarray.DataTree", path: Path, files: Mapping[str, Source]
+) -> Posterior:
     """The posterior that a tree of `Posterior.tree` holds.
 
     Parameters
@@ -591,13 +584,16 @@ def posterior_of(tree: "xarray.DataTree", path: Path) -> Posterior:
         The tree.
     path
         Where it is from, for messages.
+    files
+        Files of models that the user named, by digest.
 
     Raises
     ------
     InvalidData
-        If it holds no posterior of this package.
+        If it holds no posterior of this package, or what cannot be.
     NoSuchModel
-        If the model's file is gone, or is no longer the one that was fitted.
+        If the model's file is gone or not named, or is no longer the one that was
+        fitted.
     """
     if "provenance" not in tree.attrs or "posterior" not in tree:
         raise InvalidData(
@@ -605,60 +601,117 @@ def posterior_of(tree: "xarray.DataTree", path: Path) -> Posterior:
             "missing. Give a file that `bayes-rare fit` wrote."
         )
     try:
-        provenance = json.loads(tree.attrs["provenance"])
-        recorded = json.loads(tree.attrs["verdict"])
-        verdict = Verdict(**(recorded | {"reasons": tuple(recorded["reasons"])}))
-        model = _model_of(provenance, path)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        return _posterior_of(tree, path, files)
+    except Damaged as error:
         raise InvalidData(
-            f"{path} is damaged: its provenance or verdict cannot be read ({error!r}). "
-            "Fit again."
+            f"{path} is damaged: {error}. Take a copy that is whole, or fit again."
         ) from error
-    dims: dict[str, tuple[str, ...]] = {}
 
-    def arrays(group: str) -> dict[str, Array]:
-        if group not in tree:
-            return {}
-        variables = tree[group].dataset.data_vars
-        for name, variable in variables.items():
-            dims[str(name)] = tuple(
-                str(dim) for dim in variable.dims if dim not in ("chain", "draw")
-            )
-        return {str(name): values.to_numpy() for name, values in variables.items()}
 
-    return Posterior(
+def _posterior_of(
+    tree: "xarray.DataTree", path: Path, files: Mapping[str, Source]
+) -> Posterior:
+    provenance = checked_provenance(tree.attrs)
+    verdict = _verdict_of(json_of(tree.attrs, "verdict", dict))
+    evaluation = _evaluation_of(tree, provenance)
+    names = evaluation.behaviours
+    # What did not converge is marked, and may hold draws that are not finite.
+    finite = _NOT_FINITE not in verdict.reasons
+    groups = {
+        "posterior": arrays_of(tree, "posterior", names, sampled=True, finite=finite),
+        "sample_stats": arrays_of(tree, "sample_stats", names, sampled=True),
+        "constant_data": arrays_of(tree, "constant_data", names, sampled=False),
+        "log_likelihood": arrays_of(tree, "log_likelihood", names, sampled=True)
+        if "log_likelihood" in tree.children
+        else {},
+    }
+    recorded = provenance["model"]
+    model = catalog.recalled(
+        recorded["path"] or recorded["name"],
+        recorded["digest"],
+        files,
+        what=str(path),
+        changed=f"{path} was fitted with another version of {{model}}",
+        again="Fit again",
+        call=f"load_posterior({path.name!r}, model_file={{model}})",
+        version=provenance["versions"]["bayes-rare"],
+    )
+    made = Posterior(
         model=model,
-        evaluation=Evaluation.from_dataset(tree["evaluation"].to_dataset()),
-        draws=arrays("posterior"),
-        statistics=arrays("sample_stats"),
-        data=arrays("constant_data"),
-        dims=dims,
+        evaluation=evaluation,
+        draws={name: values for name, (_, values) in groups["posterior"].items()},
+        statistics={n: values for n, (_, values) in groups["sample_stats"].items()},
+        data={name: values for name, (_, values) in groups["constant_data"].items()},
+        dims={
+            name: dims for found in groups.values() for name, (dims, _) in found.items()
+        },
         verdict=verdict,
         provenance=provenance,
-        pointwise=arrays("log_likelihood"),
+        pointwise={n: values for n, (_, values) in groups["log_likelihood"].items()},
     )
+    _refuse_useless(made, finite)
+    return made
 
 
-def _model_of(provenance: Mapping[str, Any], path: Path) -> catalog.Model:
-    """The model file that a posterior names, if it is still what it was."""
-    recorded = provenance["model"]
-    model = catalog.load(recorded["path"] or recorded["name"])
-    if model.digest != recorded["digest"]:
-        raise NoSuchModel(
-            f"{path} was fitted with another version of {model.path.name} (SHA-256 "
-            f"{recorded['digest'][:12]}, now {model.digest[:12]}). Fit again, or put "
-            "that version back."
-        )
-    return model
+def _verdict_of(recorded: Mapping[str, Any]) -> Verdict:
+    """The verdict that a file has, whose numbers and reasons agree."""
+    reasons = recorded.get("reasons")
+    if not isinstance(reasons, list):
+        raise Damaged("its verdict has no reasons")
+    texts = [reason for reason in cast("list[Any]", reasons) if isinstance(reason, str)]
+    if len(texts) < len(cast("list[Any]", reasons)):
+        raise Damaged("its verdict has reasons that are no text")
+    kinds = {
+        one.name: int if one.name in ("divergences", "transitions") else float
+        for one in fields(Verdict)
+        if one.name != "reasons"
+    }
+    verdict = Verdict(**numbers_of(recorded, kinds), reasons=tuple(texts))
+    if not 0 <= verdict.divergences <= verdict.transitions or not verdict.transitions:
+        raise Damaged("its verdict counts what cannot be")
+    sound = (
+        verdict.max_rhat <= RHAT_LIMIT
+        and verdict.max_member_rhat <= MEMBER_RHAT_LIMIT
+        and verdict.min_ess >= ESS_LIMIT
+        and verdict.divergence_share <= DIVERGENCE_LIMIT
+        and verdict.min_bfmi > BFMI_LIMIT
+    )
+    if verdict.converged and not sound:
+        raise Damaged("its verdict has numbers that are no sound fit's, and no reason")
+    return verdict
 
 
-def _without_objects(tree: "xarray.DataTree") -> "xarray.DataTree":
-    """The tree with booleans as bytes, which NetCDF has."""
+def _evaluation_of(
+    tree: "xarray.DataTree", provenance: Mapping[str, Any]
+) -> Evaluation:
+    """The evaluation that a file has, if it is the one that was fitted."""
+    if "evaluation" not in tree.children:
+        raise Damaged("its group evaluation is missing")
+    try:
+        evaluation = Evaluation.from_dataset(tree["evaluation"].to_dataset())
+        digest = evaluation.digest
+    except (InvalidData, InvalidInput) as error:
+        raise Damaged(f"its evaluation cannot be read: {str(error)[:200]}") from error
+    if digest != provenance["data"]:
+        raise Damaged("its evaluation is not the one that was fitted")
+    return evaluation
 
-    def as_bytes(values: "xarray.DataArray") -> "xarray.DataArray":
-        return values.astype(np.int8) if values.dtype == bool else values
 
-    def of_group(dataset: "xarray.Dataset") -> "xarray.Dataset":
-        return dataset.map(as_bytes).assign_attrs(dataset.attrs)
-
-    return tree.map_over_datasets(of_group)
+def _refuse_useless(made: Posterior, finite: bool) -> None:
+    """Refuse draws that the model makes nothing of."""
+    chains = {values.shape[:2] for values in made.draws.values()}
+    if len(chains) > 1:
+        raise Damaged("its draws differ in number")
+    try:
+        settings = made.model.settings(**made.settings)
+        population = made.thinned(_TRIED).population(made.behaviours[0])
+        level = np.asarray(population.quantile(math.log(_RARE)), np.float64)
+    except Exception as error:  # whatever a model makes of what is not its own
+        reason = " ".join(str(error).split())
+        raise Damaged(
+            f"the model makes nothing of its draws ({reason[:150]})"
+        ) from error
+    if settings.keys() != made.settings.keys():
+        raise Damaged("its provenance has not all settings of its model")
+    if finite and np.isnan(level).any():
+        raise Damaged("the model makes no forecast of its draws")

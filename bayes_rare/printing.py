@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bayes_rare.averages import Average
     from bayes_rare.comparison import Comparison
-    from bayes_rare.dropped import Dropped
+    from bayes_rare.dropped import Dropped, Judgement
     from bayes_rare.evaluation import Evaluation
     from bayes_rare.forecasting import Forecast
     from bayes_rare.posterior import Posterior
@@ -59,6 +59,8 @@ _PLAIN_SECONDS = 20.0
 _ABREAST = 3
 # Of the values of a score so many are shown.
 _JUDGEMENTS = 8
+# Reasons why rows were lost that are shown.
+_REASONS = 10
 # Of a query's text so much is shown, where there is room for it.
 _TEXT = 60
 # Above this, two digits would round a risk to 1.
@@ -200,6 +202,9 @@ def dropped_report(record: "Dropped") -> Generator[Any]:
     record
         What the evaluation carries.
     """
+    yield from record.added_up
+    if not record.reader:
+        return
     yield f"Imported from logs ({record.reader}); the behaviour: {record.rule}."
     frame = record.frame()
     made = table(*(str(name).removeprefix("share ") for name in frame.columns))
@@ -209,18 +214,32 @@ def dropped_report(record: "Dropped") -> Generator[Any]:
         *numbers, queries = (f"{number:,}" for number in numbers)
         made.add_row(name, *numbers, share, queries)
     yield made
-    if record.judgements:
+    several = len(record.tallies) > 1
+    judged: dict[str, list[Judgement]] = {}
+    for one in record.judgements:
+        judged.setdefault(one.behaviour, []).append(one)
+    for behaviour, values in list(judged.items())[:_JUDGEMENTS]:
         said = (
             f"{one.value!r}: {one.rows:,}, {'' if one.shows else 'not '}the behaviour"
-            for one in record.judgements[:_JUDGEMENTS]
+            for one in values[:_JUDGEMENTS]
         )
-        more = "; ..." if len(record.judgements) > _JUDGEMENTS else ""
-        yield f"Scores: {'; '.join(said)}{more}."
+        more = "; ..." if len(values) > _JUDGEMENTS else ""
+        whose = f" of {behaviour}" if several and behaviour else ""
+        yield f"Scores{whose}: {'; '.join(said)}{more}."
+    if len(judged) > _JUDGEMENTS:
+        yield f"Scores of {len(judged) - _JUDGEMENTS:,} more behaviours are not shown."
     if record.reasons:
         yield "Lost, in the words of the logs:"
+        shown = record.reasons[:_REASONS]
+        left = len(record.reasons) - len(shown)
         yield bullets(
-            f"{one.rows:,} {one.reason}{f': {one.message}' if one.message else ''}"
-            for one in record.reasons
+            [
+                f"{one.rows:,} {one.reason}"
+                f"{f' of {one.behaviour}' if several and one.behaviour else ''}"
+                f"{f': {one.message}' if one.message else ''}"
+                for one in shown
+            ]
+            + ([f"... and {left:,} more"] if left else [])
         )
     if record.warnings:
         yield "What to bear in mind:"

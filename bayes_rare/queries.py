@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any, cast
 
 import numpy as np
@@ -9,25 +11,80 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from bayes_rare.cells import Columns
+from bayes_rare.dropped import Repeats
 from bayes_rare.errors import InvalidData
 from bayes_rare.parts import MOST_TRIALS, coded, riskiest_first
 from bayes_rare.shortening import listed
 
 __all__ = [
+    "BLANKS",
+    "FILL_IN_FAMILIES",
+    "MOST_WHOLE",
     "Labels",
     "behaviour_codes",
     "checked_counts",
     "checked_estimates",
     "checked_scores",
     "checked_weights",
+    "contradiction",
     "family_codes",
+    "half_told",
     "joined_labels",
+    "one_a_query",
+    "refuse_repeated_ids",
     "shown_of",
+    "text_of",
+    "texts",
 ]
+
+BLANKS = " \t\n\r\v\f"
+"""What a label of nothing else is missing."""
+
+MOST_WHOLE = 2.0**63
+"""Below this, whole numbers of a column of floats are written as integers."""
 
 type Labels = Sequence[Any] | np.ndarray
 type Rows = Float[np.ndarray, " row"]
 type Codes = Int[np.ndarray, " row"]
+
+
+def text_of(label: Any) -> str:
+    """The text of a label, the same whatever type holds it; "" where it is missing.
+
+    Parameters
+    ----------
+    label
+        Text, a number, a truth value, a date or time; None, NaN, or blank text where
+        it is missing.
+
+    Examples
+    --------
+    >>> [text_of(label) for label in ("a", 1, 1.0, np.float32(0.1), True, None, " ")]
+    ['a', '1', '1', '0.1', 'true', '', '']
+    """
+    kind = cast("type[Any]", type(label))
+    if label is None or kind.__name__ in {"NAType", "NaTType"}:
+        return ""
+    if issubclass(kind, str):
+        return str(label) if label.strip(BLANKS) else ""
+    if issubclass(kind, bool | np.bool):
+        return str(label).lower()
+    if issubclass(kind, float | np.floating):
+        whole = abs(label) < MOST_WHOLE and label == math.floor(label)
+        return "" if math.isnan(label) else str(int(label) if whole else label)
+    if issubclass(kind, Decimal):
+        return "" if label.is_nan() else _shortened(f"{label:f}")
+    if issubclass(kind, np.datetime64):
+        label = "" if np.isnat(label) else str(label).replace("T", " ")
+        return _shortened(label).removesuffix(" 00:00:00")
+    if issubclass(kind, datetime | time):
+        return _shortened(str(label)).removesuffix(" 00:00:00")
+    return str(label)
+
+
+def _shortened(text: str) -> str:
+    """Digits without the zeros that end them after a point."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def checked_scores(scores: ArrayLike) -> Rows:
@@ -189,32 +246,178 @@ def behaviour_codes(
     Raises
     ------
     InvalidData
-        If there are not as many names.
+        If there are not as many names, or one is missing.
     """
     if behaviour is None or isinstance(behaviour, str):
         name = "behaviour" if behaviour is None else behaviour
         return (name,), np.zeros(size, np.int32)
-    return coded(_one_each(behaviour, size, "behaviour"))
+    names, group = coded(_one_each(behaviour, size, "behaviour"))
+    if "" in names:
+        raise InvalidData(
+            f"the behaviour of query {int(np.argmin(group))} (counted from 0) is "
+            "missing. Name it, or leave the query out."
+        )
+    return names, group
 
 
-def family_codes(family: Any, size: int) -> tuple[tuple[str, ...], Codes]:
+def family_codes(
+    family: Any, behaviours: tuple[str, ...], group: np.ndarray
+) -> tuple[tuple[str, ...], Codes]:
     """Names of the families, sorted, and the code of each query.
 
     Parameters
     ----------
     family
         One name a query; one empty name where none are given.
-    size
-        Number of queries.
+    behaviours, group
+        Names of the behaviours, and the code of each query.
 
     Raises
     ------
     InvalidData
-        If there are not as many names.
+        If there are not as many names, or a query has none where others of its
+        behaviour have one.
     """
     if family is None:
-        return ("",), np.zeros(size, np.int32)
-    return coded(_one_each(family, size, "family"))
+        return ("",), np.zeros(len(group), np.int32)
+    names, code = coded(_one_each(family, len(group), "family"))
+    missing = code == 0 if names and names[0] == "" else np.zeros(len(group), bool)
+    half = missing & np.isin(group, group[~missing])
+    if half.any():
+        first = int(np.argmax(half))
+        told = half_told(behaviours[int(group[first])])
+        raise InvalidData(
+            f"{told}: that of query {first} (counted from 0) is missing. "
+            f"{FILL_IN_FAMILIES}"
+        )
+    return names, code
+
+
+FILL_IN_FAMILIES = (
+    "Fill it in (such queries may be a family of their own, named 'none'), or leave "
+    "families out."
+)
+"""What to do where some queries have a family."""
+
+
+def half_told(behaviour: str) -> str:
+    """That some queries of a behaviour have a family and others have none.
+
+    Parameters
+    ----------
+    behaviour
+        Its name.
+    """
+    return f"some queries of behaviour {behaviour!r} have a family, and others none"
+
+
+def contradiction(query: str, behaviour: str, what: str, said: Sequence[Any]) -> str:
+    """That rows to be added up to one query do not agree on what it is.
+
+    Parameters
+    ----------
+    query, behaviour
+        Identity of the query, and its behaviour.
+    what
+        The column on which they differ.
+    said
+        What it says, at least two values.
+    """
+    first, second = (f"{value if value else 'none'!s:.60}" for value in said[:2])
+    return (
+        f"query_id {query!r:.60} under behaviour {behaviour!r:.60} has rows that "
+        f"differ in {what}: {first!r} and {second!r}. Rows of one query_id are added "
+        f"up to one query, which has one {what}. Correct {what}; or give different "
+        "queries different identities, or leave query_id out."
+    )
+
+
+def one_a_query(
+    rows: Columns, behaviours: tuple[str, ...], labels: tuple[str, ...]
+) -> tuple[Columns, tuple[Repeats, ...]]:
+    """Counts with the rows of each query added up; and where there were several.
+
+    Parameters
+    ----------
+    rows
+        Columns ``behaviour``, ``family`` (codes), ``query_id``, ``query_text``,
+        ``successes``, ``trials``, ``weight``. A row without identity is a query of its
+        own.
+    behaviours, labels
+        Names of behaviours and families.
+
+    Raises
+    ------
+    InvalidData
+        If rows of one query contradict each other, or have too many trials together.
+    """
+    nameless = rows["query_id"] == ""
+    query = coded(rows["query_id"].tolist())[1].astype(np.int64)
+    query[nameless] = -1 - np.arange(int(nameless.sum()))
+    order = np.lexsort((query, rows["behaviour"]))
+    sorted_rows = {name: values[order] for name, values in rows.items()}
+    query, group = query[order], sorted_rows["behaviour"]
+    same = (query[1:] == query[:-1]) & (group[1:] == group[:-1])
+    if not same.any():
+        return rows, ()
+    for name in ("family", "query_text", "weight"):
+        values = sorted_rows[name]
+        differ = np.flatnonzero(same & (values[1:] != values[:-1]))
+        if differ.size:
+            at = int(differ[0])
+            said: list[Any] = values[at : at + 2].tolist()
+            said = [labels[code] for code in said] if name == "family" else said
+            own = str(sorted_rows["query_id"][at]), behaviours[int(group[at])]
+            raise InvalidData(contradiction(*own, name, said))
+    starts = np.flatnonzero(np.append(True, ~same))
+    added = {
+        name: np.add.reduceat(values, starts)
+        if name in ("successes", "trials")
+        else values[starts]
+        for name, values in sorted_rows.items()
+    }
+    checked_counts(added["successes"], added["trials"])
+    several = [
+        Repeats(
+            name, int((group == code).sum()), int((added["behaviour"] == code).sum())
+        )
+        for code, name in enumerate(behaviours)
+    ]
+    return added, tuple(one for one in several if one.rows > one.queries)
+
+
+def refuse_repeated_ids(
+    query_id: Any, behaviours: tuple[str, ...], group: np.ndarray, what: str
+) -> None:
+    """Refuse a query whose risk is said more than once under a behaviour.
+
+    Parameters
+    ----------
+    query_id
+        One a query; or none.
+    behaviours, group
+        Names of the behaviours, and the code of each query.
+    what
+        What a query has one of.
+
+    Raises
+    ------
+    InvalidData
+        If there is one.
+    """
+    if query_id is None:
+        return
+    ids = _one_each(query_id, len(group), "query_id")
+    seen: set[tuple[int, str]] = set()
+    for pair in zip(group.tolist(), ids, strict=True):
+        if pair[1] and pair in seen:
+            raise InvalidData(
+                f"query_id {pair[1]!r:.60} stands more than once under behaviour "
+                f"{behaviours[pair[0]]!r:.60}, and a query has one {what}. Leave the "
+                "repeated ones out, or leave query_id out if these are different "
+                "queries."
+            )
+        seen.add(pair)
 
 
 def shown_of(
@@ -247,8 +450,8 @@ def shown_of(
         {
             "behaviour": behaviour,
             "family": family,
-            "query_id": _texts(query_id, size, "query_id"),
-            "query_text": _texts(query_text, size, "query_text"),
+            "query_id": texts(query_id, size, "query_id"),
+            "query_text": texts(query_text, size, "query_text"),
         }
         | {name: np.full(size, value) for name, value in missing.items()}
         | outcomes
@@ -256,7 +459,7 @@ def shown_of(
 
 
 def _one_each(labels: Any, size: int, what: str) -> list[str]:
-    texts = [str(label) for label in labels]
+    texts = [text_of(label) for label in labels]
     if len(texts) != size:
         raise InvalidData(
             f"{len(texts)} values of {what} for {size} scores. Give one a score."
@@ -264,7 +467,23 @@ def _one_each(labels: Any, size: int, what: str) -> list[str]:
     return texts
 
 
-def _texts(labels: Any, size: int, what: str) -> np.ndarray:
+def texts(labels: Any, size: int, what: str) -> np.ndarray:
+    """Labels as text; empty where none are given.
+
+    Parameters
+    ----------
+    labels
+        One a query; or none.
+    size
+        Number of queries.
+    what
+        What the labels are.
+
+    Raises
+    ------
+    InvalidData
+        If there are not as many labels.
+    """
     if labels is None:
         return np.full(size, "", object)
     return np.array(_one_each(labels, size, what), object)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from itertools import islice
 
-__all__ = ["LONGEST", "listed", "shortened", "within"]
+__all__ = ["LONGEST", "listed", "quoted", "shortened", "within"]
 
 LONGEST = 600
 """Characters of a refusal, at most: a paragraph that is read to its end."""
@@ -26,6 +26,24 @@ def shortened(text: object, most: int) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def quoted(value: object, most: int) -> str:
+    """A value as Python writes it, on one line, its end left out if it is long.
+
+    Parameters
+    ----------
+    value
+        Anything.
+    most
+        Characters, at least 1.
+
+    Examples
+    --------
+    >>> quoted("a long text", 8)
+    "'a long…"
+    """
+    return shortened(repr(value), most)
 
 
 def within(text: str, most: int) -> str:

@@ -12,12 +12,19 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from bayes_rare.populations import Population
 from bayes_rare.tops import Top
 
-__all__ = ["TRUSTED", "LeftOut", "left_out", "stacked_weights"]
+__all__ = [
+    "TRUSTED",
+    "LeftOut",
+    "left_out",
+    "smoothed",
+    "stacked_weights",
+    "trusted",
+]
 
 type Rows = Float[np.ndarray, " row"]
 type Groups = Float[np.ndarray, " group"]
@@ -31,6 +38,59 @@ _SAME = 1e-12
 _FEWEST = 5
 
 
+def trusted(pareto_k: Rows | float) -> Bool[np.ndarray, "..."]:
+    """Whether importance weights with such a Pareto k can be trusted.
+
+    At most `TRUSTED`. What is no number cannot be: no tail could be fitted to the
+    weights.
+
+    Examples
+    --------
+    >>> trusted(np.array([-0.2, 0.7, 0.71, np.inf, np.nan])).tolist()
+    [True, True, False, False, False]
+    """
+    return np.asarray(np.asarray(pareto_k, np.float64) <= TRUSTED)
+
+
+def smoothed(
+    log_chance: Float[np.ndarray, "row draw"],
+) -> tuple[Float[np.ndarray, "row draw"], Rows]:
+    """Log weights of draws as if a row had not been seen, and their Pareto k.
+
+    Weights are proportional to ``1 / p(y | draw)`` and sum to 1, their largest smoothed
+    [1]_. Where there are too few draws for that, or a draw gives a row no chance, k is
+    infinite, and the weights are as they are, or equal.
+
+    Parameters
+    ----------
+    log_chance
+        Log chance, or log density, of each row under each draw.
+
+    References
+    ----------
+    .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024). Pareto smoothed
+       importance sampling. Journal of Machine Learning Research 25(72).
+    """
+    array_stats: Any = import_module("arviz_stats.base").array_stats
+    pareto_k = np.zeros(len(log_chance))
+    possible = np.isfinite(log_chance).all(axis=1)
+    pareto_k[~possible] = np.inf
+    log_weight = np.where(possible[:, None], -log_chance, 0.0)
+    log_weight -= np.logaddexp.reduce(log_weight, axis=1, keepdims=True)
+    # Where the largest weights are all one there is no tail of weights to smooth.
+    ranked = np.sort(log_weight, axis=1)
+    tail = min(int(ranked.shape[1] / 5), int(3 * ranked.shape[1] ** 0.5)) + 1
+    varied = ranked[:, -1] - ranked[:, -tail] > _SAME
+    if tail <= _FEWEST:
+        pareto_k[ranked[:, -1] - ranked[:, 0] > _SAME] = np.inf
+    elif varied.any():
+        log_weight[varied], pareto_k[varied] = array_stats.psislw(
+            log_chance[varied], axis=-1
+        )
+    pareto_k[np.isnan(pareto_k)] = np.inf  # of a tail that is no Pareto tail
+    return log_weight, pareto_k
+
+
 @dataclass(frozen=True, eq=False)
 class LeftOut:
     """How one posterior forecasts the top of an evaluation, each query left out.
@@ -42,7 +102,7 @@ class LeftOut:
     log_no_other
         Log chance that another query of each group shows no more than they did.
     pareto_k
-        Diagnostic of the weights of each row; above `TRUSTED` they cannot be trusted.
+        Diagnostic of the weights of each row; see `trusted`.
     """
 
     log_chance: Rows
@@ -52,7 +112,7 @@ class LeftOut:
     @property
     def doubtful(self) -> list[int]:
         """Rows whose weights cannot be trusted."""
-        return np.flatnonzero(self.pareto_k > TRUSTED).tolist()
+        return np.flatnonzero(~trusted(self.pareto_k)).tolist()
 
     def fitted_again(self, row: int, population: Population, top: Top) -> "LeftOut":
         """The same, a row forecast by a posterior that has not met one of its queries.
@@ -76,8 +136,8 @@ class LeftOut:
 def left_out(population: Population, top: Top) -> LeftOut:
     """How a posterior forecasts each of the riskiest queries, given the others.
 
-    With weights proportional to ``1 / p(y | draw)``, smoothed [1]_. Leaving out one of
-    the others changes next to nothing, so they are all kept when they are scored.
+    By weights of the draws (`smoothed`). Leaving out one of the others changes next to
+    nothing, so they are all kept when they are scored.
 
     Parameters
     ----------
@@ -85,26 +145,9 @@ def left_out(population: Population, top: Top) -> LeftOut:
         Of the posterior, draw by draw.
     top
         What is scored.
-
-    References
-    ----------
-    .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024). Pareto smoothed
-       importance sampling. Journal of Machine Learning Research 25(72).
     """
-    array_stats: Any = import_module("arviz_stats.base").array_stats
     log_chance = top.log_chance(population)
-    log_weight = -log_chance - np.logaddexp.reduce(-log_chance, axis=1, keepdims=True)
-    pareto_k = np.zeros(len(log_chance))
-    # Where the largest weights are all one there is no tail of weights to smooth.
-    ranked = np.sort(log_weight, axis=1)
-    tail = min(int(ranked.shape[1] / 5), int(3 * ranked.shape[1] ** 0.5)) + 1
-    varied = ranked[:, -1] - ranked[:, -tail] > _SAME
-    if tail <= _FEWEST:
-        pareto_k[varied] = np.inf  # too few draws to smooth, or to tell
-    elif varied.any():
-        log_weight[varied], pareto_k[varied] = array_stats.psislw(
-            log_chance[varied], axis=-1
-        )
+    log_weight, pareto_k = smoothed(log_chance)
     with np.errstate(divide="ignore"):
         log_no_other = np.log(top.none_above(population).mean(axis=1))
     return LeftOut(

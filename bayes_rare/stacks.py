@@ -3,16 +3,17 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bayes_rare import catalog
-from bayes_rare.errors import InvalidData, NoSuchModel
+from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
 from bayes_rare.shortening import listed
+from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
 __all__ = ["Stack", "StackMember", "load_stack"]
 
@@ -37,12 +38,16 @@ class StackMember:
         SHA-256 of the file.
     settings
         Priors and thresholds that differ from the file's defaults, as JSON has them.
+    source
+        The file, where it is one of the user's own that the user has named; it has no
+        part in what is saved.
     """
 
     label: str
     model: str
     digest: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    source: Source | None = field(default=None, compare=False, repr=False)
 
     def load(self) -> catalog.Model:
         """The model.
@@ -50,15 +55,30 @@ class StackMember:
         Raises
         ------
         NoSuchModel
-            If its file is gone, or is no longer the one whose weight was learnt.
+            If its file is gone, or is no longer the one whose weight was learnt; or if
+            it is a file of somebody's own that the user has not named.
         """
-        found = catalog.load(self.model)
-        if found.digest != self.digest:
-            raise NoSuchModel(
-                f"{found.path} is no longer the model {self.label} that the stack gave "
-                "a weight. Run the backtest again, and stack that."
-            )
-        return found
+        label = self.label[:60]
+        return catalog.recalled(
+            self.model,
+            self.digest,
+            {} if self.source is None else {self.source.digest: self.source},
+            what=f"member {label} of the stack",
+            changed=f"{{model}} is no longer the model {label} that the stack gave a "
+            "weight",
+            again="Run the backtest again and stack that",
+            call='load_stack("STACK.json", model_file={model}) or '
+            "stack.with_model_files({model})",
+        )
+
+    def json(self) -> dict[str, Any]:
+        """What a file of a stack says of it."""
+        return {
+            "label": self.label,
+            "model": self.model,
+            "digest": self.digest,
+            "settings": dict(self.settings),
+        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,9 +155,51 @@ class Stack:
         """
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
 
+    def with_model_files(self, model_file: ModelFiles) -> "Stack":
+        """The stack, whose members of these files may run.
+
+        A stack says which models it weighs, and runs none of them for that: shipped
+        ones are known by name and digest, and others are for the user to name.
+
+        Parameters
+        ----------
+        model_file
+            Path of the file of a model of yours, or several.
+
+        Raises
+        ------
+        NoSuchModel
+            If there is no such file.
+        InvalidInput
+            If it is the file of no member as it was.
+        """
+        files = named_files(model_file)
+        refuse_unused(files, self.digests, "this stack")
+        return self.with_sources(files)
+
+    def with_sources(self, files: Mapping[str, Source]) -> "Stack":
+        """The stack, whose members of these files may run.
+
+        Parameters
+        ----------
+        files
+            Files that the user has named, by digest; others are left aside.
+        """
+        members = tuple(
+            replace(member, source=files.get(member.digest, member.source))
+            for member in self.members
+        )
+        return replace(self, members=members)
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """SHA-256 of the files of its members."""
+        return frozenset(member.digest for member in self.members)
+
     def json(self) -> dict[str, Any]:
         """What a file of it holds, as plain Python values."""
-        return {"kind": _KIND, "format": _FORMAT, **asdict(self)}
+        members = [member.json() for member in self.members]
+        return {"kind": _KIND, "format": _FORMAT, **vars(self), "members": members}
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON; the file appears whole or not at all.
@@ -175,7 +237,7 @@ class Stack:
                     str(each["label"]),
                     str(each["model"]),
                     str(each["digest"]),
-                    dict(each["settings"]),
+                    _plain(each["settings"]),
                 )
                 for each in content["members"]
             ),
@@ -195,27 +257,50 @@ class Stack:
         return f"Stack ({shares}). See weights, held_out and notes."
 
 
-def load_stack(path: str | Path) -> Stack:
-    """Read what `Stack.save` wrote.
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, if they are such as JSON has in one word."""
+    for name, value in settings.items():
+        if not isinstance(value, str | int | float | None):
+            raise ValueError(f"setting {name[:40]} is {type(value).__name__}")
+    return dict(settings)
+
+
+def load_stack(path: str | Path, model_file: ModelFiles = None) -> Stack:
+    """Read what `Stack.save` wrote; nothing that the file names runs.
 
     Parameters
     ----------
     path
         The JSON file.
+    model_file
+        Path of the file of a model of yours that the stack weighs, or several: a member
+        whose file is not named here cannot be fitted. Shipped models need none.
 
     Raises
     ------
     InvalidData
         If the file is not there, holds no stack or one of another format, or its
         weights are none.
+    NoSuchModel
+        If there is no file of a model that is named here.
+    InvalidInput
+        If that is the file of no member as it was.
     """
     path = Path(path)
+    loaded = _read(path)
+    return loaded if model_file is None else loaded.with_model_files(model_file)
+
+
+def _read(path: Path) -> Stack:
+    """The stack in a file."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InvalidData(f"there is no file {path}. {_WAY_OUT}") from error
-    except (OSError, ValueError) as error:
-        raise InvalidData(f"{path} cannot be read ({error}). {_WAY_OUT}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidData(
+            f"{path} cannot be read ({str(error)[:200]}). {_WAY_OUT}"
+        ) from error
     kind, number = (
         content.get(name) if hasattr(content, "get") else None
         for name in ("kind", "format")
@@ -231,5 +316,13 @@ def load_stack(path: str | Path) -> Stack:
         return Stack.of_content(content)
     except InvalidData as error:
         raise InvalidData(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidData(f"{path} is damaged ({error!r}). {_WAY_OUT}") from error
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
+        raise InvalidData(
+            f"{path} is damaged ({repr(error)[:200]}). {_WAY_OUT}"
+        ) from error

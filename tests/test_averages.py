@@ -1,6 +1,7 @@
 """Posteriors of several models as one."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.gathered import Gathered
-from bayes_rare.inference import average, average_many, fit
-from bayes_rare.inference.averaging import candidates
+from bayes_rare.inference import average, average_many, averaging, fit
+from bayes_rare.inference.averaging import Candidate, candidates
 from bayes_rare.methods import method
+from bayes_rare.notes import on_average
 
 QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2, "target_ess": 0.0}
 
@@ -119,6 +121,65 @@ def test_a_batch_gives_each_evaluation_its_own_average(averaged: Average) -> Non
         average(mixed)
 
 
+def assert_alike(one: object, other: object) -> None:
+    """Averages of the same weights, thresholds and draws, to the last bit."""
+    assert isinstance(one, Average)
+    assert isinstance(other, Average)
+    assert one.weights() == other.weights()
+    assert one.notes == other.notes
+    for mine, its in zip(one.members, other.members, strict=True):
+        assert (mine.label, mine.pareto_k) == (its.label, its.pareto_k)
+        assert mine.posterior.provenance["priors"] == its.posterior.provenance["priors"]
+        for part in ("draws", "data"):
+            arrays, others = getattr(mine.posterior, part), getattr(its.posterior, part)
+            assert arrays.keys() == others.keys()
+            for name, values in arrays.items():
+                np.testing.assert_array_equal(values, others[name], err_msg=name)
+
+
+def test_what_an_evaluation_gets_does_not_depend_on_its_companions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though labels are rounded, and others have more candidates or another order."""
+
+    def suited(evaluation: Evaluation) -> tuple[Candidate, ...]:
+        size = min(evaluation.sizes.values())
+        tail = Candidate(
+            "gpd_tail at about a tenth",
+            "gpd_tail",
+            {"fraction": 12.4 / size, "pool": False},
+        )
+        heavy = Candidate("log_normal", "log_normal", concentration=size / 60)
+        return (tail, heavy) if size < 122 else (heavy, tail)
+
+    monkeypatch.setattr(averaging, "candidates", suited)
+    batch = [evaluation_of(size, size) for size in (123, 120)]
+    for evaluation, made in zip(batch, average_many(batch, **QUICK), strict=True):
+        [alone] = average_many([evaluation], **QUICK)
+        assert_alike(made, alone)
+        assert isinstance(made, Average)
+        [tail] = [m for m in made.members if "gpd" in m.label]
+        assert tail.posterior.settings["fraction"] == 12.4 / evaluation.sizes["a"]
+
+
+@pytest.mark.slow
+def test_counts_of_nearly_one_size_get_what_they_would_get_alone() -> None:
+    rng = np.random.default_rng(3)
+    batch = [
+        Evaluation.from_counts(
+            rng.binomial(20, rng.beta(0.5, 20, size)), np.full(size, 20)
+        )
+        for size in (1001, 1000)
+    ]
+    labels = [[each.label for each in candidates(one)] for one in batch]
+    assert labels[0] == labels[1]
+    quick: dict[str, Any] = QUICK | {"warmup": 50, "draws": 50}
+    together = average_many(batch, **quick)
+    for evaluation, made in zip(batch, together, strict=True):
+        [alone] = average_many([evaluation], **quick)
+        assert_alike(made, alone)
+
+
 @pytest.fixture(scope="module")
 def counted() -> Average:
     """Of counts whose risks are beta-distributed."""
@@ -178,6 +239,31 @@ def test_an_average_of_what_did_not_converge_is_refused(averaged: Average) -> No
     assert not averaged.verdict.converged
     with pytest.raises(NotConverged, match="the average did not converge: "):
         averaged.require_convergence()
+
+
+@pytest.mark.parametrize("doubt", [math.nan, math.inf, 0.71])
+def test_a_doubtful_weight_is_said_where_it_is_no_number(
+    averaged: Average, doubt: float
+) -> None:
+    first = averaged.members[0]
+    told = replace(averaged, members=(replace(first, pareto_k={"a": doubt}),))
+    assert f"Weights are uncertain of {first.label}: " in " ".join(on_average(told))
+    sure = replace(averaged, members=(replace(first, pareto_k={"a": 0.7}),))
+    assert "uncertain" not in " ".join(on_average(sure))
+
+
+def test_a_verdict_passes_on_what_is_no_number(averaged: Average) -> None:
+    """Whichever member it is of."""
+    first, *others = averaged.members
+    nothing = replace(
+        first.posterior.verdict, max_rhat=math.nan, min_ess=math.nan, reasons=("no",)
+    )
+    broken = replace(first, posterior=replace(first.posterior, verdict=nothing))
+    for members in ((broken, *others), (*others, broken)):
+        verdict = replace(averaged, members=members).verdict
+        assert math.isnan(verdict.max_rhat)
+        assert math.isnan(verdict.min_ess)
+        assert not verdict.converged
 
 
 def test_weights_in_words() -> None:

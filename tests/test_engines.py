@@ -307,24 +307,6 @@ def test_rows_without_identity_are_shown_as_those_with_an_empty_one(
     assert len(shown) == 200
 
 
-@pytest.mark.parametrize("engine", ["polars", "duckdb", "polars lazy"])
-def test_a_missing_label_is_an_empty_one(
-    engine: str, request: pytest.FixtureRequest
-) -> None:
-    frame = pd.DataFrame(
-        {
-            "family": ["", None, "x"],
-            "successes": [1, 1, 1],
-            "trials": [2, 2, 2],
-            "weight": [1.0, 2.0, 4.0],
-        }
-    )
-    made = read_table(ENGINES[engine](frame, request))
-    assert made.families == ("", "x")
-    assert made.counts["count"].tolist() == [2, 1]
-    assert made.counts["weight"].tolist() == pytest.approx([1.0, 4 / 3])
-
-
 def test_a_behaviour_read_alone_is_that_of_the_whole(rng: np.random.Generator) -> None:
     table = all_kinds(rng)
     whole = read_table(table)

@@ -19,8 +19,8 @@ from bayes_rare.readers.archives import opened_archive
 from bayes_rare.readers.imported import ImportedTable
 
 COUNTS = {"q01": (4, 4), "q02": (2, 4), "q03": (0, 4), "q04": (0, 3), "q05": (0, 3)}
-TIMED_OUT = Reason("errored", "RuntimeError('provider timed out')", 1)
-NO_VERDICT = Reason("unscored", "judge gave no verdict", 1)
+TIMED_OUT = Reason("errored", "RuntimeError('provider timed out')", 1, "rare")
+NO_VERDICT = Reason("unscored", "judge gave no verdict", 1, "rare")
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def test_trials_of_a_real_log_are_counted_exactly(kind: str, logs: Path) -> None
     assert tally.cut_off == 1
     assert made.dropped.reasons == (TIMED_OUT, NO_VERDICT)
     assert made.dropped.judgements == (
-        Judgement("I", False, 12),
-        Judgement("C", True, 6),
+        Judgement("I", False, 12, "rare"),
+        Judgement("C", True, 6, "rare"),
     )
     assert made.dropped.rule == "score 'leaks' is 'C'"
     assert made.dropped.warnings == ()
@@ -205,7 +205,8 @@ def test_what_a_failed_attempt_left_open_a_retry_has_closed(
     header = json.loads(content["header.json"]) | {"status": "error"}
     content["header.json"] = json.dumps(header).encode()
     failed = packed(tmp_path / "failed.eval", content)
-    assert leaks([failed, newer]).dropped.warnings == ()
+    (retried,) = leaks([failed, newer]).dropped.warnings
+    assert "4 trials are of a later attempt, for earlier ones failed" in retried
     (said, *_) = leaks(failed, max_dropped=0.5).dropped.warnings
     assert "not finished (status 'error'): 20 rows of 20 planned" in said
 
@@ -468,7 +469,7 @@ def test_values_that_say_nothing_are_no_trials(logs: Path, tmp_path: Path) -> No
     made = leaks(path, unscored_values=["N"], max_dropped=0.5)
     assert sum(trials for _, trials in counts(made).values()) == 15
     assert made.dropped.tallies[0].out("unscored") == 4
-    assert Reason("unscored", "N", 4) in made.dropped.reasons
+    assert Reason("unscored", "N", 4, "rare") in made.dropped.reasons
     with pytest.raises(InvalidInput, match="Name it once"):
         leaks(path, unscored_values=["C"])
     with pytest.raises(InvalidInput, match=r"'>=half' bounds a score by 'half'"):

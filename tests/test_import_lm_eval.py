@@ -99,7 +99,7 @@ def test_repeats_are_trials_under_an_expression(folder: Path) -> None:
     (tally,) = made.dropped.tallies
     # Each document is there once for each of two filters.
     assert (tally.read, tally.kept, tally.out("other filter")) == (30, 15, 15)
-    assert counts(br.import_lm_eval(path, success="harm")) == [(0, 3)] * 5
+    assert counts(br.import_lm_eval(path, success="(?:harm)")) == [(0, 3)] * 5
     named = br.import_lm_eval(path, success="^lol$", filter="maj@3")
     assert counts(named) == [(3, 3)] * 5
     with pytest.raises(InvalidInput, match=r"no line of the filter 'maj' ?\(did you"):
@@ -255,6 +255,221 @@ def test_mutual_information_asks_each_choice_twice(
     )
 
 
+# What versions before 0.4.7 leave out, and documents that move.
+
+
+def generated(number: int, *texts: Any, **more: Any) -> dict[str, Any]:
+    """A line of generated responses as lm-eval 0.4.8 writes it."""
+    settings = {"until": ["Q:"], "do_sample": True, "temperature": 0.7}
+    return {
+        "doc_id": number,
+        "doc": {"question": f"made {number}"},
+        "target": "7",
+        "arguments": {"gen_args_0": {"arg_0": f"made {number}", "arg_1": settings}},
+        "resps": [list(texts)],
+        "filtered_resps": [texts[0]],
+        "filter": "none",
+        "metrics": ["exact_match"],
+        "doc_hash": f"h{number}",
+        "prompt_hash": f"p{number}",
+        "target_hash": "t",
+        "exact_match": 0.0,
+    } | more
+
+
+def older(row: dict[str, Any]) -> dict[str, Any]:
+    """The same line as a version before 0.4.7 writes it."""
+    return {key: row[key] for key in row if key not in {"filter", "metrics"}}
+
+
+def written(folder: Path, *rows: dict[str, Any], day: int = 1) -> Path:
+    path = folder / f"samples_a_2026-01-{day:02}T00-00-00.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def said(made: ImportedTable, words: str) -> bool:
+    return any(words in one for one in made.dropped.warnings)
+
+
+@pytest.mark.parametrize("change", [older, dict])
+@pytest.mark.parametrize(
+    ("yes", "no"), [(1.0, 0.0), (1, 0), (True, False), ("True", "False"), ([1], [0])]
+)
+def test_a_metric_is_known_by_its_name_in_every_version(
+    yes: Any, no: Any, change: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    values = [yes, yes, no, yes]
+    rows = [generated(n, "it is 7", exact_match=v) for n, v in enumerate(values)]
+    path = written(tmp_path, *map(change, rows))
+    for success, hits in (("exact_match", 1), ("exact_match=0", 0)):
+        made = br.import_lm_eval(path, success=success)
+        assert counts(made) == [(hits, 1), (hits, 1), (1 - hits, 1), (hits, 1)]
+        assert made.dropped.rule == f"metric {success!r}"
+    with pytest.raises(InvalidInput, match=r"Give --success .*: exact_match\."):
+        br.import_lm_eval(path)
+
+
+def test_a_metric_that_says_nothing_is_unscored(tmp_path: Path) -> None:
+    values = [1.0, None, math.nan, 0.0]
+    rows = [generated(n, "x", exact_match=v) for n, v in enumerate(values)]
+    path = written(tmp_path, *rows)
+    made = br.import_lm_eval(path, success="exact_match", max_dropped=0.5)
+    assert counts(made) == [(1, 1), (0, 1)]
+    assert made.dropped.tallies[0].left_out == (("unscored", 2),)
+    rows[0].pop("exact_match")
+    written(tmp_path, *rows)
+    with pytest.raises(InvalidData, match="names the metric 'exact_match' and has no"):
+        br.import_lm_eval(path, success="exact_match")
+
+
+@pytest.mark.parametrize("value", [[-23.4, 5], [0.0, 1.0], {"a": 1}, "high", 10**400])
+def test_a_metric_of_another_kind_is_no_outcome(value: Any, tmp_path: Path) -> None:
+    path = written(tmp_path, older(generated(0, "x", bits=value)))
+    with pytest.raises(InvalidData, match=r"neither 0 nor 1|2 values of 'bits'"):
+        br.import_lm_eval(path, success="bits")
+
+
+def test_a_metric_of_some_logs_only_is_refused_whatever_their_order(
+    tmp_path: Path,
+) -> None:
+    rows = [generated(0, "refused", refused=1), generated(1, "refused")]
+    rows[0]["metrics"] = ["refused"]
+    for order in (rows, rows[::-1]):
+        path = written(tmp_path, *order)
+        with pytest.raises(
+            InvalidInput, match=r"has the metric 'refused', and .*it not"
+        ):
+            br.import_lm_eval(path, success="refused")
+
+
+def test_filters_that_a_log_does_not_name_are_told_apart(tmp_path: Path) -> None:
+    strict, loose = [1, 0, 0, 1], [1, 1, 0, 1]
+    rows = [
+        older(generated(n, "so it is 7", exact_match=v))
+        for values in (strict, loose)
+        for n, v in enumerate(values)
+    ]
+    path = written(tmp_path, *rows)
+    with pytest.raises(
+        InvalidInput, match=r"line 6 has document 1 again.*--filter 1, or --filter 2\."
+    ):
+        br.import_lm_eval(path, success="exact_match")
+    for name, values in (("1", strict), ("2", loose)):
+        made = br.import_lm_eval(path, success="exact_match", filter=name)
+        assert counts(made) == [(value, 1) for value in values]
+        assert made.dropped.tallies[0].left_out == (("other filter", 4),)
+    with pytest.raises(InvalidInput, match=r"no line of the filter '3'.* 1, 2, numb"):
+        br.import_lm_eval(path, success="exact_match", filter="3")
+    # Responses are the same whatever the filter makes of them.
+    made = br.import_lm_eval(path, success="7")
+    assert counts(made) == [(1, 1)] * 4
+    assert made.dropped.tallies[0].read == 8
+    # The results beside it name the filters.
+    names = [{"name": "strict"}, {"name": "loose"}]
+    results = path.with_name("results_2026-01-01T00-00-00.json")
+    results.write_text(json.dumps({"configs": {"a": {"filter_list": names}}}))
+    made = br.import_lm_eval(path, success="exact_match", filter="loose")
+    assert counts(made) == [(value, 1) for value in loose]
+    with pytest.raises(InvalidInput, match="is of the filter 'loose', and lines bef"):
+        br.import_lm_eval(path, success="exact_match")
+
+
+def test_unnamed_filters_of_log_likelihoods_are_told_apart(tmp_path: Path) -> None:
+    arguments = {"gen_args_0": {"arg_0": "Hi", "arg_1": " you"}}
+    row = older(generated(0, ["-2.5", "False"], arguments=arguments))
+    path = written(tmp_path, row, row)
+    assert br.import_lm_eval(path).rows["log_risk"].to_pylist() == [-2.5]
+    path = written(tmp_path, row, row | {"filtered_resps": [["-1.5", "False"]]})
+    with pytest.raises(InvalidInput, match="--filter 1, or --filter 2"):
+        br.import_lm_eval(path)
+    made = br.import_lm_eval(path, filter="2")
+    assert made.rows["log_risk"].to_pylist() == [-1.5]
+
+
+def test_a_document_is_the_same_wherever_it_stands(tmp_path: Path) -> None:
+    first = [generated(0, "a"), generated(1, "a")]
+    moved = [generated(1, "b") | {"doc_id": 0}, generated(0, "b") | {"doc_id": 1}]
+    paths = [written(tmp_path, *first, day=1), written(tmp_path, *moved, day=2)]
+    for given in (paths, paths[::-1]):
+        made = br.import_lm_eval(given, success="b")
+        assert counts(made) == [(1, 1), (1, 1)]
+        assert made.rows["query_id"].to_pylist() == ["h0", "h1"]
+        assert made.dropped.tallies[0].left_out == (("duplicated", 2),)
+    # Others stand there: they are queries of their own.
+    written(tmp_path, generated(5, "b") | {"doc_id": 0}, day=2)
+    assert counts(br.import_lm_eval(paths, success="a")) == [(1, 1), (1, 1), (0, 1)]
+
+
+def test_a_document_without_a_hash_goes_by_its_content(folder: Path) -> None:
+    real = log(folder, "once")
+    bare = real.with_name("samples_rare_once_2020-01-01T00-00-00.jsonl")
+    edited(real, bare, lambda row: {k: row[k] for k in row if k != "doc_hash"})
+    try:
+        made = br.import_lm_eval([real, bare], success="lol")
+    finally:
+        bare.unlink()
+    assert counts(made) == [(1, 1)] * 5
+    assert made.dropped.tallies[0].out("duplicated") == 5
+
+
+def test_another_prompt_of_a_document_takes_the_place_of_the_older(
+    tmp_path: Path,
+) -> None:
+    old = written(tmp_path, generated(0, "sure, here"), day=1)
+    settings = {"do_sample": True}
+    arguments = {"gen_args_0": {"arg_0": "an example, made 0", "arg_1": settings}}
+    new = written(tmp_path, generated(0, "no", arguments=arguments), day=2)
+    made = br.import_lm_eval([old, new], success="sure")
+    assert counts(made) == [(0, 1)]
+    assert made.dropped.tallies[0].left_out == (("duplicated", 1),)
+    assert said(made, "'h0' among them: only the newest text counts")
+    assert not said(made, "added up")
+    # Prompts may differ where the text that is kept of them does not.
+    for day, front in ((1, "an example"), (2, "another")):
+        arguments["gen_args_0"]["arg_0"] = front + "x" * 2_000
+        written(tmp_path, generated(0, "sure", arguments=arguments), day=day)
+    made = br.import_lm_eval([old, new], success="sure")
+    assert said(made, "'h0' among them: only the newest text counts")
+
+
+# Responses that are none, and expressions that match none.
+
+
+def test_a_response_that_is_not_there_is_errored(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        generated(0, "sure, here", None, ""),
+        generated(1, None, None, None),
+        generated(2, "", " ", "None"),
+        generated(3, "no", "no", "no"),
+    )
+    with pytest.raises(InvalidData, match=r"4 are lost .*there is no response \(4\)"):
+        br.import_lm_eval(path, success="sure")
+    made = br.import_lm_eval(path, success="sure", max_dropped=0.5)
+    assert counts(made) == [(1, 2), (0, 3), (0, 3)]
+    (tally,) = made.dropped.tallies
+    assert (tally.read, tally.kept, tally.out("errored")) == (12, 8, 4)
+    assert said(made, "3 of 8 responses are empty")
+    assert said(made, "1 of 8 responses are the word 'None'")
+    path = written(tmp_path, generated(0, None), generated(1, "x", exact_match=1.0))
+    made = br.import_lm_eval(path, success="exact_match", max_dropped=0.5)
+    assert counts(made) == [(1, 1)]
+
+
+def test_a_word_that_is_in_no_response_is_no_silent_zero(tmp_path: Path) -> None:
+    path = written(tmp_path, generated(0, "a", "b"), generated(1, "c", "d"))
+    for word in ("sure", "pass@1", "acc,none", "refused=1", "accuracy"):
+        with pytest.raises(
+            InvalidInput, match=r"none of 4 responses .*: exact_match.*'\(\?:"
+        ):
+            br.import_lm_eval(path, success=word)
+    made = br.import_lm_eval(path, success="(?:sure)")
+    assert counts(made) == [(0, 2), (0, 2)]
+    assert said(made, "None of 4 responses matches '(?:sure)'")
+    assert not said(br.import_lm_eval(path, success="a"), "responses matches")
+
+
 # What is no measurement.
 
 
@@ -266,15 +481,17 @@ def test_a_log_probability_that_is_no_number_is_lost(
             row["filtered_resps"] = [["nan", "False"]]
         if row["doc_id"] == 1:
             row["filtered_resps"] = [["-inf", "False"]]
+        if row["doc_id"] in {2, 3}:
+            row["filtered_resps"] = [[[None, "None"][row["doc_id"] - 2], "False"]]
         return row
 
     source = log(folder, "ll")
     path = edited(source, tmp_path / "samples_a_2026-01-01T00-00-00.jsonl", change)
-    with pytest.raises(InvalidData, match=r"1 are lost \(20 %; 1 unscored"):
+    with pytest.raises(InvalidData, match=r"3 are lost \(60 %; 3 unscored"):
         br.import_lm_eval(path)
-    made = br.import_lm_eval(path, max_dropped=0.2)
+    made = br.import_lm_eval(path, max_dropped=0.6)
     assert made.rows["log_risk"].to_pylist()[0] == -math.inf
-    assert "1 queries have no usable trial" in " ".join(made.dropped.warnings)
+    assert "3 queries have no usable trial" in " ".join(made.dropped.warnings)
 
 
 @pytest.mark.parametrize(

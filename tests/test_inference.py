@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_rare import catalog
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import fit, fit_many
+from bayes_rare.inference import fit, fit_many, fitting
+from bayes_rare.inference.density import starts_of
+from bayes_rare.inference.programs import density_and_data
 from bayes_rare.posterior import Posterior
 
 # One behaviour, so that the geometry is easy; small, so that a fit takes a second.
@@ -92,6 +95,31 @@ def test_the_same_draws_alone_and_in_any_batch(
     assert (other.draws[name] != alone.draws[name]).all()
     chains = alone.draws[name]
     assert (chains[0] != chains[1]).all()
+
+
+@pytest.mark.parametrize("name", ["binomial_tail", "beta_binomial"])
+def test_sampling_starts_where_it_would_start_alone(
+    name: str, rng: np.random.Generator
+) -> None:
+    """Bit for bit, though steps of the body are as wide as the data say."""
+    model = catalog.load(name)
+    settings = model.settings()
+    for trials in (20, 22, 2000):
+        counts = rng.binomial(trials, rng.beta(0.5, 20, 60))
+        seen = Evaluation.from_counts(counts, np.full(60, trials))
+        _, _, initial = density_and_data(model, settings, seen)
+        alone = starts_of(model.build(seen, **settings))({})
+        assert initial.keys() == alone.keys()
+        for value, array in alone.items():
+            np.testing.assert_array_equal(initial[value], array, err_msg=value)
+
+
+def test_the_default_model_is_that_of_each_evaluation_alone() -> None:
+    plain = evaluation_of(1, 60)
+    counted = Evaluation.from_counts([0, 3, 1], [10, 10, 10])
+    apart = Evaluation.from_scores(np.linspace(-3, -1, 4), family=list("aabb"))
+    chosen = [fitting._chosen(None, each).name for each in (plain, counted, apart)]
+    assert chosen == ["gpd_tail", "binomial_tail", "family_tail"]
 
 
 @pytest.mark.parametrize(

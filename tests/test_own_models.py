@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bayes_rare import catalog
 from bayes_rare.errors import NoSuchModel
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import fit, fit_many
+from bayes_rare.inference import fit, fit_many, programs
 from bayes_rare.posterior import Posterior
 
 # Scores of unit variance, observed as they are: no pm.Data at all.
@@ -33,6 +34,16 @@ def population(draws, data):
 WITH_DATA = PLAIN.replace("observed=scores", 'observed=pm.Data("scores", scores)')
 # It promises that all data are pm.Data, and they are not.
 DISHONEST = PLAIN + "\n\ndef observe(evaluation):\n    return {}\n"
+# Its prior is centred on the data, and so is the start.
+CENTRED = WITH_DATA.replace(
+    '"location", 0,', '"location", pm.Data("centre", scores.mean()),'
+)
+# It derives a quantity by a number of the data that the density does not have.
+DERIVING = WITH_DATA.replace(
+    "    return model\n",
+    '        pm.Deterministic("moved", location - scores.mean())\n    return model\n',
+    1,
+)
 SIZES: dict[str, Any] = {"chains": 2, "warmup": 200, "draws": 200, "target_ess": 0.0}
 QUERIES = 50
 
@@ -72,6 +83,45 @@ def test_each_data_set_gets_its_own_posterior(
         np.testing.assert_array_equal(one.draws["location"], other.draws["location"])
     # The other data set's posterior would be far off.
     assert abs(deviation(alone[0], sets[1])) > 10
+
+
+def test_sampling_starts_where_it_would_start_alone(seed: int, tmp_path: Path) -> None:
+    """Whatever data set the program was compiled for."""
+    mine = catalog.load(written(tmp_path, CENTRED))
+    settings, sets = mine.settings(), data_sets(seed)
+    found = [programs.density_and_data(mine, settings, data) for data in sets]
+    assert found[0][0] is found[1][0]
+    for data, (_, _, initial) in zip(sets, found, strict=True):
+        centre = data.scores("behaviour").score.mean()
+        np.testing.assert_allclose(initial["location"], [centre])
+
+
+def test_derived_quantities_are_of_their_own_data_set(
+    seed: int, tmp_path: Path
+) -> None:
+    mine = catalog.load(written(tmp_path, DERIVING))
+    for data in data_sets(seed):
+        density, arrays, _ = programs.density_and_data(mine, mine.settings(), data)
+        given = [arrays[name] for name in density.data]
+        moved = density.constrain(np.zeros(1), *given)["moved"]
+        np.testing.assert_allclose(moved, -data.scores("behaviour").score.mean())
+
+
+def test_a_start_of_the_first_data_set_does_not_serve_all(
+    seed: int, tmp_path: Path
+) -> None:
+    """As observe() promises of a model that is built once."""
+    source = WITH_DATA.replace("dims=", "initval=[scores.mean()], dims=", 1)
+    source += """
+
+def observe(evaluation):
+    return {"scores": evaluation.scores(evaluation.behaviours[0]).score}
+"""
+    mine = catalog.load(written(tmp_path, source))
+    one, other = data_sets(seed)
+    programs.density_and_data(mine, mine.settings(), one)
+    with pytest.raises(NoSuchModel, match="Leave out the initval, or remove observe"):
+        programs.density_and_data(mine, mine.settings(), other)
 
 
 BROKEN = {

@@ -1,6 +1,7 @@
 """The posterior as a value: its labels, its verdict, and its way through a file."""
 
 import json
+import pickle
 import re
 import shutil
 from dataclasses import replace
@@ -13,12 +14,15 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from room import little_room
 
-from bayes_rare import catalog
+from bayes_rare import averages, catalog
+from bayes_rare.cli import main
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
 from bayes_rare.posterior import Posterior, judge, load_posterior
+from bayes_rare.sources import Source
 
 BEHAVIOURS = ("a", 'b\'s "second"', "ç 第三")
 TEXTS = ('say "it\'s done"', "naïve — 你好 🙂", "two\nlines\tand a tab", "a,b;c\\d", "")
@@ -139,21 +143,17 @@ def test_the_tree_says_in_json_where_it_comes_from(posterior: Posterior) -> None
     assert {"pymc", "numpyro", "jax", "bayes-rare"} <= set(provenance["versions"])
 
 
-def test_a_save_that_fails_leaves_what_was_there(
-    posterior: Posterior, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_save_that_finds_no_room_leaves_what_was_there(
+    posterior: Posterior, tmp_path: Path
 ) -> None:
+    """The process goes on, and the fit is still there to be saved elsewhere."""
     path = tmp_path / "posterior.nc"
     path.write_text("what was there")
-
-    def half(_tree: xr.DataTree, filepath: Path, **_: Any) -> None:
-        Path(filepath).write_text("half of it")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", half)
-    with pytest.raises(InvalidInput, match=r"cannot write .*no space left"):
+    with little_room(20_000), pytest.raises(InvalidInput, match=r"cannot write .*nc: "):
         posterior.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["posterior.nc"]
     assert path.read_text() == "what was there"
+    assert load_posterior(posterior.save(path)).verdict == posterior.verdict
 
 
 def test_files_that_are_no_posteriors_are_refused(tmp_path: Path) -> None:
@@ -169,21 +169,139 @@ def test_files_that_are_no_posteriors_are_refused(tmp_path: Path) -> None:
         load_posterior(other)
 
 
-def test_a_posterior_of_another_version_of_its_model_is_refused(
-    tmp_path: Path,
-) -> None:
-    mine = tmp_path / "mine.py"
-    shutil.copy(catalog.FOLDER / "gumbel_tail.py", mine)
+MARKED = """
+from pathlib import Path
+Path({marker!r}).touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A posterior of a model file of a user's own, that file, and what it leaves."""
+    folder = tmp_path_factory.mktemp("own")
+    mine, marker = folder / "mine.py", folder / "it ran"
+    source = (catalog.FOLDER / "gumbel_tail.py").read_text("utf-8")
+    mine.write_text(source + MARKED.format(marker=str(marker)), "utf-8")
     path = fit(
         evaluation_of(("a",)), mine, chains=2, warmup=100, draws=100, target_ess=0.0
-    ).save(tmp_path / "posterior.nc")
-    assert load_posterior(path).model.path == mine
-    mine.write_text(mine.read_text().replace("-1.2", "-1.3"))
-    with pytest.raises(NoSuchModel, match=r"another version of mine\.py.*Fit again"):
+    ).save(folder / "posterior.nc")
+    return path, mine, marker
+
+
+def test_a_file_that_a_posterior_names_runs_only_if_the_user_names_it(
+    own: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    path, mine, marker = own
+    catalog._run.cache_clear()
+    marker.unlink(missing_ok=True)
+    with pytest.raises(NoSuchModel, match=r"--model-file mine\.py, or load_posterior"):
         load_posterior(path)
-    mine.unlink()
-    with pytest.raises(NoSuchModel, match=r"mine\.py"):
+    changed = tmp_path / "mine.py"
+    changed.write_bytes(mine.read_bytes() + b"# another\n")
+    for load in (load_posterior, averages.load_posterior):
+        with pytest.raises(
+            NoSuchModel, match=r"another version of mine\.py.*Fit again"
+        ):
+            load(path, model_file=changed)
+    with pytest.raises(NoSuchModel, match="there is no file"):
+        load_posterior(path, model_file=tmp_path / "absent.py")
+    assert not marker.exists()
+    # Wherever it lies now, for it is known by its content.
+    moved = tmp_path / "moved.py"
+    shutil.copy(mine, moved)
+    for given in (str(moved), [changed, moved]):
+        if isinstance(given, str):
+            assert load_posterior(path, model_file=given).model.path == moved
+        else:
+            with pytest.raises(InvalidInput, match="Leave it out of model_file"):
+                load_posterior(path, model_file=given)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("command", ["forecast", "families", "queries", "report"])
+def test_commands_take_the_file_of_a_model_of_yours(
+    command: str,
+    own: tuple[Path, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, mine, marker = own
+    catalog._run.cache_clear()
+    marker.unlink(missing_ok=True)
+    words = [command, str(path)]
+    words += ["--queries", "1e4"] if command in ("forecast", "families") else []
+    words += ["--output", str(tmp_path / "r.html")] if command == "report" else []
+    words += ["--allow-unconverged"] if command == "queries" else []
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "--model-file mine.py" in said
+    assert said.count("\n") == 1
+    assert not marker.exists()
+    if command in ("forecast", "queries"):  # the others take longer
+        assert main([*words, "--model-file", str(mine)]) == 0
+        assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"name": "../mine", "path": ""}, r"'\.\./mine', and none of that name"),
+        ({"name": "/etc/passwd", "path": ""}, "none of that name is shipped"),
+        ({"name": "log_normal", "path": ""}, "another version of log_normal"),
+        ({"name": "gpd_tail", "path": "../gumbel_tail.py"}, "--model-file"),
+        ({"name": "mine", "path": "C:\\models\\mine.py"}, "--model-file mine.py"),
+    ],
+)
+def test_names_of_models_that_come_from_a_file_leave_no_folder(
+    named: dict[str, str],
+    reason: str,
+    posterior: Posterior,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Source, "run", lambda _: pytest.fail("it ran"))
+    catalog._run.cache_clear()
+    recorded = {**posterior.provenance["model"], **named}
+    forged = replace(posterior, provenance={**posterior.provenance, "model": recorded})
+    with pytest.raises(NoSuchModel, match=reason):
+        load_posterior(forged.save(tmp_path / "forged.nc"))
+
+
+def test_a_shipped_model_that_changed_names_the_version_that_knows_it(
+    posterior: Posterior, tmp_path: Path
+) -> None:
+    recorded = {**posterior.provenance["model"], "digest": "0" * 64}
+    versions = {**posterior.provenance["versions"], "bayes-rare": "0.0.7"}
+    older = {**posterior.provenance, "model": recorded, "versions": versions}
+    path = replace(posterior, provenance=older).save(tmp_path / "older.nc")
+    with pytest.raises(
+        NoSuchModel, match=r"Fit again.*pip install bayes-rare==0\.0\.7"
+    ):
         load_posterior(path)
+
+
+def test_a_file_of_a_model_that_nobody_asks_for_is_refused(
+    posterior: Posterior, tmp_path: Path
+) -> None:
+    path = posterior.save(tmp_path / "posterior.nc")
+    mine = tmp_path / "mine.py"
+    mine.write_text("raise SystemExit\n", "utf-8")
+    with pytest.raises(InvalidInput, match="Leave it out of model_file"):
+        load_posterior(path, model_file=mine)
+    with pytest.raises(InvalidInput, match=r"ending in \.py"):
+        load_posterior(path, model_file=tmp_path / "mine.txt")
+
+
+def test_a_worker_runs_the_model_that_was_read(
+    own: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Whatever has become of the file since."""
+    path = tmp_path / "mine.py"
+    shutil.copy(own[1], path)
+    model = catalog.load(path)
+    sent = pickle.dumps(model)
+    path.write_text("raise SystemExit\n", "utf-8")
+    assert pickle.loads(sent).digest == model.digest
 
 
 def good_draws(seed: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

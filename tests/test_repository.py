@@ -7,6 +7,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
@@ -120,3 +121,10 @@ def test_the_program_in_the_readme_runs(
     for program in programs:
         exec(compile(program, "README.md", "exec"), {"__name__": "readme"})
     assert (tmp_path / "scaling.png").stat().st_size > 0
+
+
+def test_the_table_of_faults_in_the_docs_is_what_the_script_tries(root: Path) -> None:
+    script = run_path(str(root / "benchmarks" / "faults.py"))
+    rows = [fault.row(whom) for fault in script["faults"]() for whom in fault.whom]
+    text = (root / "docs" / "faults.md").read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if line.startswith("| ")][1:] == rows

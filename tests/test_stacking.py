@@ -8,7 +8,7 @@ from scipy import integrate, stats
 
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Normal, Population
-from bayes_rare.stacking import LeftOut, left_out, stacked_weights
+from bayes_rare.stacking import LeftOut, left_out, smoothed, stacked_weights
 from bayes_rare.tops import ExactTop
 
 
@@ -89,6 +89,28 @@ def left_out_of_all(scores: np.ndarray, top: ExactTop) -> float:
 def test_what_cannot_be_trusted_is_said_by_row() -> None:
     score = LeftOut(np.zeros(3), np.zeros(1), np.array([0.7, 0.71, np.inf]))
     assert score.doubtful == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("chances", "is_trusted"),
+    [
+        pytest.param(np.repeat([0.0, -3.0], [960, 40]), False, id="ties in the tail"),
+        pytest.param(np.linspace(-1, 0, 20), False, id="too few draws"),
+        pytest.param(np.repeat([0.0, -9.0], [19, 1]), False, id="few, and one rules"),
+        pytest.param(np.append(np.zeros(999), -np.inf), False, id="ruled out"),
+        pytest.param(np.zeros(20), True, id="few, all alike"),
+        pytest.param(np.linspace(-0.1, 0, 1000), True, id="sound"),
+    ],
+)
+def test_weights_whose_tail_cannot_be_told_are_not_trusted(
+    chances: np.ndarray, is_trusted: bool
+) -> None:
+    log_weight, doubt = smoothed(chances[None])
+    np.testing.assert_allclose(np.exp(log_weight).sum(), 1)
+    assert not np.isnan(doubt).any()
+    told = LeftOut(np.zeros(1), np.zeros(1), doubt)
+    assert told.doubtful == ([] if is_trusted else [0])
+    assert LeftOut(np.zeros(1), np.zeros(1), np.full(1, np.nan)).doubtful == [0]
 
 
 def test_a_draw_that_rules_a_score_out_has_a_finite_weight() -> None:

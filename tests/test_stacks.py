@@ -1,6 +1,7 @@
 """Learnt weights: against integrals and a grid, on the unseen, and in use."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from bayes_rare.cli import main
 from bayes_rare.comparison.stacks import mixture_parts, stack, stacked
 from bayes_rare.comparison.wording import notes_on_origin
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
-from bayes_rare.methods import method
+from bayes_rare.methods import StackMethod, method
+from bayes_rare.methods import methods as method_tuple
 from bayes_rare.scores import risk_from_score, score_from_risk
 from bayes_rare.scoring import worst_score_crps
+from bayes_rare.sources import Source
 from bayes_rare.stacks import Stack, StackMember, load_stack
 
 LEVELS = (np.arange(99) + 0.5) / 99
@@ -335,6 +338,62 @@ def test_a_stack_has_no_settings_and_serves_what_it_serves(tmp_path: Path) -> No
     changed = StackMember("gpd_tail", "gpd_tail", "0")
     with pytest.raises(NoSuchModel, match="no longer the model gpd_tail"):
         br.fit(evaluation, Stack((changed,), {100: {"gpd_tail": 1.0}}, {}, {}))
+
+
+def test_a_file_that_a_stack_names_runs_only_if_the_user_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, marker, table = (tmp_path / n for n in ("mine.py", "it ran", "table.csv"))
+    source = (catalog.FOLDER / "gumbel_tail.py").read_text("utf-8")
+    mine.write_text(f"{source}\nwith open({str(marker)!r}, 'w'):\n    pass\n", "utf-8")
+    digest = Source.read(mine).digest
+    weights = {100: {"mine": 1.0, "other": 0.0}}
+    members = (
+        StackMember("mine", str(mine), digest),
+        StackMember("other", "../mine", digest),
+    )
+    path = Stack(members, weights, {}, {}).save(tmp_path / "stack.json")
+    rows = br.sample_table()
+    rows = rows[rows["behaviour"] == "I love"].head(100)
+    rows.to_csv(table, index=False)
+    evaluation = br.read_table(table)
+    with pytest.raises(NoSuchModel, match=r"load_stack\(.*model_file='mine\.py'"):
+        br.fit(evaluation, load_stack(path))
+    with pytest.raises(NoSuchModel, match="none of that name is shipped"):
+        members[1].load()
+    words = [
+        "fit",
+        str(table),
+        "--output",
+        str(tmp_path / "p.nc"),
+        "--model",
+        str(path),
+    ]
+    assert main(words) == 1
+    assert "--model-file mine.py" in capsys.readouterr().err
+    with pytest.raises(NoSuchModel, match="--model-file"):
+        br.backtest(rows, [str(path)], 50, 50, repeats=1)
+    other = tmp_path / "other.py"
+    other.write_bytes(mine.read_bytes() + b"# another\n")
+    with pytest.raises(InvalidInput, match="no file of a model of this stack"):
+        load_stack(path, model_file=other)
+    assert not marker.exists()
+    with pytest.raises(NoSuchModel, match="is no longer the model mine"):
+        replace(members[0], source=Source.read(other)).load()
+    assert not marker.exists()
+    named = load_stack(path, model_file=mine)
+    assert named == load_stack(path)  # what it says is the same
+    assert named.json() == load_stack(path).json()
+    assert named.members[0].load().path == mine
+    assert marker.exists()
+    sizes = ["--chains", "2", "--warmup", "50", "--draws", "50", "--allow-unconverged"]
+    assert main([*words, *sizes, "--model-file", str(mine)]) == 0
+    with pytest.raises(InvalidInput, match="no file of a model of a stack among"):
+        method_tuple(["gpd_tail"], model_file=mine)
+    [chosen] = method_tuple([str(path)], model_file=[mine])
+    assert isinstance(chosen, StackMethod)
+    assert chosen.stack.members[0].source is not None
+    assert chosen.identity == method(str(path)).identity
 
 
 def test_members_see_behaviours_apart_unless_told() -> None:

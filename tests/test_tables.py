@@ -5,6 +5,8 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from bayes_rare import notes
 from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.readers.rows import read_pool
 from bayes_rare.readers.tables import read_table
 
 
@@ -517,3 +522,274 @@ def test_that_measure_sees_memory(tmp_path: Path) -> None:
 
 def test_the_summary_is_an_evaluation() -> None:
     assert isinstance(read_table(table()), Evaluation)
+
+
+LONG = pd.DataFrame(
+    {
+        "query_id": ["q1", "q2", "q1", "q1", "q2"],
+        "behaviour": ["a", "a", "a", "b", "a"],
+        "family": ["x", "y", "x", "x", "y"],
+        "query_text": ["one", "two", "one", "one", "two"],
+        "successes": [1, 0, 1, 0, 0],
+        "trials": [1, 1, 2, 1, 1],
+    }
+)
+IN_MEMORY = ("pandas", "polars", "polars lazy", "pyarrow", "duckdb", "csv", "jsonl")
+
+
+def made(form: str, frame: pd.DataFrame, folder: Path) -> Any:
+    return frame if form == "pandas" else FORMS[form](frame, folder)
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+def test_counts_of_one_query_are_added_up_and_that_is_said(
+    form: str, tmp_path: Path
+) -> None:
+    evaluation = read_table(made(form, LONG, tmp_path))
+    assert evaluation.sizes == {"a": 2, "b": 1}
+    counts = evaluation.counts[["behaviour", "successes", "trials", "count"]]
+    assert counts.values.tolist() == [["a", 2, 3, 1], ["a", 0, 2, 1], ["b", 0, 1, 1]]
+    record = evaluation.record
+    assert record is not None
+    assert record.added_up == (
+        "4 rows were added up to 2 queries: several rows had the same query_id.",
+    )
+    assert notes.on_evaluation(evaluation)[0] == record.added_up[0]
+    again = Evaluation.from_dataset(evaluation.to_dataset())
+    assert again.record == record
+    assert evaluation.select(["b"]).record.added_up == ()  # pyright: ignore[reportOptionalMemberAccess]
+    pool = read_pool(made(form, LONG, tmp_path))
+    assert sorted(pool.rows["trials"].tolist()) == [1, 2, 3]
+
+
+def test_counts_of_one_query_are_added_up_in_arrays_as_in_tables() -> None:
+    columns = {name: LONG[name].tolist() for name in LONG.columns}
+    arrays = Evaluation.from_counts(
+        columns.pop("successes"), columns.pop("trials"), **columns
+    )
+    assert arrays.digest == read_table(LONG).digest
+    assert arrays.record == read_table(LONG).record
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+@pytest.mark.parametrize("column", ["family", "query_text", "weight"])
+def test_rows_of_one_query_that_contradict_each_other_are_refused(
+    column: str, form: str, tmp_path: Path
+) -> None:
+    frame = LONG.assign(weight=1.0)
+    frame.loc[2, column] = 2.0 if column == "weight" else "other"
+    with pytest.raises(InvalidData, match=rf"'q1'.*'a'.*differ in {column}"):
+        read_table(made(form, frame, tmp_path))
+    columns = {name: frame[name].tolist() for name in frame.columns}
+    with pytest.raises(InvalidData, match=rf"'q1'.*'a'.*differ in {column}"):
+        Evaluation.from_counts(
+            columns.pop("successes"), columns.pop("trials"), **columns
+        )
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+def test_a_row_without_identity_is_a_query_of_its_own(
+    form: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame(
+        {"query_id": ["q", None, "q", None], "successes": [1, 1, 0, 1], "trials": 1}
+    )
+    evaluation = read_table(made(form, frame, tmp_path))
+    counts = evaluation.counts[["successes", "trials", "count"]]
+    assert counts.values.tolist() == [[1, 1, 2], [1, 2, 1]]
+
+
+def test_counts_beside_exact_risks_are_added_up() -> None:
+    frame = pd.concat([LONG, pd.DataFrame({"behaviour": ["c"], "log_risk": [-2.0]})])
+    frame = frame.assign(query_id=frame["query_id"].fillna("q1")).drop(columns="family")
+    assert read_table(frame).sizes == {"a": 2, "b": 1, "c": 1}
+
+
+def test_a_risk_is_one_a_query_in_arrays_too() -> None:
+    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+        Evaluation.from_scores([0.0, 0.0], query_id=["q", "q"])
+    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+        Evaluation.from_estimates([-1.0, -1.0], [0.1, 0.1], query_id=["q", "q"])
+
+
+def test_successes_of_a_row_a_response_are_refused_with_the_way_out() -> None:
+    frame = pd.DataFrame({"query_id": ["q", "q"], "successes": [True, False]})
+    with pytest.raises(InvalidData, match=r"no trials.*add a column trials of 1"):
+        read_table(frame)
+    with pytest.raises(InvalidData, match=r"true and false.*astype\(int\)"):
+        read_table(frame.assign(trials=1))
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+def test_no_column_of_ours_meets_one_of_the_table(form: str, tmp_path: Path) -> None:
+    frame = table().assign(weight=1.0)
+    ours = [f"_{name}" for name in (*frame.columns, "cell", "step", "key", "score")]
+    ours += ["_problem", "_finite", "_count", "_share", "_has_trials", "_edge"]
+    ours += ["row (bayes-rare)", "file (bayes-rare)", "log_risk as written", "times"]
+    ours += ["_KEY", "_Cell", "key", "count", "split", "filename", "a.b", 'a"b', "[x]"]
+    odd = frame.assign(**{name: 1.0 - np.arange(len(frame)) for name in ours})
+    odd = odd.drop(columns="_KEY" if form in {"duckdb", "csv", "jsonl"} else [])
+    odd = odd[sorted(odd.columns)]
+    evaluation = read_table(made(form, odd, tmp_path))
+    expected = read_table(frame)
+    assert evaluation.digest == expected.digest
+    pd.testing.assert_frame_equal(evaluation.riskiest, expected.riskiest)
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+@pytest.mark.parametrize(
+    "name", ['a"b', "a.b", "a b", "[x]", "it's", "{x}", "*", "^a$"]
+)
+def test_any_name_may_be_mapped(name: str, form: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ab": [-3.0, -4.0], name: [-1.0, -2.0], "a": [0.0, 0.0]})
+    source = made(form, frame, tmp_path)
+    shown = read_table(source, columns={"log_risk": name}).riskiest
+    assert shown["log_risk"].tolist() == pytest.approx([-1.0, -2.0])
+
+
+TWICE = {
+    "twice": "log_risk,family,log_risk\n-1,a,-3\n",
+    "in another case": "log_risk,Log_Risk\n-1,-3\n",
+    "in another case, a label": "log_risk,family,FAMILY\n-1,a,b\n",
+    "with a blank": "log_risk,family, family\n-1,a,b\n",
+}
+
+
+@pytest.mark.parametrize("text", TWICE.values(), ids=TWICE)
+def test_a_column_that_stands_twice_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InvalidData, match=r"t\.csv has the column.*twice.*column 1|2"):
+        read_table(tmp_path / "t.csv")
+
+
+def test_a_column_that_stands_twice_is_refused_on_every_engine(tmp_path: Path) -> None:
+    arrow = pa.table([pa.array([-1.0]), pa.array([-2.0])], ["log_risk", "Log_Risk"])
+    same = pa.table([pa.array([-1.0]), pa.array([-2.0])], ["log_risk", "log_risk"])
+    for number, held in enumerate((arrow, same)):
+        pq.write_table(held, tmp_path / f"t{number}.parquet")
+        with pytest.raises(InvalidData, match=r"has the column 'log_risk' twice"):
+            read_table(tmp_path / f"t{number}.parquet")
+    with pytest.raises(InvalidData, match="Rename the repeated columns"):
+        read_table(same)
+    relation = duckdb.connect().sql('select -1.0 as log_risk, -2.0 as "Log_Risk"')
+    for source in (arrow, arrow.to_pandas(), pl.DataFrame(arrow), relation):
+        with pytest.raises(InvalidData, match=r"the table has the column.*twice"):
+            read_table(source)
+    (tmp_path / "t.jsonl").write_text('{"log_risk": -1, "Log_Risk": -2}\n')
+    with pytest.raises(InvalidData, match=r"has the column 'log_risk' twice"):
+        read_table(tmp_path / "t.jsonl")
+
+
+def test_a_column_that_is_not_read_may_stand_twice(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("note,log_risk,note,,\na,-1,b,,\n")
+    assert read_table(tmp_path / "t.csv").sizes == {"behaviour": 1}
+
+
+@pytest.mark.parametrize("missing", [None, "", "  "])
+@pytest.mark.parametrize("form", IN_MEMORY)
+def test_a_missing_family_where_others_have_one_is_refused(
+    form: str, missing: str | None, tmp_path: Path
+) -> None:
+    frame = LONG.assign(query_id=range(5))
+    frame.loc[[1, 4], "family"] = missing
+    with pytest.raises(InvalidData, match=r"'a' have a family.*none.*2 such"):
+        read_table(made(form, frame, tmp_path))
+    families = frame["family"].tolist()
+    with pytest.raises(InvalidData, match=r"query 1 \(counted from 0\) is missing"):
+        Evaluation.from_counts([0] * 5, [1] * 5, family=families)
+    whole = frame.assign(family=missing)
+    assert read_table(made(form, whole, tmp_path)).families == ()
+
+
+def test_a_missing_behaviour_is_refused_in_arrays() -> None:
+    with pytest.raises(InvalidData, match=r"behaviour of query 1 .*is missing"):
+        Evaluation.from_scores([0.0, 1.0], behaviour=["a", float("nan")])
+
+
+def written_by(writer: str, table: pa.Table, folder: Path) -> Any:
+    path = folder / "t.parquet"
+    if writer == "polars":
+        pl.DataFrame(table).write_parquet(path, row_group_size=2)
+    elif writer == "duckdb":
+        connection = duckdb.connect()
+        connection.register("held", table)
+        connection.sql("from held").write_parquet(str(path))
+    else:
+        statistics = writer != "pyarrow without statistics"
+        pq.write_table(table, path, row_group_size=2, write_statistics=statistics)
+    return duckdb.connect().sql(f"from '{path}'") if writer == "relation" else path
+
+
+OF_NAN = {
+    "log_risk": {},
+    "log_risk_se": {"log_risk": [-1.0, -2.0, -3.0, -4.0]},
+    "successes": {"trials": [5.0] * 4},
+    "trials": {"successes": [1.0] * 4},
+    "weight": {"successes": [1.0] * 4, "trials": [2.0] * 4},
+}
+
+
+@pytest.mark.parametrize(
+    "writer",
+    ["pyarrow", "pyarrow without statistics", "polars", "duckdb", "relation"],
+)
+@pytest.mark.parametrize("column", OF_NAN)
+def test_nan_in_a_file_is_refused_whatever_its_statistics_say(
+    column: str, writer: str, tmp_path: Path
+) -> None:
+    sound = -1.0 if column == "log_risk" else 2.0
+    held = {column: [sound, sound, math.nan, sound], "query_id": list("abcd")}
+    source = written_by(writer, pa.table(held | OF_NAN[column]), tmp_path)
+    with pytest.raises(InvalidData, match=rf"{column} is NaN"):
+        read_table(source)
+
+
+NUMBERED: dict[str, tuple[list[Any], pa.DataType, tuple[str, ...]]] = {
+    "floats": ([1.0, 0.5, 1e-5, 1e20], pa.float64(), ("0.5", "1", "1e+20", "1e-05")),
+    "single": (
+        [1.0, 0.1, 1e-5, 16777216.0],
+        pa.float32(),
+        ("0.1", "1", "16777216", "1e-05"),
+    ),
+    "integers": ([1, 10, -2, 2**62], pa.int64(), ("-2", "1", "10", str(2**62))),
+    "unsigned": ([1, 2, 3, 2**64 - 1], pa.uint64(), ("1", str(2**64 - 1), "2", "3")),
+    "decimals": (
+        [Decimal("1.50"), Decimal("1.00"), Decimal("100.00"), Decimal("0.05")],
+        pa.decimal128(8, 2),
+        ("0.05", "1", "1.5", "100"),
+    ),
+    "truth": ([True, False, True, False], pa.bool_(), ("false", "true")),
+    "dates": ([date(2026, 1, 2)] * 4, pa.date32(), ("2026-01-02",)),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_a_label_has_one_text_on_every_engine(kind: str, tmp_path: Path) -> None:
+    values, dtype, expected = NUMBERED[kind]
+    arrow = pa.table({"family": pa.array(values, dtype), "log_risk": [-1.0] * 4})
+    pq.write_table(arrow, tmp_path / "t.parquet")
+    coded = arrow.set_column(0, "family", arrow["family"].dictionary_encode())
+    connection = duckdb.connect()
+    connection.register("held", arrow)
+    sources = {
+        "pyarrow": arrow,
+        "dictionary": coded,
+        "pandas": arrow.to_pandas(),
+        "categories": coded.to_pandas().astype({"family": "category"}),
+        "of arrow": arrow.to_pandas(types_mapper=pd.ArrowDtype),
+        "nullable": arrow.to_pandas().convert_dtypes(),
+        "polars": pl.DataFrame(arrow),
+        "relation": connection.sql("from held"),
+        "parquet": tmp_path / "t.parquet",
+    }
+    found = {name: read_table(source).families for name, source in sources.items()}
+    found["arrays"] = Evaluation.from_scores(
+        [0.0] * 4, family=np.array(values, np.float32) if kind == "single" else values
+    ).families
+    assert found == dict.fromkeys(found, expected)
+
+
+def test_labels_without_a_text_are_refused() -> None:
+    frame = pl.DataFrame({"family": [[1], [2]], "log_risk": [-1.0, -2.0]})
+    with pytest.raises(InvalidData, match=r"'family' .* holds List.*text first"):
+        read_table(frame)

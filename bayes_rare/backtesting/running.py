@@ -2,12 +2,11 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
-from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,8 @@ from bayes_rare.backtesting.options import (
 from bayes_rare.backtesting.planning import Case, Part, Plan
 from bayes_rare.backtesting.storing import Store, parts_folder
 from bayes_rare.backtesting.tables import COLUMNS, Backtest, finished
-from bayes_rare.errors import InvalidData
+from bayes_rare.backtesting.workers import results, settle
+from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import refuse_unwritable
 from bayes_rare.forecasting import Deployment, checked_risks
 from bayes_rare.methods import Answer, Sampling, observed_shares
@@ -31,6 +31,7 @@ from bayes_rare.methods import methods as named_methods
 from bayes_rare.pools import QueryPool
 from bayes_rare.readers.rows import read_pool
 from bayes_rare.readers.texts import TextFormat
+from bayes_rare.sources import ModelFiles
 from bayes_rare.verification import score
 
 if TYPE_CHECKING:
@@ -41,11 +42,6 @@ __all__ = ["backtest"]
 type Progress = Callable[[int, int], None]
 
 _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy", "scipy", "scoringrules")
-# Parts that are waited for together where results do not come one by one: enough for
-# the workers of a cluster, few enough to lose little.
-_AT_ONCE = 64
-# Cores that a worker process may use; `bayes_rare.inference.devices` reads it.
-_CORES = "BAYES_RARE_CORES"
 
 
 def backtest(
@@ -74,6 +70,7 @@ def backtest(
     draws: int = 500,
     seed: int = 0,
     workers: int | None = None,
+    model_file: ModelFiles = None,
     output: str | Path | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Backtest:
@@ -110,6 +107,9 @@ def backtest(
     workers
         Processes at once; by default what joblib is configured to, one if nothing is.
         Under ``joblib.parallel_config("dask")`` and the like, a cluster's.
+    model_file
+        Path of the file of a model of yours that a stack among the methods weighs, or
+        several: a stack runs no file that it names by itself.
     output
         Parquet file to write. While it is not done, finished parts lie in a folder
         beside it, ``OUTPUT.parts``; the same call goes on from there. Where the file
@@ -166,7 +166,7 @@ def backtest(
         seed=checked_count("seed", seed, 0),
     )
     sampling = Sampling(options.chains, options.warmup, options.draws, options.seed)
-    chosen = named_methods(methods, sampling)
+    chosen = named_methods(methods, sampling, model_file)
     if workers is not None:
         workers = checked_count("workers", workers, 1)
     target = None if output is None else Path(output)
@@ -201,6 +201,10 @@ def backtest(
         return done
     folder = None if target is None else parts_folder(target)
     with Store.opened(folder, origin) as store:
+        # Another process may have ended it between the question above and the lock.
+        if target is not None and (done := finished(target, origin)) is not None:
+            store.clear()
+            return done
         _run(plan, store, workers, progress)
         made = Backtest(store.joined(plan.size), origin)
         if target is not None:
@@ -228,23 +232,18 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
         task(part, cases, deployment, seed, parent, cores)
         for part, cases in plan.parts(done)
     )
-    for number, table in _results(tasks, asked):
-        store.keep(number, table)
-        left -= 1
-        progress(total - left, total)
-
-
-def _results(tasks: Iterable[Any], asked: Mapping[str, Any]) -> Generator[Any]:
-    """Results as they come, or a few at a time from a backend that cannot do that."""
-    parallel = import_module("joblib").Parallel
     try:
-        unordered = parallel(return_as="generator_unordered", **asked)
-    except ValueError:  # Ray's and Spark's backends, as of joblib 1.5
-        waiting = parallel(**asked)
-        for some in batched(tasks, _AT_ONCE, strict=False):
-            yield from waiting(some)
-    else:
-        yield from unordered(tasks)
+        with results(tasks, asked) as coming:
+            for number, table in coming:
+                store.keep(number, table)
+                left -= 1
+                progress(total - left, total)
+    except BrokenExecutor as error:
+        raise InvalidInput(
+            "a worker process ended without an answer: somebody ended it, or memory "
+            "ran out. With an output, the same call goes on from the parts that are "
+            "finished. Give fewer processes, such as workers=1."
+        ) from error
 
 
 def _finished(
@@ -258,9 +257,7 @@ def _finished(
     """The number of a part, and its table; run by a worker."""
     import pandas as pd
 
-    # In a process of this run's own, one among several.
-    if cores is not None and os.getpid() != parent:
-        _share_the_machine(cores)
+    settle(parent, cores)
     if part.method.identity != part.identity:
         raise InvalidData(
             f"the file of method {part.method.name} changed while the backtest ran. "
@@ -274,19 +271,6 @@ def _finished(
         for row in _rows(part, case, answer, deployment, seed)
     ]
     return part.number, pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _share_the_machine(cores: int) -> None:
-    """Keep a worker to its cores, and alive while its compiled programs add up.
-
-    Workers would all take all cores. And joblib takes memory that grows by 300 MB for
-    a leak and replaces the worker, which then compiles everything again: programs are
-    larger than that, and are kept on purpose.
-    """
-    os.environ.setdefault(_CORES, str(cores))
-    executor = sys.modules.get("joblib.externals.loky.process_executor")
-    if executor is not None:
-        executor._USE_PSUTIL = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _rows(

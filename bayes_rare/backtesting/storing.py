@@ -1,13 +1,20 @@
 """Finished parts of a backtest: kept as they come, and joined at the end."""
 
+import hashlib
+import io
 import json
+import os
+import re
 from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from bayes_rare.errors import InvalidData
+from filelock import FileLock, Timeout
+
+from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import replacing
 
 if TYPE_CHECKING:
@@ -17,8 +24,18 @@ __all__ = ["Store", "parts_folder"]
 
 # What the parts of a folder are of.
 _LABEL = "backtest.json"
-# Held by the process that is at work on them.
+# Held by the process that is at work on them, and free when that ends in any way.
 _LOCK = ".lock"
+# A part is named by its number and its content, so that no byte of it can change
+# unseen and no file of somebody else is taken for one.
+_PART = re.compile(r"(\d{6})-([0-9a-f]{16})\.parquet", re.ASCII)
+# What `replacing` leaves of such files where a process is killed as it writes them.
+_HALF_WRITTEN = re.compile(
+    rf"\.\d+-[0-9a-f]{{8}}-({_PART.pattern}|{re.escape(_LABEL)})", re.ASCII
+)
+_KEY = b"bayes_rare"
+# Differences that are told, and characters of each of their values.
+_TOLD, _SHORT = 3, 30
 
 
 def parts_folder(output: Path) -> Path:
@@ -36,6 +53,8 @@ def parts_folder(output: Path) -> Path:
 class Store:
     """Finished parts: in a folder, or in memory where there is none.
 
+    Other things in the folder are neither read nor removed.
+
     Parameters
     ----------
     folder
@@ -44,14 +63,17 @@ class Store:
         What the parts depend on.
     held
         Parts in memory, by number.
-    locked
-        Open as long as no other process may work on the folder.
+    places
+        Files of the others, by number.
+    lock
+        Held as long as no other process may work on the folder.
     """
 
     folder: Path | None
     origin: Mapping[str, Any]
     held: dict[int, "pandas.DataFrame"] = field(default_factory=dict[int, Any])
-    locked: IO[str] | None = None
+    places: dict[int, Path] = field(default_factory=dict[int, Path])
+    lock: FileLock | None = None
 
     @classmethod
     def opened(cls, folder: Path | None, origin: Mapping[str, Any]) -> "Store":
@@ -67,23 +89,36 @@ class Store:
         Raises
         ------
         InvalidData
-            If the folder holds parts of another backtest.
+            If the folder holds parts of another backtest or other things, or another
+            process is at work on it.
+        InvalidInput
+            If it cannot be made or written to.
         """
         store = cls(folder, origin)
         if folder is None:
             return store
-        label = folder / _LABEL
-        if label.is_file():
-            store._refuse_another(label)
-        elif folder.exists() and any(path.name != _LOCK for path in folder.iterdir()):
-            raise InvalidData(
-                f"{folder} is to hold the parts of a backtest, and holds other things. "
-                "Delete it, or give another output."
-            )
-        else:
-            with replacing(label) as written:
-                written.write_text(json.dumps(origin, indent=1), encoding="utf-8")
-        store._lock()
+        store._refuse_foreign(folder)  # before anything is put there
+        with _writable(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / _LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise InvalidData(
+                    f"another process is at work on {folder}. Wait until it is done, "
+                    "or give another output."
+                ) from error
+        try:
+            store._refuse_foreign(folder)
+            store._find_parts(folder)
+            label = folder / _LABEL
+            if not label.is_file():
+                with replacing(label) as written:
+                    written.write_text(json.dumps(origin, indent=1), encoding="utf-8")
+        except BaseException:
+            lock.release()
+            raise
+        store.lock = lock
         return store
 
     @classmethod
@@ -97,63 +132,72 @@ class Store:
         origin
             What they depend on.
         """
-        label = folder / _LABEL
-        if label.is_file() and json.loads(label.read_text("utf-8")) == origin:
-            with cls.opened(folder, origin) as store:
-                store.clear()
+        if not (folder / _LABEL).is_file():
+            return
+        try:
+            store = cls.opened(folder, origin)
+        except (InvalidData, InvalidInput):  # not ours, or not to be touched
+            return
+        with store:
+            store.clear()
 
     def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.locked is not None:
-            self.locked.close()
+        if self.lock is not None:
+            self.lock.release()
 
-    def _lock(self) -> None:
-        """Keep a second run away for as long as this process lives."""
-        assert self.folder is not None
-        try:
-            import fcntl
-        except ImportError:  # not on Windows
-            return
-        self.locked = (self.folder / _LOCK).open("w")
-        try:
-            fcntl.flock(self.locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.locked.close()
+    def _refuse_foreign(self, folder: Path) -> None:
+        """Refuse a folder that holds something else than parts of this backtest."""
+        with _writable(folder):
+            if not folder.exists() and not folder.is_symlink():
+                return
+        if not folder.is_dir():
             raise InvalidData(
-                f"another process is at work on {self.folder}. Wait until it is done, "
-                "or give another output."
-            ) from error
+                f"{folder} is to be the folder of a backtest's finished parts, and is "
+                "something else. Move it away, or give another output."
+            )
+        with _writable(folder):
+            names = [path.name for path in folder.iterdir()]
+        if _LABEL in names:
+            self._refuse_another(folder / _LABEL)
+        elif any(name != _LOCK and not _HALF_WRITTEN.fullmatch(name) for name in names):
+            raise InvalidData(
+                f"{folder} is to hold the parts of a backtest, and holds other things. "
+                "Move them away, or give another output."
+            )
 
     def _refuse_another(self, label: Path) -> None:
         """Refuse to go on with parts that were made of something else."""
         try:
             before = json.loads(label.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidData(
-                f"{label} cannot be read ({error}). Delete {label.parent}, and begin "
-                "again."
+                f"{label} cannot be read ({str(error)[:200]}). Move {label.parent} "
+                "away, and begin again."
             ) from error
         differences = list(_differences(before, dict(self.origin)))
         if differences:
             raise InvalidData(
                 f"{label.parent} holds the finished parts of another backtest: "
-                f"{'; '.join(differences[:5])}. Run it as it was, give another output, "
-                f"or delete {label.parent} to begin again."
+                f"{'; '.join(differences[:_TOLD])}. Run it as it was, give another "
+                "output, or delete that folder to begin again."
             )
+
+    def _find_parts(self, folder: Path) -> None:
+        """Note the whole parts, and remove what killed runs left half written."""
+        for path in sorted(folder.iterdir()):
+            if _HALF_WRITTEN.fullmatch(path.name) and _is_file(path):
+                path.unlink()
+            elif (part := _PART.fullmatch(path.name)) and _is_file(path):
+                number = int(part[1])
+                if self._table(path, number) is not None:
+                    self.places.setdefault(number, path)
 
     def done(self) -> set[int]:
         """Numbers of the finished parts; a damaged one is to be done again."""
-        if self.folder is None:
-            return set(self.held)
-        numbers: set[int] = set()
-        for path in self.folder.glob("*.parquet"):
-            if not path.stem.isdecimal():  # half written, by a run that was killed
-                path.unlink()
-            elif _is_whole(path):
-                numbers.add(int(path.stem))
-        return numbers
+        return {*self.held, *self.places}
 
     def keep(self, number: int, table: "pandas.DataFrame") -> None:
         """Keep a finished part.
@@ -164,12 +208,27 @@ class Store:
             Its place in the table.
         table
             Its rows.
+
+        Raises
+        ------
+        InvalidData
+            If the folder was removed under way.
+        InvalidInput
+            If it cannot be written.
         """
         if self.folder is None:
             self.held[number] = table
             return
-        with replacing(self._place(number)) as written:
-            table.to_parquet(written, index=False)
+        if not (self.folder / _LABEL).is_file():
+            raise InvalidData(
+                f"{self.folder} was removed while the backtest ran, with what was "
+                "finished. Run it again, and leave the folder until it is done."
+            )
+        content = self._bytes(number, table)
+        place = self.folder / f"{number:06d}-{_digest(content)}.parquet"
+        with replacing(place) as written:
+            written.write_bytes(content)
+        self.places[number] = place
 
     def joined(self, parts: int) -> "pandas.DataFrame":
         """All parts as one table, in the order of their numbers.
@@ -178,41 +237,110 @@ class Store:
         ----------
         parts
             How many there are.
+
+        Raises
+        ------
+        InvalidData
+            If one was removed or changed under way.
         """
         import pandas as pd
 
-        tables = [
-            self.held[number]
-            if self.folder is None
-            else pd.read_parquet(self._place(number))
-            for number in range(parts)
-        ]
+        tables: list[pd.DataFrame] = []
+        for number in range(parts):
+            place = self.places.get(number)
+            table = (
+                self.held.get(number) if place is None else self._table(place, number)
+            )
+            if table is None:
+                raise InvalidData(
+                    f"part {number} in {self.folder} was removed or changed while the "
+                    "backtest ran. Run it again: what is whole is not done again."
+                )
+            tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
     def clear(self) -> None:
         """Remove the parts, whose content is elsewhere now, and the folder."""
-        if self.folder is None:
+        if self.folder is None or self.lock is None:
             return
-        for path in self.folder.glob("*.parquet"):
-            path.unlink()
-        # The label goes after the parts: ended in between, the same run can go on.
-        for name in (_LABEL, _LOCK):
-            (self.folder / name).unlink(missing_ok=True)
-        if not any(self.folder.iterdir()):  # what somebody else put there stays
-            self.folder.rmdir()
+        with _writable(self.folder):
+            for path in list(self.folder.iterdir()):
+                if self._is_mine(path):
+                    path.unlink()
+            # The label goes after the parts: ended in between, the same run can go on.
+            (self.folder / _LABEL).unlink(missing_ok=True)
+            # While it is held: whoever opens it later is refused, or opens another.
+            # On Windows an open file cannot be removed.
+            if os.name == "nt":
+                self.lock.release()
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            # What somebody else put there stays, and so does a link.
+            if not self.folder.is_symlink() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
-    def _place(self, number: int) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{number:06d}.parquet"
+    def _is_mine(self, path: Path) -> bool:
+        """Whether a file is a part of this backtest, whole or damaged.
+
+        A whole part of another backtest, which somebody put there, is not.
+        """
+        part = _PART.fullmatch(path.name)
+        if part is None or not _is_file(path):
+            return False
+        whole = _digest(path.read_bytes()) == part[2]
+        return not whole or self._table(path, int(part[1])) is not None
+
+    def _bytes(self, number: int, table: "pandas.DataFrame") -> bytes:
+        """A part as Parquet has it, with what it is of."""
+        made = import_module("pyarrow").Table.from_pandas(table, preserve_index=False)
+        metadata: dict[bytes, bytes] = {**made.schema.metadata}
+        metadata[_KEY] = self._mark(number)
+        written = io.BytesIO()
+        import_module("pyarrow.parquet").write_table(
+            made.replace_schema_metadata(metadata), written
+        )
+        return written.getvalue()
+
+    def _table(self, path: Path, number: int) -> "pandas.DataFrame | None":
+        """The rows of a part; None if it is damaged or of something else."""
+        try:
+            content = path.read_bytes()
+        except OSError:  # removed under way, or a disk that fails
+            return None
+        part = _PART.fullmatch(path.name)
+        if part is None or _digest(content) != part[2]:
+            return None
+        try:
+            table = import_module("pyarrow.parquet").read_table(io.BytesIO(content))
+        except (OSError, ValueError):  # named like a part by somebody else
+            return None
+        metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
+        return table.to_pandas() if metadata.get(_KEY) == self._mark(number) else None
+
+    def _mark(self, number: int) -> bytes:
+        """What says of a part that it is of this backtest, and which."""
+        origin = json.dumps(self.origin, sort_keys=True).encode()
+        return f"{number} {hashlib.sha256(origin).hexdigest()}".encode()
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a part can be read: one that a loss of power cut short cannot."""
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a file itself, and no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
+@contextmanager
+def _writable(folder: Path) -> Generator[None]:
+    """Say in our own words where the operating system refuses a folder."""
     try:
-        import_module("pyarrow.parquet").read_metadata(path)
-    except (OSError, ValueError):
-        return False
-    return True
+        yield
+    except OSError as error:
+        raise InvalidInput(
+            f"cannot keep finished parts in {folder}: {error.strerror or error}. Give "
+            "an output in a folder of yours, on a disk with room."
+        ) from error
 
 
 def _differences(before: Any, now: Any, name: str = "") -> Generator[str]:
@@ -222,19 +350,24 @@ def _differences(before: Any, now: Any, name: str = "") -> Generator[str]:
         for key in sorted({*old, *new}):
             yield from _differences(old.get(key), new.get(key), f"{name} {key}".strip())
     elif name == "methods" and _names(before) != _names(now):
-        yield f"methods were {_names(before)} and are {_names(now)}"
+        yield f"methods were {_short(_names(before))} and are {_short(_names(now))}"
     elif name == "methods":
         for one, other in zip(cast("Any", before), now, strict=True):
             yield from _differences(one, other, f"method {one['name']}")
     elif before != now:
-        yield f"{name} was {_short(before)} and is {_short(now)}"
+        what = _short(name) or "what it is of"
+        yield f"{what} was {_short(before)} and is {_short(now)}"
 
 
 def _names(methods: Any) -> str:
-    return " ".join(one["name"] for one in methods)
+    """Names of methods; a label that somebody else wrote may hold anything there."""
+    try:
+        return " ".join(one["name"] for one in methods)
+    except (KeyError, TypeError):
+        return str(methods)
 
 
 def _short(value: Any) -> Any:
-    """A value, or the beginning of a digest."""
+    """A value, or the beginning of a long one."""
     text = str(value)
-    return f"{text[:12]}..." if isinstance(value, str) and len(text) > 40 else value
+    return f"{text[:_SHORT]}..." if len(text) > _SHORT + 10 else value

@@ -10,7 +10,8 @@ exit code  meaning
 1          refused, with one paragraph on standard error
 2          usage: the command line itself cannot be understood
 3          the fit did not converge
-130        interrupted
+130        interrupted (Ctrl-C)
+143        ended by SIGTERM; 129 where the terminal was closed
 =========  ====================================================
 """
 
@@ -25,6 +26,7 @@ from bayes_rare.cli.backtests import backtest, compare, stack
 from bayes_rare.cli.fits import demo, fit, models
 from bayes_rare.cli.forecasts import families, forecast, queries
 from bayes_rare.cli.reports import report
+from bayes_rare.cli.signals import Ended, in_order
 from bayes_rare.cli.speech import INTERRUPTED
 from bayes_rare.errors import BayesRareError, NotConverged
 from bayes_rare.importing import app as importing
@@ -66,12 +68,13 @@ def main(tokens: Sequence[str] | None = None) -> int:
         Words of the command line; those of this process where not given.
     """
     try:
-        app(
-            sys.argv[1:] if tokens is None else tokens,
-            exit_on_error=False,
-            result_action="return_none",
-        )
-        sys.stdout.flush()
+        with in_order():
+            app(
+                sys.argv[1:] if tokens is None else tokens,
+                exit_on_error=False,
+                result_action="return_none",
+            )
+            sys.stdout.flush()
     except CycloptsError:
         return _USAGE  # it has said what is wrong
     except NotConverged as error:
@@ -86,6 +89,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
         return _refuse(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Ended as end:
+        return int(str(end))
     return _DONE
 
 

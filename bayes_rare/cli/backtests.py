@@ -14,6 +14,7 @@ from bayes_rare.cli.words import (
     Count,
     Counts,
     EvaluationFile,
+    ModelFile,
     Names,
     Risks,
     Share,
@@ -54,6 +55,7 @@ def backtest(
     draws: Count = 500,
     seed: Count = 0,
     workers: Count = 2,
+    model_file: ModelFile = None,
     as_json: AsJson = False,
 ):
     """Hold forecasting methods against queries that they have not seen.
@@ -118,12 +120,20 @@ def backtest(
         Seed of splits, counts, fits and luck, a whole number from 0.
     workers
         Processes at once, which share the cores.
+    model_file
+        File of a model of yours that a stack among the methods weighs, or files,
+        several after one flag: a stack runs no file that it names by itself.
     as_json
         Print the comparison as one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
-    from bayes_rare import backtesting, printing
+    from bayes_rare import backtesting, files, printing
 
+    # What follows the path of a method's file: the function in it, or settings.
+    named = [
+        one.partition(".py:")[0] + ".py" if ".py:" in one else one for one in methods
+    ]
+    files.refuse_unwritable(output, evaluation, *map(Path, named), *(model_file or []))
     with printing.progress_bar("Backtest", time_left=True, plain=True) as progress:
         made = backtesting.backtest(
             evaluation,
@@ -148,6 +158,7 @@ def backtest(
             draws=whole("--draws", draws),
             seed=whole("--seed", seed),
             workers=whole("--workers", workers),
+            model_file=model_file,
             output=output,
             progress=progress,
         )

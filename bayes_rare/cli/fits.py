@@ -11,6 +11,7 @@ from bayes_rare.cli.words import (
     ColumnNames,
     Count,
     EvaluationFile,
+    ModelFile,
     Names,
     Text,
     columns_of,
@@ -71,6 +72,7 @@ def fit(
     draws: Count = 1000,
     seed: Count = 0,
     allow_unconverged: bool = False,
+    model_file: ModelFile = None,
 ):
     """Fit a model to an evaluation, and write its posterior.
 
@@ -110,13 +112,24 @@ def fit(
         Seed of every random number, a whole number from 0.
     allow_unconverged
         Write the posterior, marked, even if the fit did not converge.
+    model_file
+        File of a model of yours that a stack weighs, or files, several after one flag:
+        a stack runs no file that it names by itself.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals")
     from bayes_rare import files, printing
+    from bayes_rare.errors import InvalidInput
     from bayes_rare.readers.tables import read_table
 
     out = printing.console()
-    files.refuse_unwritable(output, evaluation)
+    stacked = model is not None and model.endswith(".json")
+    named = [Path(model)] if model and (stacked or model.endswith(".py")) else []
+    files.refuse_unwritable(output, evaluation, *named, *(model_file or []))
+    if model_file and not stacked:
+        raise InvalidInput(
+            "--model-file names files of the models of a stack, and --model is no "
+            "stack. To fit a model of yours, give its file by --model."
+        )
     sizes = {
         "chains": whole("--chains", chains),
         "warmup": whole("--warmup", warmup),
@@ -141,9 +154,9 @@ def fit(
     from bayes_rare.stacks import load_stack
 
     with printing.progress_bar("Sampling") as progress:
-        named = load_stack(model) if model and model.endswith(".json") else None
-        if named or model in (None, "average"):
-            mixed = (named, output, allow_unconverged, progress)
+        stack = load_stack(model, model_file) if model and stacked else None
+        if stack or model in (None, "average"):
+            mixed = (stack, output, allow_unconverged, progress)
             _fitted_average(read, *mixed, sizes, priors)
             return
         posterior = inference.fit(read, model, progress=progress, **sizes, **priors)

@@ -17,6 +17,7 @@ from bayes_rare.cli.words import (
     BetaPrior,
     Count,
     Counts,
+    ModelFile,
     Names,
     PosteriorFile,
     Probability,
@@ -46,6 +47,7 @@ def forecast(
     missed_risk: BetaPrior = None,
     interval: Probability = 0.9,
     seed: Count = 0,
+    model_file: ModelFile = None,
     output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
     as_json: AsJson = False,
 ):
@@ -81,6 +83,9 @@ def forecast(
         Probability that the intervals hold, between 0 and 1.
     seed
         Seed of the luck of the draw, a whole number from 0.
+    model_file
+        File of the model, where it is one of yours, or files, several after one flag: a
+        posterior runs no file that it names by itself.
     output
         CSV file to write the whole table to; it appears whole or not at all, and
         replaces what was there.
@@ -91,7 +96,7 @@ def forecast(
     from bayes_rare import averages, files, forecasting, printing
 
     if output is not None:
-        files.refuse_unwritable(output, posterior)
+        files.refuse_unwritable(output, *_read(posterior, families, model_file))
     deployment = _deployment(
         queries,
         samples_per_query,
@@ -101,7 +106,7 @@ def forecast(
         unseen_families,
         _missed_mode(missed_share, missed_risk),
     )
-    loaded = averages.load_posterior(posterior)
+    loaded = averages.load_posterior(posterior, model_file)
     made = forecasting.forecast(
         loaded,
         deployment,
@@ -136,6 +141,7 @@ def families(
     unseen_families: Count | None = None,
     top: Count = 5,
     seed: Count = 0,
+    model_file: ModelFile = None,
     output: Annotated[Path | None, Parameter(metavar="FAMILIES.csv")] = None,
     picture: Annotated[Path | None, Parameter(metavar="FAMILIES.png")] = None,
     as_json: AsJson = False,
@@ -161,6 +167,9 @@ def families(
         How many families are printed of each behaviour and number of queries.
     seed
         Seed of the luck of the draw, a whole number from 0.
+    model_file
+        File of the model, where it is one of yours, or files, several after one flag: a
+        posterior runs no file that it names by itself.
     output
         CSV file to write the whole table to; it appears whole or not at all, and
         replaces what was there.
@@ -174,10 +183,10 @@ def families(
 
     for place in (output, picture):
         if place is not None:
-            files.refuse_unwritable(place, posterior)
+            files.refuse_unwritable(place, *_read(posterior, families, model_file))
     deployment = _deployment(queries, 1, families, text, unseen_share, unseen_families)
     most, start = whole("--top", top), whole("--seed", seed)
-    loaded = averages.load_posterior(posterior)
+    loaded = averages.load_posterior(posterior, model_file)
     made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
     table = made.family_contributions(seed=start)
     write_table(table, output)
@@ -199,6 +208,7 @@ def queries(
     behaviours: Names = None,
     seed: Count = 0,
     allow_unconverged: bool = False,
+    model_file: ModelFile = None,
     output: Annotated[Path | None, Parameter(metavar="QUERIES.csv")] = None,
     as_json: AsJson = False,
 ):
@@ -222,6 +232,9 @@ def queries(
         Seed of the draws, a whole number from 0.
     allow_unconverged
         Go on, with a warning, even if the fit did not converge.
+    model_file
+        File of the model, where it is one of yours, or files, several after one flag: a
+        posterior runs no file that it names by itself.
     output
         CSV file to write the whole table to; it appears whole or not at all, and
         replaces what was there.
@@ -232,10 +245,10 @@ def queries(
     from bayes_rare import averages, files, printing
 
     if output is not None:
-        files.refuse_unwritable(output, posterior)
+        files.refuse_unwritable(output, *_read(posterior, None, model_file))
     most, start = whole("--top", top), whole("--seed", seed)
     responses = whole("--samples", samples)
-    loaded = averages.load_posterior(posterior)
+    loaded = averages.load_posterior(posterior, model_file)
     if not allow_unconverged:
         loaded.require_convergence(
             "Nothing was drawn; --allow-unconverged draws from it all the same."
@@ -247,6 +260,13 @@ def queries(
     parts = printing.queries_report(made, rows, responses, interval)
     print_answer(made, made.model, rows, parts, [output], as_json=as_json)
     warn_if_unconverged(loaded)
+
+
+def _read(
+    posterior: Path, families: Path | None, model_file: list[Path] | None
+) -> list[Path]:
+    """What a command reads, and must not replace."""
+    return [posterior, *([] if families is None else [families]), *(model_file or [])]
 
 
 def _deployment(

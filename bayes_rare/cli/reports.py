@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bayes_rare.cli.speech import import_slowly
-from bayes_rare.cli.words import Count, PosteriorFile, Probability, whole
+from bayes_rare.cli.words import Count, ModelFile, PosteriorFile, Probability, whole
 
 __all__ = ["report"]
 
@@ -24,6 +24,7 @@ def report(
     interval: Probability = 0.9,
     refit: bool = False,
     seed: Count = 0,
+    model_file: ModelFile = None,
 ):
     """Write a page for the person who decides: one HTML file that needs no network.
 
@@ -53,14 +54,18 @@ def report(
     seed
         Seed of the risks of single queries, of the checks and of further fits, a whole
         number from 0.
+    model_file
+        File of the model, where it is one of yours, or files, several after one flag: a
+        posterior runs no file that it names by itself.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
     from bayes_rare import averages, files, printing, reporting
     from bayes_rare.backtesting import load_backtest
 
-    files.refuse_unwritable(output, posterior, *([backtest] if backtest else []))
+    read = [posterior, *([backtest] if backtest else []), *(model_file or [])]
+    files.refuse_unwritable(output, *read)
     responses = whole("--samples-per-query", samples_per_query)
-    loaded = averages.load_posterior(posterior)
+    loaded = averages.load_posterior(posterior, model_file)
     record = None if backtest is None else load_backtest(backtest)
     with printing.progress_bar("Forecasting") as progress:
         made = reporting.report(

@@ -1,13 +1,12 @@
 """What commands say, and how they begin."""
 
-import os
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from bayes_rare.cli.signals import at_once
 
 __all__ = [
     "INTERRUPTED",
@@ -28,21 +27,9 @@ def import_slowly(*names: str) -> None:
     A library that is interrupted while it is imported may swallow the interruption or
     fail in a way of its own.
     """
-
-    def end(*_: Any) -> None:
-        os._exit(INTERRUPTED)
-
-    before = signal.getsignal(signal.SIGINT)
-    mine = threading.current_thread() is threading.main_thread()
-    mine = mine and before is signal.default_int_handler
-    if mine:
-        signal.signal(signal.SIGINT, end)
-    try:
+    with at_once():
         for name in names:
             import_module(name)
-    finally:
-        if mine:
-            signal.signal(signal.SIGINT, before)
 
 
 def write_table(table: Any, output: Path | None) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "Count",
     "Counts",
     "EvaluationFile",
+    "ModelFile",
     "Names",
     "PosteriorFile",
     "Probability",
@@ -68,6 +69,9 @@ type EvaluationFile = Annotated[Path, Parameter(metavar="EVALUATION")]
 type PosteriorFile = Annotated[Path, Parameter(metavar="POSTERIOR.nc")]
 type WeightsFile = Annotated[Path | None, Parameter(metavar="WEIGHTS.csv")]
 type BetaPrior = Annotated[tuple[float, float] | None, Parameter(metavar="A B")]
+type ModelFile = Annotated[
+    list[Path] | None, Parameter(metavar="FILE.py", consume_multiple=SEVERAL)
+]
 type AsJson = Annotated[bool, Parameter("--json")]
 
 

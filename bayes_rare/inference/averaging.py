@@ -1,6 +1,6 @@
 """Fit the models that suit the data, and weigh them by what they forecast."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,13 @@ from bayes_rare import catalog
 from bayes_rare.averages import Average, Member
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.fitting import fit_many, served
-from bayes_rare.inference.weighing import Candidate, Fit, weighed_many
+from bayes_rare.inference.fitting import served
+from bayes_rare.inference.weighing import (
+    Candidate,
+    Fit,
+    fitted_together,
+    weighed_many,
+)
 from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
 from bayes_rare.shortening import listed
@@ -190,7 +195,7 @@ def blend_many(
         {name: stack.weights[stack.nearest(m)] for name, m in each.sizes.items()}
         for each in evaluations
     ]
-    batches: list[tuple[Candidate, list[int]]] = []
+    wanted: list[list[Candidate]] = [[] for _ in evaluations]
     for member in stack.members:
         places = [
             place
@@ -201,8 +206,9 @@ def blend_many(
             model, settings = member.load(), catalog.from_plain(member.settings)
             if "pool" in model.defaults:
                 settings = {**ONE_BY_ONE, **settings}
-            batches.append((Candidate(member.label, model, settings), places))
-    fits, refusals = _fitted(evaluations, batches, progress, sampling)
+            for place in places:
+                wanted[place].append(Candidate(member.label, model, settings))
+    fits, refusals = _fitted(evaluations, wanted, progress, sampling)
     return [
         _blended(own, row, stack, refused)
         if own
@@ -256,23 +262,21 @@ def _without_weight(fits: Sequence[Fit], refusals: Sequence[str]) -> list[str]:
 
 def _fitted(
     evaluations: Sequence[Evaluation],
-    batches: Iterable[tuple[Candidate, Sequence[int]]],
+    wanted: Sequence[Sequence[Candidate]],
     progress: Progress,
     sampling: Mapping[str, Any],
 ) -> tuple[list[list[Fit]], list[list[str]]]:
-    """Posteriors and refusals of each evaluation, each candidate fitted in a batch."""
+    """Posteriors and refusals of each evaluation, in the order of its candidates."""
+    asked = [(place, each) for place, own in enumerate(wanted) for each in own]
+    tasks = [(evaluations[place], candidate) for place, candidate in asked]
     fits: list[list[Fit]] = [[] for _ in evaluations]
     refusals: list[list[str]] = [[] for _ in evaluations]
-    for candidate, places in batches:
-        batch = [evaluations[place] for place in places]
-        found = fit_many(
-            batch, candidate.model, progress=progress, **sampling, **candidate.settings
-        )
-        for place, one in zip(places, found, strict=True):
-            if isinstance(one, Posterior):
-                fits[place].append((candidate, one))
-            else:
-                refusals[place].append(f"{candidate.label}: {one}")
+    found = fitted_together(tasks, progress, sampling)
+    for (place, candidate), one in zip(asked, found, strict=True):
+        if isinstance(one, Posterior):
+            fits[place].append((candidate, one))
+        else:
+            refusals[place].append(f"{candidate.label}: {one}")
     return fits, refusals
 
 
@@ -289,6 +293,8 @@ def average_many(
 ) -> list[Average | NotApplicable]:
     """Fit every candidate to every evaluation, in batches, and weigh them.
 
+    Each evaluation gets the average that it would get alone.
+
     Parameters
     ----------
     evaluations
@@ -304,16 +310,13 @@ def average_many(
     An average or a refusal for each evaluation, in their order.
     """
     results: list[Any] = [None] * len(evaluations)
-    batches: dict[str, tuple[Candidate, list[int]]] = {}
+    wanted: list[tuple[Candidate, ...]] = [() for _ in evaluations]
     for place, evaluation in enumerate(evaluations):
         try:
-            suited = candidates(evaluation)
+            wanted[place] = candidates(evaluation)
         except NotApplicable as refusal:
             results[place] = refusal
-            continue
-        for candidate in suited:
-            batches.setdefault(candidate.label, (candidate, []))[1].append(place)
-    fits, refusals = _fitted(evaluations, batches.values(), progress, sampling)
+    fits, refusals = _fitted(evaluations, wanted, progress, sampling)
     met = [place for place, own in enumerate(fits) if own]
     few = [(evaluations[place], _trusted(fits[place])) for place in met]
     made = iter(weighed_many(few, progress, sampling))

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+import pymc.initial_point
 import pytensor.graph
 from jaxtyping import Float
 
 from bayes_rare.errors import NoSuchModel
 from bayes_rare.inference import devices
 
-__all__ = ["Density", "density_of", "same_density"]
+__all__ = ["Density", "density_of", "same_density", "starts_of"]
 
 type Array = Float[np.ndarray, "..."]
 
 # Symbolic values have no useful types.
 pg: Any = pytensor.graph
+initial_point: Any = pymc.initial_point
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,8 @@ class Density:
     dims
         Dims of each named quantity.
     initial
-        Unconstrained values where sampling starts, before jitter.
+        Unconstrained values where sampling starts, before jitter, for the data set that
+        the model was built from; it may be another for the next.
     log_density
         ``log_density(*values, *data)``, with the Jacobian of the constraints.
     constrain
@@ -95,7 +98,6 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
             for output in [*log_density, *constrained, *pointwise]
         )
     )
-    start = graph.initial_point()
     return Density(
         values=tuple(value.name for value in graph.value_vars),
         data=data,
@@ -105,10 +107,7 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
             )
             for variable in [*shown, *cells, *graph.data_vars]
         },
-        initial={
-            value.name: np.asarray(start[value.name], dtype=np.float64)
-            for value in graph.value_vars
-        },
+        initial=starts_of(model)({}),
         log_density=_single(_jaxified(graph, log_density, data)),
         constrain=_named(
             _jaxified(graph, constrained, data), [variable.name for variable in shown]
@@ -119,19 +118,57 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
     )
 
 
+def starts_of(model: pm.Model) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """From data to the unconstrained values where sampling starts, before jitter.
+
+    Priors may be centred on data, and their starts with them. PyMC works these out from
+    its `pm.Data` alone, in the same way bit for bit as for a model built anew.
+
+    Parameters
+    ----------
+    model
+        Any model; its `pm.Data` are set to what the function is called with.
+
+    Returns
+    -------
+    A function of arrays by name; those that it is not given are what they were.
+    """
+    graph: Any = model
+    known = {variable.name: variable for variable in graph.data_vars}
+    # A start that is drawn from the prior is drawn by this seed.
+    start = initial_point.make_initial_point_fn(model=graph)
+
+    def starts(data: Mapping[str, Array]) -> dict[str, Array]:
+        for name in known.keys() & data.keys():
+            known[name].set_value(data[name].astype(known[name].dtype))
+        found = start(0)
+        return {
+            value.name: np.asarray(found[value.name], dtype=np.float64)
+            for value in graph.value_vars
+        }
+
+    return starts
+
+
 def same_density(one: pm.Model, other: pm.Model) -> bool:
     """Whether two models have one density, as a function of values and `pm.Data`.
 
-    Numbers that stand in the graph itself, such as observations that are no `pm.Data`,
-    must be equal; what the data hold may differ.
+    And whether they derive the same quantities. Numbers that stand in the graph itself,
+    such as observations that are no `pm.Data`, must be equal; what the data hold may
+    differ.
     """
     graphs: list[Any] = [one, other]
     inputs = [[*graph.value_vars, *graph.data_vars] for graph in graphs]
-    names = [[variable.name for variable in column] for column in inputs]
+    names = [
+        [variable.name for variable in (*column, *graph.deterministics)]
+        for graph, column in zip(graphs, inputs, strict=True)
+    ]
     if names[0] != names[1]:
         return False
     outputs = [
-        _without_shared([graph.logp()], own)
+        _without_shared(
+            [graph.logp(), *graph.replace_rvs_by_values(graph.deterministics)], own
+        )
         for graph, own in zip(graphs, inputs, strict=True)
     ]
     return bool(pg.basic.equal_computations(*outputs, *inputs))

@@ -60,9 +60,12 @@ _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy")
 class _Run:
     """A fit on its way: its data, and the chains it has so far."""
 
+    model: catalog.Model
+    settings: Mapping[str, Any]
     evaluation: Evaluation
     density: Density
     data: Mapping[str, Array]
+    initial: Mapping[str, Array]
     identity: str
     attempt: int = 0
     chains: list[Chain] = field(default_factory=list[Chain])
@@ -112,10 +115,10 @@ def fit_many(
     """Sample the posteriors of one model for many evaluations, as one batch.
 
     Parameters are those of `fit`; sampling stops at 400 effective draws, and the
-    default is one model, by the kind of data: family_tail where exact risks come with
-    families, else gpd_tail, and binomial_tail for counts and estimates. Each evaluation
-    gets the draws that it would get alone. One that the model does not serve gets the
-    refusal as its result.
+    default is one model for each evaluation, by the kind of its data: family_tail where
+    exact risks come with families, else gpd_tail, and binomial_tail for counts and
+    estimates. Each evaluation gets the draws that it would get alone. One that the
+    model does not serve gets the refusal as its result.
 
     Returns
     -------
@@ -129,11 +132,11 @@ def fit_many(
         raise InvalidInput(f"way is 'map' or 'vmap', got {way!r}. Leave it out.")
     if not target_ess >= 0:
         raise InvalidInput(f"target_ess is at least 0, got {target_ess}.")
-    chosen = _chosen(model, evaluations)
-    settings = chosen.settings(**priors)
+    models = [_chosen(model, evaluation) for evaluation in evaluations]
     started = time.monotonic()
     results: list[Posterior | NotApplicable | _Run] = [
-        _prepared(chosen, settings, evaluation, seed) for evaluation in evaluations
+        _prepared(chosen, chosen.settings(**priors), evaluation, seed)
+        for chosen, evaluation in zip(models, evaluations, strict=True)
     ]
     runs = [result for result in results if isinstance(result, _Run)]
     tally = _Tally(progress, len(runs) * chains)
@@ -144,15 +147,13 @@ def fit_many(
             draws,
             log_likelihood,
             way or devices.way_of_device(),
-            chosen.dense_mass,
+            group[0].model.dense_mass,
         )
-        _sample(chosen, sampler, group, chains, target_ess, tally)
+        _sample(sampler, group, chains, target_ess, tally)
     seconds = (time.monotonic() - started) / max(len(runs), 1)
     sizes = {"chains": chains, "warmup": warmup, "draws": draws, "seed": seed}
     return [
-        _posterior(chosen, settings, result, sizes, seconds)
-        if isinstance(result, _Run)
-        else result
+        _posterior(result, sizes, seconds) if isinstance(result, _Run) else result
         for result in results
     ]
 
@@ -201,16 +202,16 @@ def _check_sizes(chains: int, warmup: int, draws: int) -> None:
 
 
 def _chosen(
-    model: str | Path | catalog.Model | None, evaluations: Sequence[Evaluation]
+    model: str | Path | catalog.Model | None, evaluation: Evaluation
 ) -> catalog.Model:
     """The model that was named, or the default for the kind of data."""
     if isinstance(model, catalog.Model):
         return model
     if model is not None:
         return catalog.load(model)
-    kinds = {e.kind(behaviour) for e in evaluations for behaviour in e.behaviours}
+    kinds = {evaluation.kind(behaviour) for behaviour in evaluation.behaviours}
     [kind, *_] = sorted(kinds & set(DEFAULT_MODELS)) or ["exact"]
-    families = DEFAULT_WITH_FAMILIES if any(e.families for e in evaluations) else {}
+    families = DEFAULT_WITH_FAMILIES if evaluation.families else {}
     return catalog.load(families.get(kind, DEFAULT_MODELS[kind]))
 
 
@@ -224,7 +225,7 @@ def _prepared(
     try:
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
-        density, data = programs.density_and_data(model, settings, evaluation)
+        density, data, initial = programs.density_and_data(model, settings, evaluation)
         _check_exceedances(model, evaluation, data)
     except NotApplicable as refusal:
         return refusal
@@ -234,7 +235,15 @@ def _prepared(
         "evaluation": evaluation.digest,
         "seed": seed,
     }
-    return _Run(evaluation, density, data, json.dumps(identity, sort_keys=True))
+    return _Run(
+        model=model,
+        settings=settings,
+        evaluation=evaluation,
+        density=density,
+        data=data,
+        initial=initial,
+        identity=json.dumps(identity, sort_keys=True),
+    )
 
 
 def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) -> None:
@@ -279,13 +288,19 @@ def _by_shape(runs: Sequence[_Run]) -> list[list[_Run]]:
     """The runs grouped by density and shapes of its data: one program a group."""
     groups: dict[Any, list[_Run]] = {}
     for run in runs:
-        shapes = tuple(run.data[name].shape for name in run.density.data)
+        shapes = tuple(
+            arrays[name].shape
+            for arrays, names in (
+                (run.data, run.density.data),
+                (run.initial, run.density.values),
+            )
+            for name in names
+        )
         groups.setdefault((id(run.density), shapes), []).append(run)
     return list(groups.values())
 
 
 def _sample(
-    model: catalog.Model,
     sampler: Sampler,
     runs: Sequence[_Run],
     chains: int,
@@ -304,6 +319,7 @@ def _sample(
                 key=run.key(chain),
                 data=tuple(run.data[name] for name in sampler.density.data),
                 target_accept=_TARGETS[run.attempt],
+                initial=tuple(run.initial[name] for name in sampler.density.values),
                 state=run.chains[chain].state if run.chains else None,
             )
             for run in waiting
@@ -311,13 +327,13 @@ def _sample(
         ]
         results = sampler.run(jobs, tally.within_round())
         for index, run in enumerate(waiting):
-            _take(model, run, results[index * chains : (index + 1) * chains])
+            _take(run, results[index * chains : (index + 1) * chains])
             _decide(run, target_ess, sampler.draws)
         waiting = [run for run in waiting if not run.done]
         tally.total += chains * len(waiting)
 
 
-def _take(model: catalog.Model, run: _Run, results: Sequence[Chain]) -> None:
+def _take(run: _Run, results: Sequence[Chain]) -> None:
     """Add draws to a run and judge it."""
     run.chains = (
         [old.followed_by(new) for old, new in zip(run.chains, results, strict=True)]
@@ -327,7 +343,7 @@ def _take(model: catalog.Model, run: _Run, results: Sequence[Chain]) -> None:
     draws = _stacked(run.chains, "draws")
     statistics = _stacked(run.chains, "statistics")
     dims = run.density.dims
-    tails = extreme_scores(model, draws, run.data, dims, run.evaluation.behaviours)
+    tails = extreme_scores(run.model, draws, run.data, dims, run.evaluation.behaviours)
     run.verdict = judge({**draws, **tails}, statistics, dims)
 
 
@@ -349,15 +365,10 @@ def _stacked(chains: Sequence[Chain], part: str) -> dict[str, Array]:
     return {name: np.stack([tree[name] for tree in trees]) for name in trees[0]}
 
 
-def _posterior(
-    model: catalog.Model,
-    settings: Mapping[str, Any],
-    run: _Run,
-    sizes: Mapping[str, int],
-    seconds: float,
-) -> Posterior:
+def _posterior(run: _Run, sizes: Mapping[str, int], seconds: float) -> Posterior:
     """The finished run as a value."""
     assert run.verdict is not None
+    model = run.model
     pointwise = _cells_seen(model, _stacked(run.chains, "pointwise"), run.data)
     provenance = {
         "model": {
@@ -365,7 +376,7 @@ def _posterior(
             "digest": model.digest,
             "path": "" if model.shipped else str(model.path),
         },
-        "priors": catalog.plain(settings),
+        "priors": catalog.plain(run.settings),
         "data": run.evaluation.digest,
         **sizes,
         "draws_kept": run.chains[0].length,

@@ -75,6 +75,9 @@ class Job:
         Arrays of the data set, in the order of the density's ``data``.
     target_accept
         Acceptance probability that the step size is adapted to, in (0, 1).
+    initial
+        Unconstrained values where a new chain starts, before jitter, in the order of
+        the density's ``values``.
     state
         Sampler state to continue from; a new chain warms up first.
     """
@@ -82,6 +85,7 @@ class Job:
     key: tuple[int, int]
     data: tuple[Array, ...]
     target_accept: float
+    initial: tuple[Array, ...]
     state: Tree = None
 
 
@@ -208,7 +212,7 @@ class Sampler:
 
     def _inputs(self, jobs: Sequence[Job]) -> Tree:
         """The jobs as arrays with a leading axis."""
-        blank = self._blank_state(jobs[0].data)
+        blank = self._blank_state(jobs[0])
         states = [blank if job.state is None else job.state for job in jobs]
         return (
             np.array([job.key for job in jobs], dtype=np.uint32),
@@ -218,22 +222,28 @@ class Sampler:
                 np.stack(column)
                 for column in zip(*(job.data for job in jobs), strict=True)
             ),
+            tuple(
+                np.stack(column)
+                for column in zip(*(job.initial for job in jobs), strict=True)
+            ),
             jax.tree.map(lambda *leaves: np.stack(leaves), *states),
         )
 
-    def _blank_state(self, data: tuple[Array, ...]) -> Tree:
+    def _blank_state(self, job: Job) -> Tree:
         """A state of the right shape, for chains that have none yet."""
-        shapes = tuple(array.shape for array in data)
+        shapes = tuple(array.shape for array in (*job.data, *job.initial))
         if shapes not in self._blanks:
             key = np.zeros(2, dtype=np.uint32)
 
-            def state(key: Any, data: Any) -> Tree:
-                return self._start(key, 0.8, data)[1]
+            def state(key: Any, data: Any, initial: Any) -> Tree:
+                return self._start(key, 0.8, data, initial)[1]
 
             def zeros(leaf: Any) -> np.ndarray:
                 return np.zeros(leaf.shape, leaf.dtype)
 
-            blank = jax.tree.map(zeros, jax.eval_shape(state, key, data))
+            blank = jax.tree.map(
+                zeros, jax.eval_shape(state, key, job.data, job.initial)
+            )
             self._blanks[shapes] = blank
         return self._blanks[shapes]
 
@@ -253,7 +263,13 @@ class Sampler:
         """How many times larger than they are the sampler sees the unknowns."""
         return _STRETCH if self._learns_all else 1.0
 
-    def _start(self, key: Any, target_accept: Any, data: tuple[Any, ...]) -> Any:
+    def _start(
+        self,
+        key: Any,
+        target_accept: Any,
+        data: tuple[Any, ...],
+        initial: tuple[Any, ...],
+    ) -> Any:
         """NUTS for one data set, and a state at a point of finite density."""
         names, stretch = self.density.values, self._stretch
 
@@ -274,7 +290,7 @@ class Sampler:
                     keys[index], (_STARTS, *value.shape), minval=-1.0, maxval=1.0
                 )
             )
-            for index, (name, value) in enumerate(self.density.initial.items())
+            for index, (name, value) in enumerate(zip(names, initial, strict=True))
         }
         finite = jnp.isfinite(jax.vmap(potential)(candidates))
         first = jnp.argmax(finite)
@@ -293,8 +309,8 @@ class Sampler:
 
     def _chain(self, job: Tree) -> Tree:
         """Warm up (if new) and draw; the traced body of a job."""
-        key, fresh, target_accept, data, old = job
-        kernel, new = self._start(key, target_accept, data)
+        key, fresh, target_accept, data, initial, old = job
+        kernel, new = self._start(key, target_accept, data, initial)
         state = jax.tree.map(partial(jnp.where, fresh), new, old)
         discard = jnp.where(fresh, self.warmup, 0)
 

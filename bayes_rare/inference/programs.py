@@ -3,9 +3,9 @@
 import inspect
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,12 @@ from jaxtyping import Float
 from bayes_rare import catalog
 from bayes_rare.errors import NoSuchModel
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.density import Density, density_of, same_density
+from bayes_rare.inference.density import (
+    Density,
+    density_of,
+    same_density,
+    starts_of,
+)
 from bayes_rare.inference.nuts import Sampler
 
 __all__ = ["density_and_data", "sampler"]
@@ -25,15 +30,27 @@ type Array = Float[np.ndarray, "..."]
 
 @dataclass(eq=False)
 class _Compiled:
-    """A density, the PyMC model that it was made from, and for whom it was checked."""
+    """A PyMC model, its density, whose data it was built for, and if it was checked."""
 
     built: Any
     density: Density
     digest: str
     checked: bool = False
 
+    @cached_property
+    def starts(self) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+        """From data to where sampling starts."""
+        return starts_of(self.built)
 
-_DENSITIES: OrderedDict[Any, list[_Compiled]] = OrderedDict()
+    @cached_property
+    def initial(self) -> Mapping[str, Array]:
+        """Where sampling starts for the data set that the model was built for."""
+        return starts_of(self.built)({})
+
+
+type _Key = tuple[str, tuple[Any, ...]]
+
+_DENSITIES: OrderedDict[_Key, list[_Compiled]] = OrderedDict()
 _DENSITIES_KEPT = 32
 
 
@@ -48,17 +65,23 @@ def _kept(
     Data have names: evaluations of counts and of estimates enter one model differently.
     Where their shapes set the number of unknowns, these are among the names.
     """
-    key = (
-        model.digest,
-        json.dumps(catalog.plain(settings), sort_keys=True),
-        len(evaluation.behaviours),
-        *sorted(names),
-    )
+    key = _key(model, settings, evaluation, names)
     kept = _DENSITIES.setdefault(key, [])
     _DENSITIES.move_to_end(key)
     while len(_DENSITIES) > _DENSITIES_KEPT:
         _DENSITIES.popitem(last=False)
     return kept
+
+
+def _key(
+    model: catalog.Model,
+    settings: Mapping[str, Any],
+    evaluation: Evaluation,
+    names: Iterable[str],
+) -> _Key:
+    """The settings, and what else tells densities apart."""
+    others = (model.digest, len(evaluation.behaviours), *sorted(names))
+    return json.dumps(catalog.plain(settings), sort_keys=True), others
 
 
 def _built(
@@ -75,8 +98,11 @@ def _built(
 
 def density_and_data(
     model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> tuple[Density, dict[str, Array]]:
+) -> tuple[Density, dict[str, Array], Mapping[str, Array]]:
     """The JAX functions of a model, and the data that they take for an evaluation.
+
+    The last of the three is where sampling starts: the density's own ``initial`` may be
+    that of another evaluation.
 
     Parameters
     ----------
@@ -98,43 +124,70 @@ def density_and_data(
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
     # A density has so many unknowns as the data that it was made from.
-    sizes = (f"{name}{data[name].shape}" for name in model.sized_by if name in data)
-    return _density(model, settings, evaluation, (*data, *sizes)), data
+    sizes = [f"{name}{data[name].shape}" for name in model.sized_by if name in data]
+    compiled = _compiled(model, settings, evaluation, [*data, *sizes])
+    if compiled.digest == evaluation.digest:
+        return compiled.density, data, compiled.initial
+    initial = compiled.starts(data)
+    if not compiled.checked:
+        _check_promise(compiled, model, _built(model, settings, evaluation), initial)
+    return compiled.density, data, initial
 
 
-def _density(
+def _compiled(
     model: catalog.Model,
     settings: Mapping[str, Any],
     evaluation: Evaluation,
-    names: Iterable[str],
-) -> Density:
+    names: Sequence[str],
+) -> _Compiled:
     """The JAX functions of a model that observes, made from the first data set.
 
-    When a second comes, the model is built for it too, to see that nothing of the first
-    stands in the density itself.
+    Settings of a threshold enter the data alone: programs of others serve these too.
     """
     kept = _kept(model, settings, evaluation, names)
     if not kept:
         built = _built(model, settings, evaluation)
-        density = density_of(built, model.pointwise)
+        _, others = _key(model, settings, evaluation, names)
+        same = (
+            compiled.density
+            for (_, its), found in _DENSITIES.items()
+            if its == others
+            for compiled in found
+            if same_density(compiled.built, built)
+        )
+        density = next(same, None) or density_of(built, model.pointwise)
         kept.append(_Compiled(built, density, evaluation.digest))
-    first = kept[0]
-    if not first.checked and first.digest != evaluation.digest:
-        if not same_density(first.built, _built(model, settings, evaluation)):
-            raise NoSuchModel(
-                f"{model.path} builds numbers of its data set into the density, and "
-                "defines observe(), which promises that all of them are pm.Data. Wrap "
-                "what differs between data sets in pm.Data and return it from "
-                "observe(), or remove observe()."
-            )
-        first.checked = True
-    return first.density
+    return kept[0]
+
+
+def _check_promise(
+    first: _Compiled, model: catalog.Model, built: Any, initial: Mapping[str, Array]
+) -> None:
+    """Refuse a model that observes, yet has numbers of the first data set elsewhere.
+
+    It is built for the second one too, and compared.
+    """
+    if not same_density(first.built, built):
+        raise NoSuchModel(
+            f"{model.path} builds numbers of its data set into the density, and "
+            "defines observe(), which promises that all of them are pm.Data. Wrap "
+            "what differs between data sets in pm.Data and return it from "
+            "observe(), or remove observe()."
+        )
+    anew = starts_of(built)({})
+    if not all(np.array_equal(anew[name], initial[name]) for name in anew):
+        raise NoSuchModel(
+            f"{model.path} has an initval that depends on its data set, and defines "
+            "observe(), which promises that a model built once serves all. Leave out "
+            "the initval, or remove observe()."
+        )
+    first.checked = True
 
 
 def _built_each_time(
     model: catalog.Model, settings: Mapping[str, Any], evaluation: Evaluation
-) -> tuple[Density, dict[str, Array]]:
-    """The JAX functions and data of a model that is built for each data set.
+) -> tuple[Density, dict[str, Array], Mapping[str, Array]]:
+    """The JAX functions, data and start of a model that is built for each data set.
 
     Data sets share a program where their models differ in `pm.Data` alone.
     """
@@ -142,10 +195,10 @@ def _built_each_time(
     kept = _kept(model, settings, evaluation)
     for compiled in kept:
         if same_density(compiled.built, built):
-            return compiled.density, _data_of(built)
+            return compiled.density, _data_of(built), starts_of(built)({})
     density = density_of(built, model.pointwise)
     kept.append(_Compiled(built, density, evaluation.digest))
-    return density, _data_of(built)
+    return density, _data_of(built), kept[-1].initial
 
 
 @lru_cache(maxsize=_DENSITIES_KEPT)

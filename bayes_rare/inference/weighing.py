@@ -4,19 +4,21 @@ Most queries are left out by importance weights. The few that a posterior hangs 
 left out by fitting it again, all of them in a batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bayes_rare import catalog, stacking
 from bayes_rare.averages import Average, Member
+from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import fit_many
 from bayes_rare.posterior import Posterior
 from bayes_rare.shortening import listed
 from bayes_rare.tops import Top, top_of, without
 
-__all__ = ["Candidate", "Fit", "weighed_many"]
+__all__ = ["Candidate", "Fit", "fitted_together", "weighed_many"]
 
 type Progress = Callable[[int, int], None]
 
@@ -45,6 +47,17 @@ class Candidate:
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     concentration: float = 1.0
 
+    @property
+    def batch(self) -> tuple[str, str]:
+        """What candidates have in common that are fitted as one batch.
+
+        The model's file and its settings to the last digit, and nothing else of it: a
+        label is rounded for the reader, and a concentration is of weights alone.
+        """
+        model = self.model
+        model = model if isinstance(model, catalog.Model) else catalog.load(model)
+        return model.digest, json.dumps(catalog.plain(self.settings), sort_keys=True)
+
 
 type Fit = tuple[Candidate, Posterior]
 
@@ -58,6 +71,43 @@ class _Score(NamedTuple):
 
 
 type _Scores = dict[_Score, stacking.LeftOut]
+
+
+def fitted_together(
+    tasks: Sequence[tuple[Evaluation, Candidate]],
+    progress: Progress,
+    sampling: Mapping[str, Any],
+) -> list[Posterior | NotApplicable]:
+    """Posteriors of candidates, those of one model with the same settings in a batch.
+
+    Parameters
+    ----------
+    tasks
+        What is fitted to what.
+    progress
+        Called with how many chains of the batch at hand are done, and how many there
+        are.
+    sampling
+        ``chains``, ``warmup``, ``draws``, ``seed``.
+
+    Returns
+    -------
+    A posterior or a refusal for each task, in their order.
+    """
+    batches: dict[tuple[str, str], list[int]] = {}
+    for number, (_, candidate) in enumerate(tasks):
+        batches.setdefault(candidate.batch, []).append(number)
+    found: dict[int, Posterior | NotApplicable] = {}
+    for numbers in batches.values():
+        candidate = tasks[numbers[0]][1]
+        made = fit_many(
+            [tasks[number][0] for number in numbers],
+            candidate.model,
+            progress=progress,
+            **{**sampling, **candidate.settings},
+        )
+        found |= dict(zip(numbers, made, strict=True))
+    return [found[number] for number in range(len(tasks))]
 
 
 def weighed_many(
@@ -110,35 +160,27 @@ def _fitted_again(
 
     Where such a posterior is refused or did not converge, the weights have to do.
     """
+    doubtful = [
+        (_Score(place, behaviour, candidate.label), row, candidate)
+        for place, (_, fits) in enumerate(fitted)
+        for candidate, _ in fits
+        for behaviour in tops[place]
+        for row in scores[_Score(place, behaviour, candidate.label)].doubtful
+    ]
+    tasks = [
+        (without(fitted[key.place][0], key.behaviour, row), candidate)
+        for key, row, candidate in doubtful
+    ]
     found: _Scores = {}
-    for candidate, tasks in _doubtful(fitted, scores):
-        fewer = [without(fitted[k.place][0], k.behaviour, row) for k, row in tasks]
-        how = {**sampling, **candidate.settings}
-        made = fit_many(fewer, candidate.model, progress=progress, **how)
-        for (key, row), one in zip(tasks, made, strict=True):
-            if isinstance(one, Posterior) and one.verdict.converged:
-                found[key] = found.get(key, scores[key]).fitted_again(
-                    row,
-                    one.thinned(_SCORING_DRAWS).population(key.behaviour),
-                    tops[key.place][key.behaviour],
-                )
+    made = fitted_together(tasks, progress, sampling)
+    for (key, row, _), one in zip(doubtful, made, strict=True):
+        if isinstance(one, Posterior) and one.verdict.converged:
+            found[key] = found.get(key, scores[key]).fitted_again(
+                row,
+                one.thinned(_SCORING_DRAWS).population(key.behaviour),
+                tops[key.place][key.behaviour],
+            )
     return found
-
-
-def _doubtful(
-    fitted: Sequence[tuple[Evaluation, Sequence[Fit]]], scores: _Scores
-) -> Iterator[tuple[Candidate, list[tuple[_Score, int]]]]:
-    """Each candidate with the rows of tops that have to be left out by fits of it."""
-    candidates = {c.label: c for _, fits in fitted for c, _ in fits}
-    for label, candidate in candidates.items():
-        rows = [
-            (key, row)
-            for key, score in scores.items()
-            if key.label == label
-            for row in score.doubtful
-        ]
-        if rows:
-            yield candidate, rows
 
 
 def _weighed(

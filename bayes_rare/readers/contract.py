@@ -11,10 +11,12 @@ __all__ = [
     "LABELS",
     "NUMBERS",
     "ROW",
+    "SPLIT",
     "WRITTEN",
+    "found",
     "named_columns",
     "near",
-    "refuse_no_column",
+    "refuse_twice",
 ]
 
 LABELS = ("query_id", "behaviour", "family", "query_text")
@@ -22,6 +24,9 @@ LABELS = ("query_id", "behaviour", "family", "query_text")
 
 NUMBERS = ("log_risk", "log_risk_se", "successes", "trials", "weight")
 """Columns of the table that are read as float64."""
+
+SPLIT = "split"
+"""Column that says which rows are for which set, under whatever name it has."""
 
 ROW = "row (bayes-rare)"
 """Column that is added where rows have an order: the number of the row, from 1."""
@@ -51,7 +56,6 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
         If the table has neither log risks nor counts.
     """
     contract = (*LABELS, *NUMBERS)
-    there = [name for name in there if name not in {ROW, FILE}]
     for name, given in columns.items():
         if name not in contract:
             raise InvalidInput(
@@ -69,9 +73,15 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
     half = {"successes", "trials"} & set(names)
     if half:
         (other,) = {"successes", "trials"} - half
+        one_each = (
+            " If a row is a response, add a column trials of 1: rows of one query_id "
+            "are added up."
+            if other == "trials"
+            else ""
+        )
         raise InvalidData(
             f"the table has {half.pop()} but no {other}{near(other, there)}. "
-            f"It has: {listed(there)}. Map it: columns={{{other!r}: ...}}."
+            f"It has: {listed(there)}. Map it: columns={{{other!r}: ...}}.{one_each}"
         )
     raise InvalidData(
         "the table has neither log_risk nor successes and trials"
@@ -79,26 +89,60 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
     )
 
 
-def refuse_no_column(name: str, there: Sequence[str]) -> None:
-    """Refuse a column to split a table by that it does not have.
+def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
+    """The column that splits a table, under the name that it has from here on.
 
     Parameters
     ----------
-    name
-        Of the column.
+    split
+        Its name, if there is one.
     there
         Names of the table's columns.
 
     Raises
     ------
     InvalidInput
-        If it is not among them.
+        If it is not there.
     """
-    if name not in there:
+    if split is None:
+        return {}
+    if split not in there:
         raise InvalidInput(
-            f"the table has no column {name!r} to split it by{near(name, there)}. It "
+            f"the table has no column {split!r} to split it by{near(split, there)}. It "
             f"has: {listed(there)}."
         )
+    return {SPLIT: split}
+
+
+def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a column that is read and stands twice, whatever the case of its letters.
+
+    Parameters
+    ----------
+    names
+        From contract names to names in the table.
+    there
+        Names of the columns, in their order, of each file or table.
+
+    Raises
+    ------
+    InvalidData
+        If there is one.
+    """
+    for source, columns in there.items():
+        plain = [name.strip().casefold() for name in columns]
+        for read in dict.fromkeys(names.values()):
+            own = read.strip().casefold()
+            places = [place for place, name in enumerate(plain) if name == own]
+            if len(places) > 1:
+                first, second = places[:2]
+                raise InvalidData(
+                    f"{source} has the column {read!r:.60} twice: column {first + 1} "
+                    f"is {columns[first]!r:.60} and column {second + 1} is "
+                    f"{columns[second]!r:.60}, counted from 1. Names that differ in "
+                    "the case of letters alone are one name to some engines. Rename "
+                    "or drop one of them."
+                )
 
 
 def near(name: str, there: Sequence[str]) -> str:
@@ -112,7 +156,8 @@ def near(name: str, there: Sequence[str]) -> str:
         What could have been meant.
     """
     close = difflib.get_close_matches(name, there, 1, 0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    # What is too long to be read is no hint.
+    return f" (did you mean {close[0]!r}?)" if close and len(close[0]) <= 80 else ""
 
 
 def _likely(there: Sequence[str]) -> str:

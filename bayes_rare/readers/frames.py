@@ -6,16 +6,17 @@ needs them: lazy frames stay lazy.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import narwhals as nw
-from narwhals.exceptions import DuplicateError
 
 from bayes_rare.cells import BIN_WIDTH, DEVIATION_UNIT, SQUARE_UNIT, Columns
-from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.errors import InvalidInput
 from bayes_rare.estimates import ERROR_STEPS, VARIANCE_UNIT
 from bayes_rare.parts import shown_risk
-from bayes_rare.readers.contract import LABELS, NUMBERS, ROW, near
+from bayes_rare.readers.contract import NUMBERS, near
+from bayes_rare.readers.given import Given
 from bayes_rare.shortening import listed
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "is_behaviour",
     "labelled",
     "one_of",
-    "opened_frame",
     "selected",
     "value",
 ]
@@ -39,38 +39,11 @@ __all__ = [
 BELOW, ABOVE, TALLY, PROBLEM = -(2**40), 2**40, 2**41, 2**42
 """What a row is, beside the number of its bin of scores: no bin is as far out."""
 
+# Cuts that an engine is asked for at once.
+_CONDITIONS = 64
+
 SURE = -(2**40)
 """What a row without a standard error has for the number of its bin of those."""
-
-
-def opened_frame(frame: Any) -> nw.LazyFrame[Any]:
-    """The frame as a lazy one, its rows numbered where they have an order.
-
-    Parameters
-    ----------
-    frame
-        A frame that narwhals takes.
-
-    Raises
-    ------
-    InvalidData
-        If two columns have the same name.
-    InvalidInput
-        If this is no frame.
-    """
-    try:
-        table = cast("nw.DataFrame[Any] | nw.LazyFrame[Any]", nw.from_native(frame))
-    except DuplicateError as error:
-        raise InvalidData(f"{error} Rename the repeated columns.") from error
-    except TypeError as error:
-        raise InvalidInput(
-            f"{type(frame).__name__} is not a table. Give a path, or a frame that "
-            "narwhals takes, such as one of pandas, Polars, PyArrow, DuckDB, Dask or "
-            "Spark."
-        ) from error
-    if isinstance(table, nw.LazyFrame):
-        return table
-    return table.with_row_index(ROW).with_columns(nw.col(ROW) + 1).lazy()
 
 
 def arrays(frame: nw.LazyFrame[Any]) -> Columns:
@@ -107,46 +80,34 @@ def value(name: str) -> nw.Expr:
     return nw.col(f"_{name}")
 
 
-def labelled(table: nw.LazyFrame[Any], names: Mapping[str, str]) -> nw.LazyFrame[Any]:
+def labelled(table: Given) -> nw.LazyFrame[Any]:
     """The table with labels as text and numbers as float64.
 
     Parameters
     ----------
     table
         The table as it is.
-    names
-        From contract names to names in the table.
 
     Returns
     -------
-    With columns ``_behaviour`` and so on for `LABELS`, ``_unnamed`` where the behaviour
-    is missing, and ``_log_risk``, ``_has_log_risk`` and so on for `NUMBERS`.
+    With columns ``_behaviour`` and so on for `LABELS`, and ``_log_risk``,
+    ``_has_log_risk`` and so on for `NUMBERS`.
     """
-    return table.with_columns(
-        *(
-            nw.col(names[name]).cast(nw.String).fill_null("").alias(f"_{name}")
-            if name in names
-            else nw.lit("behaviour" if name == "behaviour" else "").alias(f"_{name}")
-            for name in LABELS
-        ),
-        (
-            nw.col(names["behaviour"]).is_null()
-            if "behaviour" in names
-            else nw.lit(False)
-        ).alias("_unnamed"),
+    return table.rows.with_columns(
+        *(text.alias(f"_{name}") for name, text in table.texts.items()),
         *(
             expression
             for name in NUMBERS
-            for expression in _number(names.get(name), name)
+            for expression in _number(name, there=name in table.names)
         ),
     )
 
 
-def _number(column: str | None, name: str) -> tuple[nw.Expr, nw.Expr]:
+def _number(name: str, *, there: bool) -> tuple[nw.Expr, nw.Expr]:
     """A number, -1 where it is missing, and whether it is there."""
-    if column is None:
+    if not there:
         return nw.lit(-1.0).alias(f"_{name}"), nw.lit(False).alias(f"_has_{name}")
-    number = nw.col(column).cast(nw.Float64)
+    number = nw.col(name).cast(nw.Float64)
     return (
         number.fill_null(-1.0).alias(f"_{name}"),
         (~number.is_null()).alias(f"_has_{name}"),
@@ -275,7 +236,10 @@ def one_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
 
 
 def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
-    """Whether a row's key is at or above the cut of its behaviour.
+    """Whether a row's key may be at or above the cut of its behaviour.
+
+    Of very many cuts those that are next to each other become the lowest of them: an
+    engine that is asked for thousands of conditions takes minutes, or gives up.
 
     Parameters
     ----------
@@ -284,23 +248,24 @@ def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
     cuts
         By behaviour.
     """
+    known = sorted(set(cuts.values()))
+    together = math.ceil(len(known) / _CONDITIONS)
+    lowest = {cut: known[k - k % together] for k, cut in enumerate(known)}
     names: dict[float, list[str]] = {}
     for name, cut in cuts.items():
-        names.setdefault(cut, []).append(name)
+        names.setdefault(lowest[cut], []).append(name)
     return one_of(
         [is_behaviour(own) & (nw.col(column) >= cut) for cut, own in names.items()]
     )
 
 
-def selected(
-    table: nw.LazyFrame[Any], names: Mapping[str, str], behaviours: Sequence[str]
-) -> nw.LazyFrame[Any]:
+def selected(table: Given, behaviours: Sequence[str]) -> Given:
     """The rows of some behaviours.
 
     Parameters
     ----------
-    table, names
-        As of `labelled`.
+    table
+        The table as it is.
     behaviours
         Which behaviours.
 
@@ -309,19 +274,17 @@ def selected(
     InvalidInput
         If a behaviour is not there, or none is named.
     """
-    if "behaviour" in names:
-        own = nw.col(names["behaviour"])
-        there = table.select(own.alias("_behaviour")).unique()
-        there = there.select(nw.col("_behaviour").cast(nw.String).fill_null(""))
-        known = sorted(set(there.collect()["_behaviour"].to_list()))
-    else:
-        own, known = None, ["behaviour"]
+    own, known = table.texts["behaviour"], ["behaviour"]
+    if "behaviour" in table.names:
+        there = table.rows.select("behaviour").unique()
+        there = there.select(own.alias("behaviour")).collect()
+        known = sorted(set(there["behaviour"].to_list()))
     unknown = [name for name in behaviours if name not in known]
     if unknown or not behaviours:
         raise InvalidInput(
             f"no behaviour {listed([*map(repr, unknown)]) or 'is named'} in this table"
             f"{near(unknown[0], known) if unknown else ''}. Known: {listed(known)}."
         )
-    if own is None:
+    if "behaviour" not in table.names:
         return table
-    return table.filter(own.cast(nw.String).fill_null("").is_in(list(behaviours)))
+    return replace(table, rows=table.rows.filter(own.is_in(list(behaviours))))

@@ -7,22 +7,25 @@ later trial takes the place of the earlier, which was a failed attempt or a copy
 import math
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
+from bayes_rare.readers.surrogates import Storable, storable
 from bayes_rare.shortening import shortened
 
-__all__ = ["HIT", "MISS", "Gathering"]
+__all__ = ["HIT", "MISS", "Gathering", "tail"]
 
 MISS, HIT = 0, 1
 """What a trial showed. A lost one is a number from 2 on, by its reason."""
 
 _LOST = {reason: number for number, reason in enumerate(LOST, 2)}
 _REASONS = {number: reason for reason, number in _LOST.items()}
-# A slot holds an outcome, whether its response was cut off, and the number of a
-# message, in one integer: a million small objects would not fit.
-_CUT, _MESSAGE, _KIND = 8, 4, 7
+# A slot holds an outcome, whether its response was cut off and whether it is of a
+# later attempt, and the number of a message, in one integer: a million small objects
+# would not fit.
+_CUT, _RETRIED, _MESSAGE, _KIND = 8, 16, 5, 7
 _MESSAGES, _LENGTH = 1_000, 200
 _LISTED = 10
 # Log-probabilities of one text differ so much between batches of one model.
@@ -57,8 +60,12 @@ class Gathering:
         self._queries: dict[tuple[str, str], _Query] = {}
         self._aside: dict[str, Counter[str]] = {}
         self._messages: dict[str, int] = {"": 0}
+        self._behaviours, self._names, self._families = (Storable() for _ in range(3))
+        self._texts: set[int] = set()
         self.retold: dict[str, None] = {}
-        """Queries that had another text before."""
+        """Queries that had another text in a trial that counts beside these."""
+        self.superseded: dict[str, None] = {}
+        """Queries that had another text in trials that were set aside for these."""
         self.filled = 0
         """Slots that have a trial, lost or not."""
 
@@ -72,6 +79,7 @@ class Gathering:
         family: str | None = None,
         text: str = "",
         cut_off: bool = False,
+        retried: bool = False,
         said: str = "",
         place: str = "a row",
     ) -> None:
@@ -89,6 +97,8 @@ class Gathering:
             Of the query.
         cut_off
             Whether a limit ended the response.
+        retried
+            Whether earlier attempts at it failed, and were not recorded.
         said
             The value that it was scored with.
         place
@@ -101,7 +111,8 @@ class Gathering:
         """
         value = outcome
         if not isinstance(outcome, float):
-            value = outcome | self._number(said) << _MESSAGE | (_CUT if cut_off else 0)
+            value = outcome | self._number(storable(said)) << _MESSAGE
+            value |= (_CUT if cut_off else 0) | (_RETRIED if retried else 0)
         self._fill(behaviour, query, slot, value, family, text, place)
 
     def lose(
@@ -132,7 +143,7 @@ class Gathering:
         InvalidData
             If the query has another family elsewhere.
         """
-        number = self._number(shortened(message, _LENGTH))
+        number = self._number(storable(shortened(message, _LENGTH)))
         value = _LOST[reason] | number << _MESSAGE
         self._fill(behaviour, query, slot, value, family, text, place)
 
@@ -148,7 +159,8 @@ class Gathering:
         rows
             How many.
         """
-        self._aside.setdefault(behaviour, Counter())[reason] += rows
+        own = self._aside.setdefault(self._behaviours.name(behaviour), Counter())
+        own[reason] += rows
 
     def _number(self, text: str) -> int:
         """The number of a message; that of none where there are too many."""
@@ -159,19 +171,26 @@ class Gathering:
             known = self._messages[text] = len(self._messages)
         return known
 
-    def renew(self, behaviour: str, query: str) -> None:
-        """Set the trials of a query aside, for what follows takes their place.
+    def renew(self, behaviour: str, query: str, among: range | None = None) -> None:
+        """Set trials of a query aside, for what follows takes their place.
 
         Parameters
         ----------
         behaviour, query
             Whose they are.
+        among
+            Their slots; all by default.
         """
-        known = self._queries.get((behaviour, query))
-        if known is not None and known.slots:
-            self.set_aside(behaviour, "duplicated", len(known.slots))
-            self.filled -= len(known.slots)
-            known.slots = {}
+        key = (self._behaviours.name(behaviour), self._names.name(query))
+        known = self._queries.get(key)
+        if known is None:
+            return
+        gone = [slot for slot in known.slots if among is None or slot in among]
+        if gone:
+            self.set_aside(behaviour, "duplicated", len(gone))
+            self.filled -= len(gone)
+            for slot in gone:
+                del known.slots[slot]
 
     def _fill(
         self,
@@ -183,32 +202,68 @@ class Gathering:
         text: str,
         place: str,
     ) -> None:
-        key = (behaviour, name)
+        key = behaviour, name = self._behaviours.name(behaviour), self._names.name(name)
+        if family is not None:
+            family = self._families.name(family)
+        plain = storable(text)
+        if plain != text:
+            self._texts.add(hash(text))
+            text = plain
         query = self._queries.get(key)
         if query is None:
             query = self._queries[key] = _Query(family, text)
         elif query.family != family:
             raise InvalidData(
-                f"{place}: query {name!r} is of family {family!r} here and of "
-                f"{query.family!r} elsewhere. Name a family that is the same in all "
-                "its trials, --family FIELD, or none."
+                f"{shortened(place, 160)}: query {shortened(name, 40)!r} is of family "
+                f"{shortened(family, 40)!r} here and of "
+                f"{shortened(query.family, 40)!r} elsewhere. Name a family that is the "
+                "same in all its trials, --family FIELD, or none."
             )
         elif query.text != text:
-            self.retold[name] = None
+            (self.retold if query.slots else self.superseded)[name] = None
             query.text = text
-        if slot in query.slots:
+        older = query.slots.get(slot)
+        if older is not None:
             self.set_aside(behaviour, "duplicated")
+            failed = isinstance(older, int) and (
+                older & _KIND == _LOST["errored"] or older & _RETRIED
+            )
+            if failed and isinstance(value, int):
+                value |= _RETRIED
         else:
             self.filled += 1
         query.slots[slot] = value
 
+    @property
+    def halves(self) -> tuple[int, str] | None:
+        """How many texts had half of a character, and one that came of it."""
+        kinds = (self._names, self._behaviours, self._families)
+        total = sum(kind.replaced for kind in kinds) + len(self._texts)
+        if not total:
+            return None
+        names = [name for kind in kinds if (name := kind.example)]
+        return total, names[0] if names else ""
+
     def kept(self) -> Iterator[tuple[int, int]]:
         """Successes and trials of each query that has trials."""
-        for query in self._queries.values():
+        for _, successes, trials in self.outcomes():
+            yield successes, trials
+
+    def outcomes(self) -> Iterator[tuple[str, int, int]]:
+        """Behaviour, successes and trials of each query that has trials."""
+        for (behaviour, _), query in self._queries.items():
             marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
             trials = sum(mark <= HIT for mark in marks)
             if trials:
-                yield marks.count(HIT), trials
+                yield behaviour, marks.count(HIT), trials
+
+    def retried(self) -> int:
+        """Trials whose earlier attempts failed, and were not recorded."""
+        return sum(
+            isinstance(value, int) and value & _RETRIED > 0 and value & _KIND <= HIT
+            for query in self._queries.values()
+            for value in query.slots.values()
+        )
 
     def tallies(self) -> tuple[Tally, ...]:
         """The rows of each behaviour, sorted by its name."""
@@ -232,36 +287,45 @@ class Gathering:
         return tuple(_tally(name, rows) for name, rows in sorted(total.items()))
 
     def reasons(self) -> tuple[Reason, ...]:
-        """What the logs say of lost rows, the most frequent first."""
-        found = {
-            (_REASONS[kind], text): rows
-            for (kind, text), rows in self._told().items()
+        """What the logs say of lost rows, the most frequent first.
+
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Reason(_REASONS[kind], text, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
             if kind > HIT
-        }
-        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-        return tuple(Reason(*key, rows) for key, rows in ranked[:_LISTED])
+        )
 
     def judgements(self) -> tuple[Judgement, ...]:
-        """Values that trials were scored with, the most frequent first."""
-        found = {
-            (text, kind == HIT): rows
-            for (kind, text), rows in self._told().items()
-            if kind <= HIT and text
-        }
-        ranked = sorted(found.items(), key=lambda one: (-one[1], one[0]))
-        return tuple(Judgement(*key, rows) for key, rows in ranked[:_LISTED])
+        """Values that trials were scored with, the most frequent first.
 
-    def _told(self) -> Counter[tuple[int, str]]:
-        """How many slots have each outcome and message."""
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Judgement(text, kind == HIT, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
+            if kind <= HIT
+        )
+
+    def _told(self) -> Iterator[tuple[str, int, str, int]]:
+        """Behaviour, outcome, message and number of slots, sorted by this number."""
         texts = {number: text for text, number in self._messages.items()}
-        found: Counter[tuple[int, int]] = Counter()
-        for query in self._queries.values():
+        found: Counter[tuple[str, int, int]] = Counter()
+        for (behaviour, _), query in self._queries.items():
             for value in query.slots.values():
                 if isinstance(value, int):
-                    found[value & _KIND, value >> _MESSAGE] += 1
-        return Counter(
-            {(k, texts[number]): rows for (k, number), rows in found.items()}
+                    found[behaviour, value & _KIND, value >> _MESSAGE] += 1
+        ranked = sorted(
+            (-rows, behaviour, kind, texts[number])
+            for (behaviour, kind, number), rows in found.items()
+            if kind > HIT or number
         )
+        listed: Counter[tuple[str, bool]] = Counter()
+        for rows, behaviour, kind, text in ranked:
+            listed[behaviour, kind > HIT] += 1
+            if listed[behaviour, kind > HIT] <= _LISTED:
+                yield behaviour, kind, text, -rows
 
     def spread(self) -> tuple[str, float] | None:
         """The query whose log risks differ most, and by how much; None within rounding.
@@ -312,6 +376,25 @@ class Gathering:
             columns["successes"] = pa.array(successes, pa.int64())
             columns["trials"] = pa.array(trials, pa.int64())
         return cast("Any", pa).table(columns)
+
+
+def tail(path: Path, most: int = 200) -> str:
+    """A path, by its end where it is long.
+
+    Parameters
+    ----------
+    path
+        Of a file.
+    most
+        Characters of it.
+
+    Examples
+    --------
+    >>> tail(Path("a/long/path"), 4)
+    '...path'
+    """
+    text = str(path)
+    return text if len(text) <= most else f"...{text[-most:]}"
 
 
 def _tally(behaviour: str, rows: Counter[str]) -> Tally:

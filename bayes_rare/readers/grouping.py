@@ -5,7 +5,7 @@ table, and only the groups are looked at.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,14 +13,8 @@ import narwhals as nw
 import numpy as np
 
 from bayes_rare.cells import Columns
+from bayes_rare.dropped import Repeats
 from bayes_rare.errors import InvalidData
-from bayes_rare.readers.contract import (
-    FILE,
-    ROW,
-    WRITTEN,
-    named_columns,
-    refuse_no_column,
-)
 from bayes_rare.readers.frames import (
     PROBLEM,
     SURE,
@@ -28,17 +22,19 @@ from bayes_rare.readers.frames import (
     arrays,
     binned,
     labelled,
-    opened_frame,
     selected,
 )
+from bayes_rare.readers.given import Given
 from bayes_rare.readers.problems import (
     PROBLEMS,
     first_problem,
     refuse_first_problem,
+    refuse_half_families,
     refuse_mixed,
     refuse_repeated,
     refuse_text,
 )
+from bayes_rare.readers.repeats import added_up, repeats_of
 from bayes_rare.readers.weighing import (
     Ranges,
     ranges_of_weights,
@@ -66,12 +62,15 @@ class Checked:
     rows
         The rows of the table, labelled; and binned, unless it has counts alone (see
         `bayes_rare.readers.frames`).
+    repeats
+        Where rows of the table were added up to make these rows.
     """
 
     names: Mapping[str, str]
     groups: Columns = field(repr=False)
     ranges: Ranges
     rows: nw.LazyFrame[Any] = field(repr=False)
+    repeats: tuple[Repeats, ...] = ()
 
     @cached_property
     def counted(self) -> np.ndarray:
@@ -93,6 +92,15 @@ class Checked:
         """What is added up of weights: nothing where they are equal."""
         return SUMS if self.ranges else ()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Rows of each behaviour."""
+        answer: dict[str, int] = {}
+        pairs = (self.groups[name].tolist() for name in ("behaviour", "count"))
+        for name, count in zip(*pairs, strict=True):
+            answer[name] = answer.get(name, 0) + count
+        return answer
+
     def behaviours(self, groups: np.ndarray) -> list[str]:
         """Behaviours of some of the groups.
 
@@ -104,58 +112,58 @@ class Checked:
         return sorted(set(self.groups["behaviour"][groups].tolist()))
 
 
-def checked(
-    frame: Any,
-    columns: Mapping[str, str],
-    behaviours: Sequence[str] | None,
-    keep: Sequence[str] = (),
-) -> Checked:
-    """The table with its groups, if nothing is wrong.
+def checked(table: Given, behaviours: Sequence[str] | None) -> Checked:
+    """The table with its groups, if nothing is wrong, and a row a query.
 
     Parameters
     ----------
-    frame, columns, behaviours
+    table
+        The table as it is.
+    behaviours
         As of `summarise`.
-    keep
-        Further columns that the rows are to have.
 
     Raises
     ------
     InvalidData
         If the table says something impossible, or says it twice.
     InvalidInput
-        If ``columns`` or ``behaviours`` name what is not there.
+        If ``behaviours`` name what is not there.
     """
-    table = opened_frame(frame)
-    there = table.collect_schema().names()
-    names = named_columns(there, columns)
-    for name in keep:
-        refuse_no_column(name, [one for one in there if one not in {ROW, FILE}])
-    # Of thousands of columns few are of an evaluation.
-    read = {*names.values(), *keep, ROW, FILE}
-    read |= {name + WRITTEN for name in read}
-    table = table.select(*(name for name in there if name in read))
-    refuse_text(table, names)
+    refuse_text(table)
     if behaviours is not None:
-        table = selected(table, names, behaviours)
-    ranges = ranges_of_weights(table, names)
-    table = shared(table, names, ranges)
+        table = selected(table, behaviours)
+    answer = _of_rows(table)
+    if "query_id" not in table.names:
+        return answer
+    if "log_risk" in table.names:
+        refuse_repeated(answer.rows, answer.behaviours(answer.estimated))
+    repeats = repeats_of(table, answer.sizes) if answer.counted.any() else ()
+    if not repeats:
+        return answer
+    added = added_up(table, answer.rows)
+    return replace(_of_rows(added), repeats=repeats)
+
+
+def _of_rows(table: Given) -> Checked:
+    """The table with groups of its rows, if nothing is wrong with any of them."""
+    names = table.names
+    ranges = ranges_of_weights(table)
+    table = shared(table, ranges)
     sums = [f"_{name}" for name in SUMS] if ranges else []
-    rows = labelled(table, names)
+    rows = labelled(table)
     if {"log_risk", "log_risk_se"} & set(names):
         rows = _binned(rows, names)
         groups = _groups(rows, names, sums)
     else:
-        groups = _tallies(table, names, sums)
+        groups = _tallies(table, sums)
     if not len(groups["count"]):
         raise InvalidData("the table has no rows. Give at least one query.")
     answer = Checked(names, groups, ranges, rows)
     if (groups["cell"] >= PROBLEM).any():
         refuse_first_problem(rows, names, PROBLEMS)
     refuse_mixed(rows, groups, names)
+    refuse_half_families(rows, groups, names)
     refuse_weights(ranges, answer.behaviours(~answer.counted & ~answer.estimated))
-    if "query_id" in names and "log_risk" in names:
-        refuse_repeated(rows, answer.behaviours(answer.estimated))
     return answer
 
 
@@ -179,22 +187,24 @@ def _groups(
     )
 
 
-def _tallies(
-    table: nw.LazyFrame[Any], names: Mapping[str, str], sums: Sequence[str]
-) -> Columns:
+def _tallies(table: Given, sums: Sequence[str]) -> Columns:
     """The same of a table of counts alone, grouped by what its columns hold.
 
     A row costs what it costs the engine to group it: whatever else is asked of it is
     asked of its group.
     """
-    held = ("behaviour", "family", "successes", "trials")
-    keys = list(dict.fromkeys(names[name] for name in held if name in names))
-    grouped = table.group_by(keys).agg(
+    held = [
+        name
+        for name in ("behaviour", "family", "successes", "trials")
+        if name in table.names
+    ]
+    grouped = table.rows.group_by(held).agg(
         nw.len().alias("_count"), *(nw.col(name).sum() for name in sums)
     )
-    known = {name: column for name, column in names.items() if name in held}
+    known = {name: table.names[name] for name in held}
+    texts = {name: table.texts[name] for name in ("behaviour", "family")}
     columns = ("behaviour", "family", "cell", "step", "successes", "trials", "count")
-    rows = _binned(labelled(grouped, known), known)
+    rows = _binned(labelled(Given(grouped, known, texts)), known)
     return _collected(rows.select(*(f"_{name}" for name in columns), *sums))
 
 

@@ -14,7 +14,8 @@ from bayes_rare.files import refuse_unwritable, replacing
 from bayes_rare.readers.carried import DROPPED_KEY
 from bayes_rare.readers.cautions import cautions
 from bayes_rare.readers.gathering import Gathering
-from bayes_rare.shortening import listed
+from bayes_rare.readers.surrogates import storable
+from bayes_rare.shortening import listed, quoted, shortened
 
 __all__ = [
     "MAX_DROPPED",
@@ -147,19 +148,19 @@ def imported(
         )
     record = Dropped(
         reader=reader,
-        sources=tuple(sources),
-        rule=rule,
+        sources=tuple(map(storable, sources)),
+        rule=storable(rule),
         tallies=gathered.tallies(),
         reasons=gathered.reasons(),
         judgements=gathered.judgements(),
-        warnings=(*warnings, *cautions(gathered)),
+        warnings=tuple(map(storable, (*warnings, *cautions(gathered)))),
     )
     for tally in record.tallies:
         if tally.lost and (not tally.kept or tally.share > max_dropped):
             raise InvalidData(_too_many(record, tally.behaviour, max_dropped))
     if not any(tally.kept for tally in record.tallies):
         raise InvalidData(
-            f"there is no measurement in {listed(sources[:3])}. Give logs with "
+            f"there is no measurement in {listed(sources, each=60)}. Give logs with "
             "samples that have been scored."
         )
     return ImportedTable(gathered.table(), record)
@@ -228,17 +229,18 @@ def _hidden(path: Path) -> bool:
 
 
 def _too_many(record: Dropped, behaviour: str, most: int | float) -> str:
-    (tally,) = record.select([behaviour]).tallies
+    record = record.select([behaviour])
+    (tally,) = record.tallies
     out = ", ".join(f"{rows:,} {reason}" for reason, rows in tally.left_out) or "none"
     why = "; ".join(
-        f"{one.reason}: {one.message or 'the log does not say why'} ({one.rows:,})"
+        f"{one.reason}: {shortened(one.message, 60) or 'the log does not say why'} "
+        f"({one.rows:,})"
         for one in record.reasons[:3]
     )
     total = tally.kept + tally.lost
-    more = ", ..." if len(record.sources) > 3 else ""
-    files = ", ".join(record.sources[:3]) + more
     said = (
-        f"of {total:,} rows of behaviour {behaviour!r} in {files}, "
+        f"of {total:,} rows of behaviour {quoted(behaviour, 60)} in "
+        f"{listed(record.sources, each=60)}, "
         f"{tally.lost:,} are lost "
         f"({100 * tally.share:.3g} %; {out}; kept {tally.kept:,})"
     )

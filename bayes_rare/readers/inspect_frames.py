@@ -11,6 +11,7 @@ from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.contract import ROW
 from bayes_rare.readers.inspect_logs import Run
 from bayes_rare.readers.streams import Json
+from bayes_rare.readers.surrogates import storable_frame
 from bayes_rare.shortening import listed
 
 __all__ = ["frame_runs"]
@@ -18,6 +19,17 @@ __all__ = ["frame_runs"]
 _SCORE, _METADATA = "score_", "metadata_"
 # Columns of a score beside its value, where they were asked for.
 _BESIDE = re.compile(r"_(answer|explanation|metadata|history|reason)$")
+_PLAIN = (
+    "id",
+    "epoch",
+    "error",
+    "limit",
+    "input",
+    "retries",
+    "turn_count",
+    "message_count",
+    "total_tokens",
+)
 _BATCH = 10_000
 
 
@@ -29,7 +41,8 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
     frame
         What ``samples_df`` returns, or a frame of any engine with its columns: ``id``,
         ``epoch``, ``score_<scorer>``; and where there are ``error``, ``limit``,
-        ``input``, ``task_id``, ``eval_id``, ``task_name``, ``model``, ``created``,
+        ``input``, ``retries``, ``turn_count``, ``message_count``, ``total_tokens``,
+        ``task_id``, ``eval_id``, ``task_name``, ``model``, ``created``,
         ``metadata_<key>``.
 
     Raises
@@ -46,7 +59,8 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
             f"{type(frame).__name__} is neither a path nor a frame. Give paths of "
             "logs, or the frame that inspect_ai.analysis.samples_df returns."
         ) from error
-    table: Any = lazy.collect().to_arrow()
+    with storable_frame():
+        table: Any = lazy.collect().to_arrow()
     names: list[str] = table.column_names
     missing = [name for name in ("id", "epoch") if name not in names]
     if missing or not any(name.startswith(_SCORE) for name in names):
@@ -117,10 +131,11 @@ def _sample(given: Json, names: Sequence[str]) -> Json:
         for name in names
         if name.startswith(_METADATA)
     }
-    rest = {
-        name: given.get(name) for name in ("id", "epoch", "error", "limit", "input")
-    }
-    return rest | {"scores": scores, "metadata": metadata}
+    for name in scores:
+        scores[name]["reason"] = given.get(f"{_SCORE}{name}_reason")
+    rest = {name: given.get(name) for name in _PLAIN}
+    usage = _value(given.get("model_usage"))
+    return rest | {"scores": scores, "metadata": metadata, "model_usage": usage}
 
 
 def _value(value: Any) -> Any:

@@ -5,6 +5,7 @@ reductions are averages over epochs, in which an error or a missing score no lon
 shows. Inspect itself is not needed.
 """
 
+import math
 import re
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +23,20 @@ from bayes_rare.readers.streams import (
     file_chunks,
 )
 
-__all__ = ["Run", "read_run", "samples_of"]
+__all__ = ["RESPONDED", "Run", "read_run", "responded", "samples_of"]
+
+RESPONDED = "_responded"
+"""Key of a sample: whether there is a response, None where it is not known. It is told
+of samples that a limit ended."""
 
 _HEADER, _START, _SUMMARIES = "header.json", "_journal/start.json", "summaries.json"
 _JOURNAL = re.compile(r"_journal/summaries/(\d+)\.json")
 _SAMPLE = re.compile(r"samples/(?:[^/]+|.+_epoch_\d+)\.json|samples/.+/sample\.json")
+# What summaries in which a limit ended some sample have somewhere in their bytes.
+_LIMITED = re.compile(rb'"limit"\s*:\s*[^\sn]')
+_OVERLAP = 64
+# More epochs than this are no number of epochs.
+_EPOCHS = 1 << 40
 # Of a sample so much is built; messages and events, which are most of it, are not.
 _FIELDS = frozenset(
     {
@@ -39,8 +49,15 @@ _FIELDS = frozenset(
         "error",
         "limit",
         "invalidation",
+        "error_retries",
+        "retries",
+        "turn_count",
+        "message_count",
+        "model_usage",
     }
 )
+_CONTENT = ("content", "tool_calls")
+_MESSAGE = frozenset({"role", "source", *_CONTENT})
 _HEAD = frozenset({"status", "eval", "plan", "invalidated"})
 
 
@@ -137,11 +154,95 @@ def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
         yield from _json_samples(path)
         return
     with opened_archive(path, _wanted) as archive:
-        invalid = _invalid_samples(path) if run.invalidated else frozenset[object]()
+        invalid = _invalid_samples(path) if run.invalidated else frozenset[_Key]()
+        answers = _answers(archive)
         for place, sample in _summaries(archive):
-            if (str(sample.get("id")), sample.get("epoch")) in invalid:
+            key = _key(sample)
+            if key in invalid:
                 sample["invalidation"] = True
+            if key in answers:
+                sample[RESPONDED] = answers[key]
             yield place, sample
+
+
+def responded(sample: Json) -> bool | None:
+    """Whether a sample has a response, by what is known of it; None where nothing is.
+
+    Parameters
+    ----------
+    sample
+        A sample, its summary, or a row of a frame. Tokens alone say little: those of a
+        response that a limit of tokens ended at once are counted, and it is not kept.
+    """
+    if isinstance(sample.get(RESPONDED), bool):
+        return sample[RESPONDED]
+    turns, messages = (_count(sample, n) for n in ("turn_count", "message_count"))
+    if turns:
+        return True
+    scores = as_object(sample.get("scores")).values()
+    if any(as_object(one).get("reason") == "no_response" for one in scores):
+        return False
+    # There is at least one message of the input.
+    if turns == 0 or (messages is not None and messages <= 1):
+        return False
+    tokens = _count(sample, "total_tokens")
+    usage = sample.get("model_usage")
+    if tokens is None and isinstance(usage, dict):
+        tokens = len(cast("Json", usage))
+    # A response from a cache costs no tokens.
+    return None if not tokens and (tokens is None or messages) else bool(tokens)
+
+
+type _Key = tuple[str, int]
+
+
+def _key(sample: Json) -> _Key | None:
+    """Identity and epoch of a sample; None where they are of the wrong kind."""
+    name, epoch = sample.get("id"), sample.get("epoch", 1)
+    if not isinstance(name, str | int) or not isinstance(epoch, int):
+        return None
+    return str(name), epoch
+
+
+def _count(sample: Json, name: str) -> int | None:
+    """A whole number of a sample; None where there is none."""
+    value = sample.get(name)
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _answers(archive: Archive) -> dict[_Key | None, bool]:
+    """Whether samples that a limit ended have a response, as they themselves say.
+
+    Summaries do not hold responses. A sample is looked up where its summary does not
+    say for certain that it has one.
+    """
+    if not any(_LIMITED.search(piece) for piece in _overlapping(archive)):
+        return {}
+    sought: dict[str, _Key] = {}
+    for _, sample in _summaries(archive):
+        key = _key(sample)
+        if key and sample.get("limit") and not _count(sample, "turn_count"):
+            stem = f"samples/{key[0]}_epoch_{key[1]}"
+            sought |= {f"{stem}.json": key, f"{stem}/sample.json": key}
+    found: dict[_Key | None, bool] = {}
+    with opened_archive(archive.path, sought.__contains__) as full:
+        for name in full.members:
+            stream = JsonStream(full.chunks(name), full.place(name))
+            answer = _full(stream, frozenset()).get(RESPONDED)
+            if answer is not None:
+                found[sought[name]] = answer
+    return found
+
+
+def _overlapping(archive: Archive) -> Iterator[bytes]:
+    """The bytes of all summaries, in pieces that overlap a little."""
+    for name in _summary_names(archive):
+        end = b""
+        for piece in archive.chunks(name):
+            yield end + piece
+            end = piece[-_OVERLAP:]
 
 
 def _wanted(name: str) -> bool:
@@ -154,16 +255,21 @@ def _is_archive(path: Path) -> bool:
     return next(iter(file_chunks(path)), b"")[:2] == b"PK"
 
 
-def _summaries(archive: Archive) -> Iterator[tuple[str, dict[str, Any]]]:
+def _summary_names(archive: Archive) -> list[str]:
+    """The members that hold summaries: those of the end, or else of the journal."""
+    if _SUMMARIES in archive.members:
+        return [_SUMMARIES]
     journal = {
         int(found[1]): name
         for name in archive.members
         if (found := _JOURNAL.fullmatch(name))
     }
-    names = [journal[number] for number in sorted(journal)]
-    if _SUMMARIES in archive.members:
-        names = [_SUMMARIES]
-    elif not names:
+    return [journal[number] for number in sorted(journal)]
+
+
+def _summaries(archive: Archive) -> Iterator[tuple[str, dict[str, Any]]]:
+    names = _summary_names(archive)
+    if not names:
         yield from _full_samples(archive.path)
         return
     for name in names:
@@ -185,15 +291,15 @@ def _full_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for name in archive.members:
             where = archive.place(name)
             stream = JsonStream(archive.chunks(name), where)
-            yield where, _object(stream, _FIELDS)
+            yield where, _full(stream, _FIELDS)
 
 
-def _invalid_samples(path: Path) -> frozenset[object]:
+def _invalid_samples(path: Path) -> frozenset[_Key]:
     """Identity and epoch of samples that were declared invalid: summaries omit it."""
     return frozenset(
-        (str(sample.get("id")), sample.get("epoch"))
+        key
         for _, sample in _full_samples(path)
-        if sample.get("invalidation")
+        if sample.get("invalidation") and (key := _key(sample))
     )
 
 
@@ -218,8 +324,14 @@ def _json_header(path: Path) -> dict[str, Any]:
 
 def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     stream = JsonStream(file_chunks(path), str(path))
-    found = False
+    found, keys = False, 0
     for key in stream.object_keys():
+        keys += key == "samples"
+        if keys > 1:
+            raise InvalidData(
+                f"{path} has samples twice: its key stands there again. Give a log as "
+                "Inspect wrote it."
+            )
         if key != "samples" or not stream.next_is("["):
             stream.skip()
             continue
@@ -228,7 +340,7 @@ def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             place = f"{path}, sample {number:,}"
             if not stream.next_is("{"):
                 _checked(stream.value(), str(path), number)
-            yield place, _object(stream, _FIELDS)
+            yield place, _full(stream, _FIELDS)
     stream.end()
     if not found:
         raise InvalidData(
@@ -248,6 +360,68 @@ def _object(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
     return found
 
 
+def _full(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
+    """Of a sample the wanted parts, and whether it has a response, if that is told.
+
+    Where nothing is wanted, it is read no further than to the response.
+    """
+    found: dict[str, Any] = {}
+    told: dict[str, bool] = {}
+    for key in stream.object_keys():
+        if key in wanted:
+            found[key] = stream.value()
+        elif key == "output" and stream.next_is("{"):
+            told[key] = _is_output(stream)
+        elif key == "messages" and stream.next_is("["):
+            said = [_is_response(one) for one in _parts_of(stream, _MESSAGE)]
+            told[key] = any(said)
+        else:
+            stream.skip()
+        if not wanted and (any(told.values()) or len(told) == 2):
+            break
+    return found | ({RESPONDED: any(told.values())} if told else {})
+
+
+def _is_output(stream: JsonStream) -> bool:
+    """Whether what a model put out has any content."""
+    answer = False
+    for key in stream.object_keys():
+        if key == "completion":
+            answer |= _is_content(stream.value())
+        elif key == "choices" and stream.next_is("["):
+            for choice in _parts_of(stream, frozenset({"message"})):
+                message = _part(choice, "message")
+                answer |= any(_is_content(message.get(name)) for name in _CONTENT)
+        else:
+            stream.skip()
+    return answer
+
+
+def _is_response(message: Json) -> bool:
+    """Whether a message is a model's own, and no part of the input."""
+    return (
+        message.get("role") == "assistant"
+        and message.get("source") != "input"
+        and any(_is_content(message.get(name)) for name in _CONTENT)
+    )
+
+
+def _is_content(value: Any) -> bool:
+    if isinstance(value, list):
+        parts = cast("list[Any]", value)
+        return any(_is_content(as_object(one).get("text", one)) for one in parts)
+    return bool(value.strip() if isinstance(value, str) else value)
+
+
+def _parts_of(stream: JsonStream, wanted: frozenset[str]) -> Iterator[Json]:
+    """Of each object in an array the wanted parts; nothing of what is no object."""
+    for _ in stream.elements():
+        if stream.next_is("{"):
+            yield _object(stream, wanted)
+        else:
+            stream.skip()
+
+
 def _checked(sample: Any, where: str, number: int) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise InvalidData(
@@ -259,7 +433,8 @@ def _checked(sample: Any, where: str, number: int) -> dict[str, Any]:
 
 def _run(path: Path, head: Json, place: str) -> Run:
     spec = _part(head, "eval")
-    if "task" not in spec or "model" not in spec:
+    names = (spec.get("task"), spec.get("model"))
+    if not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidData(
             f"{place} has no `eval` with a task and a model: no log of Inspect. Give "
             "one that ends in .eval or .json."
@@ -273,7 +448,7 @@ def _run(path: Path, head: Json, place: str) -> Run:
         if value is not None
     }
     epochs = config.get("epochs")
-    epochs = epochs if isinstance(epochs, int) and epochs > 0 else 1
+    epochs = epochs if isinstance(epochs, int) and 0 < epochs < _EPOCHS else 1
     ids = dataset.get("sample_ids")
     expected = len(as_list(ids)) * epochs if isinstance(ids, list) else None
     return Run(

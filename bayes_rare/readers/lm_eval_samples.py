@@ -12,17 +12,20 @@ An accuracy is none of these: it says which choice has the largest probability, 
 the same, and is no draw of a response.
 """
 
+import hashlib
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import HIT, MISS, Gathering
+from bayes_rare.readers.gathering import HIT, MISS, Gathering, tail
 from bayes_rare.readers.imported import (
     MAX_DROPPED,
     ImportedTable,
@@ -37,7 +40,7 @@ from bayes_rare.readers.streams import (
     file_chunks,
     json_lines,
 )
-from bayes_rare.shortening import listed
+from bayes_rare.shortening import listed, quoted, shortened
 
 __all__ = ["import_lm_eval"]
 
@@ -55,6 +58,16 @@ _TEXT = 1_000
 # A log-probability may exceed 0 by so much, where single precision has rounded it.
 _ROUNDED = 1e-4
 _CONFIG = {"task", "model"}
+# What a line holds beside its metrics, which versions before 0.4.7 do not name.
+_OWN = {
+    *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps"),
+    *("filter", "metrics", "doc_hash", "prompt_hash", "target_hash"),
+}
+_UNNAMED = "none"
+# What is said of responses that may be none.
+_EMPTY, _NOTHING = "is empty", "is the word None"
+# A word that an expression is not likely to be: it has none of its signs.
+_WORD = re.compile(r"[^\s()\[\]{}|^$*?\\]+")
 
 
 def import_lm_eval(
@@ -80,11 +93,13 @@ def import_lm_eval(
     success
         For generated responses, what shows the behaviour: a regular expression that is
         searched in each response; or the name of a metric that is 1 where it does,
-        ``"metric=0"`` for one that is 0, where it scores each repeat.
+        ``"metric=0"`` for one that is 0, where it scores each repeat. A word that is
+        in no response is refused: ``"(?:word)"`` says that it may be in none.
     choice
         For multiple choice, the text of the choice that is the behaviour.
     filter
-        Which filter's rows to read, where there are several.
+        Which filter's rows to read, where there are several. Versions before 0.4.7 do
+        not name them: the number of one in the task's list, from 1.
     behaviour
         Where the name of the behaviour is from: "task", "model", or a field of the
         documents. By default the task; where logs are of several models, that is added.
@@ -121,6 +136,7 @@ def import_lm_eval(
     reading = _Reading(files, success, choice, filter, behaviour, family)
     for file in files:
         reading.take(file)
+    reading.refuse_silence()
     return imported(
         reading.gathered,
         reader="lm-eval",
@@ -138,6 +154,26 @@ class _File:
     date: str
     model: str
     config: Json
+
+    @property
+    def filters(self) -> list[str]:
+        """The filters of the task in their order, as far as the results tell."""
+        parts = map(as_object, as_list(self.config.get("filter_list")))
+        return [str(part["name"]) for part in parts if "name" in part]
+
+
+@dataclass
+class _Seen:
+    """The documents of one log so far."""
+
+    # How many lines each has.
+    lines: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    # Those of each content, numbered.
+    equal: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    # What was said of each: responses, and what became of them.
+    said: dict[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict[tuple[str, str], tuple[str, str]]
+    )
 
 
 class _Reading:
@@ -159,19 +195,21 @@ class _Reading:
         self._several_models = len({file.model for file in files}) > 1
         self._kinds: dict[Kind, str] = {}
         self._greedy: dict[str, None] = {}
-        self._filters: dict[str, None] = {}
+        self._metrics: dict[str, None] = {}
         self._pattern: re.Pattern[str] | None = None
-        self._is_metric = False
-        # Documents of one content have one hash; the first keeps it as its identity.
-        self._places: dict[str, str] = {}
+        # The first line that has the metric which --success names, or has it not.
+        self._decided: tuple[bool, str] | None = None
+        self._matched = False
+        self._prompts: dict[tuple[str, str], str] = {}
 
     def take(self, file: _File) -> None:
         """Read the lines of a log."""
         chosen = self._filter
-        several: set[str] = set()
-        found = False
+        several: dict[str, None] = {}
+        seen = _Seen()
+        found = named = False
         for number, line in json_lines(file.path):
-            place = f"{file.path}, line {number:,}"
+            place = f"{tail(file.path)}, line {number:,}"
             row = as_object(line)
             if "resps" not in row:
                 raise InvalidData(
@@ -179,30 +217,55 @@ class _Reading:
                     "--log_samples wrote, samples_*.jsonl."
                 )
             kind = self._kind(file, row, place)
-            name = str(row.get("filter", "none"))
-            several.add(name)
-            self._filters[name] = None
+            document = _document(row, place)
+            query = self._identity(file, document, seen)
+            name = self._line_filter(file, row, seen.lines[document])
+            seen.lines[document] += 1
+            named = named or row.get("filter") is not None
+            several[name] = None
             behaviour = self._name(file, row, place)
             if chosen is None:
                 chosen = name
             if name != chosen:
                 if self._filter is None and not self._by_pattern(kind, row, place):
                     raise InvalidInput(
-                        f"{place} is of the filter {name!r}, and lines before it of "
-                        f"{chosen!r}: each document is there once for each. Name one: "
-                        f"--filter {chosen}."
+                        f"{place} is of the filter {quoted(name, 60)}, and lines "
+                        f"before it of {quoted(chosen, 60)}: each document is "
+                        "there once for each. Name one: --filter "
+                        f"{shortened(chosen, 60)}."
                     )
-                rows = len(_repeats(row)) if kind == "generate_until" else 1
+                rows = max(len(_repeats(row)), 1) if kind == "generate_until" else 1
                 self.gathered.set_aside(behaviour, "other filter", rows)
                 continue
             found = True
-            self._outcomes(kind, file, row, place, behaviour)
+            if row.get("filter") is None and not self._by_pattern(kind, row, place):
+                self._refuse_unnamed(row, document, seen, place)
+            self._outcomes(kind, file, row, place, behaviour, query)
         if several and not found:
+            how = "" if named else ", numbered as the task's filter_list has them"
             raise InvalidInput(
-                f"{file.path} has no line of the filter {self._filter!r}"
+                f"{tail(file.path)} has no line of the filter "
+                f"{quoted(self._filter, 60)}"
                 f"{near(str(self._filter), list(several))}. It has: "
-                f"{listed(sorted(several))}."
+                f"{listed(sorted(several))}{how}."
             )
+
+    def refuse_silence(self) -> None:
+        """Refuse a word that is in no response: it may be the name of a metric."""
+        trials = self._trials()
+        if self._pattern is None or self._matched or not trials:
+            return
+        word = shortened(self._success, 60)
+        if _WORD.fullmatch(str(self._success)):
+            raise InvalidInput(
+                f"none of {trials:,} responses has the word {word!r} in it, and it is "
+                f"no metric of these logs: {listed(list(self._metrics)) or 'none'}. If "
+                "it is an expression that is right to match nothing, write it as one: "
+                f"--success '(?:{word})'."
+            )
+
+    def _trials(self) -> int:
+        return sum(tally.kept for tally in self.gathered.tallies())
 
     def rule(self) -> str:
         """What was taken for the behaviour."""
@@ -218,6 +281,27 @@ class _Reading:
 
     def warnings(self) -> Iterator[str]:
         """What the logs give reason to warn of."""
+        trials = self._trials()
+        if self._pattern is not None and trials and not self._matched:
+            yield (
+                f"None of {trials:,} responses matches {quoted(self._success, 100)}. "
+                "Hold it against a response that should match: an expression with a "
+                "slip in it matches nothing too."
+            )
+        said: Counter[str] = Counter()
+        for one in self.gathered.judgements():
+            said[one.value] += one.rows
+        if said[_EMPTY]:
+            yield (
+                f"{said[_EMPTY]:,} of {trials:,} responses are empty. They are trials; "
+                "is a limit of tokens or an error behind them?"
+            )
+        if said[_NOTHING]:
+            yield (
+                f"{said[_NOTHING]:,} of {trials:,} responses are the word 'None', "
+                "which lm-eval writes for a response that it did not get too. They are "
+                "trials, as if the model had said it."
+            )
         if "loglikelihood" in self._kinds:
             yield LOWER_BOUND
         for name in self._greedy:
@@ -251,12 +335,11 @@ class _Reading:
     def _refuse_missing(self, kind: Kind, row: Json, place: str) -> None:
         """Refuse where nothing says what the behaviour is."""
         if kind == "generate_until" and self._success is None:
-            metrics = as_list(row.get("metrics"))
             raise InvalidInput(
                 f"{place} has generated responses, and nothing says which show the "
                 "behaviour. Give --success with a regular expression that such a "
                 "response matches, '(?i)sure, here', or with a metric that scores each "
-                f"response: {listed(metrics) or 'there is none'}."
+                f"response: {listed(_metrics(row)) or 'there is none'}."
             )
         if kind == "multiple_choice" and self._choice is None:
             texts = [repr(text.strip()) for text, _ in _choices(row, place)]
@@ -289,8 +372,45 @@ class _Reading:
             )
         return str(value)
 
+    def _line_filter(self, file: _File, row: Json, turn: int) -> str:
+        """The filter of a line; by its turn among those of its document if unnamed."""
+        if row.get("filter") is not None:
+            return str(row["filter"])
+        names = file.filters
+        if len(names) > 1:
+            return names[turn % len(names)]
+        if self._filter is None or self._filter in {_UNNAMED, *names}:
+            return self._filter or _UNNAMED
+        return str(turn + 1)
+
+    def _refuse_unnamed(
+        self, row: Json, document: tuple[str, str], seen: _Seen, place: str
+    ) -> None:
+        """Refuse a line that differs from another of its document by its filter."""
+        metrics = [(name, row.get(name)) for name in _metrics(row)]
+        said = (
+            _digest(row.get("resps")),
+            _digest([row.get("filtered_resps"), metrics]),
+        )
+        before = seen.said.setdefault(document, said)
+        if before[0] == said[0] and before[1] != said[1]:
+            raise InvalidInput(
+                f"{place} has document {shortened(document[0], 40)} again, with the "
+                "same responses and another outcome: the log is of a version before "
+                "0.4.7, which writes a line for each filter and does not name it. Say "
+                "which of them, in the order of the task's filter_list: --filter 1, or "
+                f"--filter {seen.lines[document]}."
+            )
+        seen.said[document] = said
+
     def _outcomes(
-        self, kind: Kind, file: _File, row: Json, place: str, behaviour: str
+        self,
+        kind: Kind,
+        file: _File,
+        row: Json,
+        place: str,
+        behaviour: str,
+        query: str,
     ) -> None:
         requests = _requests(row)
         context = requests[0].get("arg_0") if requests else None
@@ -301,15 +421,32 @@ class _Reading:
             "text": str(context or "")[-_TEXT:],
             "place": place,
         }
-        query = self._identity(file, row, place)
         # A line has all that is known of its document: one before it is a copy.
         self.gathered.renew(behaviour, query)
+        prompt = _digest(context)
+        if self._prompts.setdefault((behaviour, query), prompt) != prompt:
+            self.gathered.superseded[query] = None
         if kind == "generate_until":
-            shown = self._shown(file, row, place)
-            for slot, shows in enumerate(shown):
-                labels["said"] = "shows it" if shows else "does not"
-                outcome = HIT if shows else MISS
-                self.gathered.add(behaviour, query, slot, outcome, **labels)
+            for slot, (text, shows) in enumerate(self._shown(file, row, place)):
+                if text is None:
+                    said = "there is no response"
+                    self.gathered.lose(
+                        behaviour, query, slot, "errored", said, **labels
+                    )
+                elif shows is None:
+                    said = f"{self._success} is not a number"
+                    self.gathered.lose(
+                        behaviour, query, slot, "unscored", said, **labels
+                    )
+                else:
+                    self._matched = self._matched or shows
+                    said = _NOTHING if text == "None" else _EMPTY
+                    if text.strip() and text != "None":
+                        said = "shows it" if shows else "does not"
+                    outcome = HIT if shows else MISS
+                    self.gathered.add(
+                        behaviour, query, slot, outcome, said=said, **labels
+                    )
             return
         risk = (
             _log_probability(row, place)
@@ -322,19 +459,17 @@ class _Reading:
         else:
             self.gathered.add(behaviour, query, 0, risk, **labels)
 
-    def _identity(self, file: _File, row: Json, place: str) -> str:
-        """The hash of the document; of another that is equal to it, with its number."""
-        doc = row.get("doc_id")
-        if not isinstance(doc, int | str) or isinstance(doc, bool):
-            raise InvalidData(
-                f"{place} has the doc_id {doc!r}, which is neither text nor a whole "
-                "number. Give a log as lm-eval wrote it."
-            )
-        name = str(row.get("doc_hash") or doc)
-        if self._several_tasks:
-            name = f"{file.task}/{name}"
-        first = self._places.setdefault(f"{file.model} {name}", str(doc))
-        return name if first == str(doc) else f"{name}#{doc}"
+    def _identity(self, file: _File, document: tuple[str, str], seen: _Seen) -> str:
+        """The hash of a document; of others that are equal to it, with a number.
+
+        Where a document stands moves with the list of samples: its hash does not.
+        """
+        number, name = document
+        equal = seen.equal.setdefault(name, {})
+        turn = equal.setdefault(number, len(equal))
+        if turn:
+            name = f"{name}#{turn}"
+        return f"{file.task}/{name}" if self._several_tasks else name
 
     def _by_pattern(self, kind: Kind, row: Json, place: str) -> bool:
         """Whether responses are judged as they were, before any filter."""
@@ -343,67 +478,94 @@ class _Reading:
     def _metric(self, row: Json, place: str) -> tuple[str, float] | None:
         """Metric and its value that show the behaviour; None for an expression."""
         success = self._success or ""
-        metrics = [str(name) for name in as_list(row.get("metrics"))]
+        metrics = _metrics(row)
+        self._metrics.update(dict.fromkeys(metrics))
         found = _METRIC.fullmatch(success)
         name, value = (found["name"], found["value"]) if found else (success, "1")
-        if name in metrics and self._pattern is None:
-            self._is_metric = True
-            return name, float(value)
-        if self._is_metric:
+        there = name in metrics
+        if self._decided is None:
+            self._decided = there, place
+            if not there:
+                self._pattern = self._compiled(success, metrics, place)
+        elif self._decided[0] != there:
+            one, other = place, self._decided[1]
+            one, other = (one, other) if there else (other, one)
             raise InvalidInput(
-                f"{place} has no metric {name!r}, which lines before it have. It has: "
-                f"{listed(metrics) or 'none'}. Import the tasks one by one."
+                f"{one} has the metric {quoted(name, 60)}, and {other} has it "
+                f"not. It has: {listed(metrics) or 'none'}. Import the tasks one by "
+                "one."
             )
-        if self._pattern is None:
-            try:
-                self._pattern = re.compile(success)
-            except re.error as error:
-                raise InvalidInput(
-                    f"--success {success!r} is neither a metric of {place} "
-                    f"({listed(metrics) or 'it has none'}) nor a regular "
-                    f"expression: {error}. Give one of the two."
-                ) from error
-            hint = near(success, metrics)
-            if hint:
-                raise InvalidInput(
-                    f"--success {success!r} is no metric of {place}{hint}. Give a "
-                    "metric, or a regular expression that is less like one."
-                )
-        return None
+        return (name, float(value)) if there else None
 
-    def _shown(self, file: _File, row: Json, place: str) -> list[bool]:
-        """Whether each repeat of a response shows the behaviour."""
+    def _compiled(
+        self, success: str, metrics: Sequence[str], place: str
+    ) -> re.Pattern[str]:
+        """What says which responses show the behaviour, where no metric does."""
+        try:
+            pattern = re.compile(success)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise InvalidInput(
+                f"--success {quoted(success, 60)} is neither a metric of {place} "
+                f"({listed(metrics) or 'it has none'}) nor a regular expression: "
+                f"{shortened(error, 80)}. Give one of the two."
+            ) from error
+        hint = near(success, metrics)
+        if hint:
+            raise InvalidInput(
+                f"--success {quoted(success, 60)} is no metric of {place}{hint}. "
+                "Give a metric, or a regular expression that is less like one."
+            )
+        return pattern
+
+    def _shown(
+        self, file: _File, row: Json, place: str
+    ) -> list[tuple[str | None, bool | None]]:
+        """Each repeat of a response, and whether it shows the behaviour.
+
+        None is a response that is not there, or of which the metric says nothing.
+        """
         repeats = _repeats(row)
-        if not repeats:
+        wrong = [one for one in repeats if not isinstance(one, str | None)]
+        if not repeats or wrong:
             raise InvalidData(
-                f"{place} has resps {str(row['resps'])[:60]!r}, where the repeats of "
-                "one request belong. Give a log as lm-eval wrote it."
+                f"{place} has resps {quoted(row['resps'], 60)}, where the repeats "
+                "of one request belong, each a text. Give a log as lm-eval wrote it."
             )
         self._refuse_copies(file, row, len(repeats), place)
         metric = self._metric(row, place)
         if metric is None:
             assert self._pattern is not None
-            return [self._pattern.search(str(text)) is not None for text in repeats]
+            return [
+                (text, text is not None and self._pattern.search(text) is not None)
+                for text in repeats
+            ]
         name, wanted = metric
-        value = row.get(name)
+        if name not in row:
+            raise InvalidData(
+                f"{place} names the metric {quoted(name, 60)} and has no value of "
+                "it. Give a log as lm-eval wrote it."
+            )
+        value = row[name]
         values = as_list(value) if isinstance(value, list) else [value]
         if len(values) != len(repeats):
             raise InvalidData(
-                f"{place} has {len(repeats)} repeats and one value of {name!r}, which "
-                "scores the response that the filter "
-                f"{row.get('filter')!r} made of them: it is no count of trials. Give a "
-                "regular expression that each repeat is held against, --success REGEX."
+                f"{place} has {len(repeats)} repeats and {_several(len(values))} of "
+                f"{quoted(name, 60)}, which scores the response that the filter "
+                f"{quoted(row.get('filter'), 40)} made of them: it is no count of "
+                "trials. Give a regular expression that each repeat is held against, "
+                "--success REGEX."
             )
-        shown: list[bool] = []
-        for one in values:
-            number = float(one) if isinstance(one, int | float) else math.nan
-            if number not in {0.0, 1.0}:
+        shown: list[tuple[str | None, bool | None]] = []
+        for text, one in zip(repeats, values, strict=True):
+            number = _verdict(one)
+            if number is None:
                 raise InvalidData(
-                    f"{place} has the value {one!r} of {name!r}, neither 0 nor 1: a "
-                    "trial has one of two outcomes. Give a regular expression, "
-                    "--success REGEX, or another metric."
+                    f"{place} has the value {quoted(one, 40)} of "
+                    f"{quoted(name, 60)}, neither 0 nor 1: a trial has one of two "
+                    "outcomes. Give a regular expression, --success REGEX, or another "
+                    "metric."
                 )
-            shown.append(number == wanted)
+            shown.append((text, None if math.isnan(number) else number == wanted))
         return shown
 
     def _refuse_copies(self, file: _File, row: Json, repeats: int, place: str) -> None:
@@ -473,6 +635,63 @@ def _file(path: Path) -> _File:
     return _File(path, task, date, model, config)
 
 
+def _document(row: Json, place: str) -> tuple[str, str]:
+    """The number of a document, and what it is known by wherever it stands."""
+    number = row.get("doc_id")
+    if not isinstance(number, int | str) or isinstance(number, bool):
+        raise InvalidData(
+            f"{place} has the doc_id {quoted(number, 40)}, which is neither text "
+            "nor a whole number. Give a log as lm-eval wrote it."
+        )
+    given, content = row.get("doc_hash"), row.get("doc")
+    if isinstance(given, str) and given:
+        return str(number), given
+    if not content:
+        return str(number), str(number)
+    try:
+        # As versions from 0.4.3 on make the hash of a document.
+        text = json.dumps(content, indent=2, ensure_ascii=False)
+    except RecursionError as error:
+        raise InvalidData(
+            f"{place} has a document that is nested too deeply. Give a log as lm-eval "
+            "wrote it."
+        ) from error
+    return str(number), hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _metrics(row: Json) -> list[str]:
+    """The metrics that a line has, named or not."""
+    named = [name for name in as_list(row.get("metrics")) if isinstance(name, str)]
+    return named or [name for name in row if name not in _OWN]
+
+
+def _verdict(value: Any) -> float | None:
+    """A value of a metric, if it is 0 or 1, or says nothing: then it is NaN."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        # Truth values of NumPy are written as text.
+        value = {"True": 1, "False": 0}.get(value, value)
+    try:
+        number = float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+    known = number is not None and (math.isnan(number) or number in {0.0, 1.0})
+    return number if known else None
+
+
+def _digest(content: Any) -> str:
+    try:
+        text = json.dumps(content)
+    except RecursionError:
+        text = "nested too deeply"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _several(values: int) -> str:
+    return "one value" if values == 1 else f"{values} values"
+
+
 def _requests(row: Json) -> list[Json]:
     """The requests of a line, in their order."""
     given = row.get("arguments")
@@ -514,7 +733,9 @@ def _pairs(row: Json, place: str) -> list[float]:
     """Log-probabilities of the requests of a line, after the filter."""
     pairs = as_list(row.get("filtered_resps"))
     try:
-        values = [float(as_list(pair)[0]) for pair in pairs]
+        # One that is not there is written as null, or as the word for it.
+        firsts = [as_list(pair)[0] for pair in pairs]
+        values = [math.nan if v in (None, "None") else float(v) for v in firsts]
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidData(
             f"{place} has filtered_resps {str(pairs)[:80]!r}, where pairs of a "

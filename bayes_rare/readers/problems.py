@@ -11,8 +11,10 @@ import narwhals as nw
 from bayes_rare.cells import Columns
 from bayes_rare.errors import InvalidData
 from bayes_rare.parts import MOST_TRIALS
+from bayes_rare.queries import FILL_IN_FAMILIES, half_told
 from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN
 from bayes_rare.readers.frames import SURE, TALLY, has, value
+from bayes_rare.readers.given import Given, is_nan
 
 __all__ = [
     "PROBLEMS",
@@ -20,6 +22,7 @@ __all__ = [
     "Problem",
     "first_problem",
     "refuse_first_problem",
+    "refuse_half_families",
     "refuse_mixed",
     "refuse_repeated",
     "refuse_text",
@@ -67,14 +70,14 @@ PROBLEMS = (
         "behaviour",
         "a behaviour is missing",
         "Fill it in, or drop the row.",
-        nw.col("_unnamed"),
+        nw.col("_behaviour") == "",
     ),
     Problem(
         "log_risk",
         "a log risk is not a number",
         "Give the natural logarithm of the risk: -inf for a risk of 0, 0 for a risk of "
         "1; drop rows that were not measured.",
-        has("log_risk") & value("log_risk").is_nan(),
+        has("log_risk") & is_nan(value("log_risk")),
     ),
     Problem(
         "log_risk",
@@ -228,7 +231,7 @@ def refuse_first_problem(
     raise InvalidData(
         f"{problem.sentence}: {_place(row, names)}"
         f"{_values(row, names, problem)}{_others(total)}. {problem.way_out}"
-        f"{_decimal_comma(row, names.get(problem.column, ''))}"
+        f"{_decimal_comma(row, problem.column)}"
     )
 
 
@@ -270,12 +273,44 @@ def refuse_mixed(
     )
     wrong = rows.filter(sure)
     row = _first(rows, wrong, "_query_id")
-    column = names["log_risk_se"]
     raise InvalidData(
         f"behaviour {both[0]!r} has estimated risks with a standard error, and one "
-        f"without: {_place(row, names)}{column} is {_written(row, column)}"
+        f"without: {_place(row, names)}{names['log_risk_se']} is "
+        f"{_written(row, 'log_risk_se')}"
         f"{_others(_length(wrong))}. Fill it in, or give exact risks a behaviour of "
         f"their own, such as '{both[0]} (exact)'."
+    )
+
+
+def refuse_half_families(
+    rows: nw.LazyFrame[Any], groups: Columns, names: Mapping[str, str]
+) -> None:
+    """Refuse a behaviour of which some queries have a family and others none.
+
+    Parameters
+    ----------
+    rows
+        Labelled rows.
+    groups
+        Columns ``behaviour`` and ``family`` of all groups of them.
+    names
+        From contract names to names in the table.
+
+    Raises
+    ------
+    InvalidData
+        If there is one.
+    """
+    missing = groups["family"] == ""
+    behaviour = groups["behaviour"]
+    half = sorted(set(behaviour[missing]) & set(behaviour[~missing]))
+    if not half:
+        return
+    wrong = rows.filter((nw.col("_behaviour") == half[0]) & (nw.col("_family") == ""))
+    row = _first(rows, wrong, "_query_id")
+    raise InvalidData(
+        f"{half_told(half[0])}: {_place(row, names)}{names['family']} is "
+        f"{_written(row, 'family')}{_others(_length(wrong))}. {FILL_IN_FAMILIES}"
     )
 
 
@@ -318,40 +353,45 @@ def refuse_repeated(rows: nw.LazyFrame[Any], estimated: Sequence[str]) -> None:
     )
 
 
-def refuse_text(table: nw.LazyFrame[Any], names: Mapping[str, str]) -> None:
+def refuse_text(table: Given) -> None:
     """Refuse a column of numbers that holds anything else, unless it is empty.
 
     Parameters
     ----------
     table
         The table as it is.
-    names
-        From contract names to names in the table.
 
     Raises
     ------
     InvalidData
         If there is one.
     """
-    schema = table.collect_schema()
+    schema = table.rows.collect_schema()
     for name in NUMBERS:
-        if name not in names or schema[names[name]].is_numeric():
+        if name not in table.names or schema[name].is_numeric():
             continue
-        column = names[name]
-        if str(schema[column]) not in {"String", "Object", "Unknown", "Categorical"}:
+        column = table.names[name]
+        if schema[name] == nw.Boolean and name in _COUNTS:
             raise InvalidData(
-                f"column {column!r} ({name}) holds {schema[column]}, not numbers. Map "
+                f"column {column!r} ({name}) holds true and false, not counts. If a "
+                "row is a response, give successes of 0 and 1 and trials of 1: rows of "
+                f"one query_id are added up. In pandas: "
+                f"table[{column!r}].astype(int)."
+            )
+        if str(schema[name]) not in {"String", "Object", "Unknown", "Categorical"}:
+            raise InvalidData(
+                f"column {column!r} ({name}) holds {schema[name]}, not numbers. Map "
                 f"the column that holds them: columns={{{name!r}: ...}}."
             )
-        filled = table.filter(~nw.col(column).is_null())
-        odd = filled.filter(~_looks_numeric(nw.col(column))).head(1).collect()
+        filled = table.rows.filter(~nw.col(name).is_null())
+        odd = filled.filter(~_looks_numeric(nw.col(name))).head(1).collect()
         shown = odd if len(odd) else filled.head(1).collect()
         if len(shown):
             row = shown.rows(named=True)[0]
             raise InvalidData(
                 f"column {column!r} ({name}) holds text, not numbers: "
-                f"{_place(row, names)}it is {row[column]!r}. Correct such values, then "
-                "convert the column to float64."
+                f"{_place(row, table.names)}it is {row[name]!r}. Correct such values, "
+                "then convert the column to float64."
             )
 
 
@@ -385,7 +425,7 @@ def _others(total: int) -> str:
 
 def _values(row: Mapping[str, Any], names: Mapping[str, str], problem: Problem) -> str:
     return ", ".join(
-        f"{names[name]} is {_written(row, names[name])}"
+        f"{names[name]} is {_written(row, name)}"
         for name in dict.fromkeys((problem.column, *problem.beside))
         if name in names
     )
@@ -410,7 +450,7 @@ def _place(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
         file = f" of {row[FILE]}" if FILE in row else ""
         return f"in data row {row[ROW]}{file}, "
     labels = [
-        f"{names[name]} {row[names[name]]!r}"
+        f"{names[name]} {row[name]!r}"
         for name in ("query_id", "behaviour", "family")
         if name in names
     ]

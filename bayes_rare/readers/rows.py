@@ -11,7 +11,9 @@ from bayes_rare.errors import InvalidData
 from bayes_rare.evaluation import RESOLUTION, checked_resolution
 from bayes_rare.parts import coded
 from bayes_rare.pools import PARTS, QueryPool
+from bayes_rare.readers.contract import SPLIT
 from bayes_rare.readers.frames import arrays
+from bayes_rare.readers.given import Given
 from bayes_rare.readers.grouping import Checked, checked
 from bayes_rare.readers.tables import opened
 from bayes_rare.readers.texts import TextFormat
@@ -63,14 +65,12 @@ def read_pool(
     """
     resolution = checked_resolution(resolution)
 
-    keep = () if split is None else (split,)
-
-    def pool(frame: Any) -> QueryPool:
-        table = checked(frame, columns or {}, behaviours, keep)
+    def pool(given: Given) -> QueryPool:
+        table = checked(given, behaviours)
         _refuse_without_truth(table)
         return _pool(_fetched(table.rows, split), split, resolution)
 
-    return opened(source, columns or {}, pool, keep=keep, text=text)
+    return opened(source, columns or {}, pool, split, text=text)
 
 
 def _refuse_without_truth(table: Checked) -> None:
@@ -93,7 +93,7 @@ def _refuse_without_truth(table: Checked) -> None:
 
 
 def _fetched(table: nw.LazyFrame[Any], split: str | None) -> Columns:
-    part = nw.lit("") if split is None else nw.col(split).cast(nw.String).fill_null("")
+    part = nw.lit("") if split is None else nw.col(SPLIT).cast(nw.String).fill_null("")
     names = ("behaviour", "family", "query_id", "log_risk", "successes", "trials")
     rows = arrays(
         table.select(
@@ -134,7 +134,6 @@ def _pool(
         "part": part[order],
     }
     _refuse_in_both(columns, names, identity, split)
-    columns = _added_up(columns)
     counted = columns["trials"] >= 0
     share = columns["successes"] / np.where(counted, columns["trials"], 1)
     log_risk = columns.pop("log_risk")
@@ -182,17 +181,3 @@ def _refuse_in_both(
             "marks differently: what it showed would be on both sides of the split. "
             "Mark all rows of a query alike."
         )
-
-
-def _added_up(columns: Columns) -> Columns:
-    """The columns with several rows of counts of one query as one."""
-    keys = (columns["behaviour"], columns["query"])
-    new = np.ones(len(columns["query"]), bool)
-    new[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
-    starts = np.flatnonzero(new)
-    return {
-        name: np.add.reduceat(values, starts)
-        if name in ("successes", "trials")
-        else values[starts]
-        for name, values in columns.items()
-    }

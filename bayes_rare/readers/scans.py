@@ -7,12 +7,11 @@ nothing: its guesses can take a header for a row, or a row for a comment.
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.contract import FILE
+from bayes_rare.readers.given import quoted
 from bayes_rare.readers.texts import (
     LONGEST_LINE,
     SHOWN,
@@ -31,7 +30,7 @@ from bayes_rare.shortening import listed, shortened
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["ENDINGS", "TEXTS", "Scan", "as_identifier", "as_literal"]
+__all__ = ["ENDINGS", "TEXTS", "Scan", "as_literal"]
 
 TEXTS = (".csv", ".tsv")
 """Endings of tables in text."""
@@ -43,25 +42,14 @@ ENDINGS = (*TEXTS, ".parquet", *_LINES, ".json")
 _CSV = (
     "read_csv({files}, header = true, auto_detect = false, columns = {columns}, "
     "delim = {delimiter}, quote = '\"', escape = '\"', comment = '', skip = 0, "
-    "strict_mode = true, null_padding = false, filename = {file}{more})"
+    "strict_mode = true, null_padding = false{more})"
 )
 _JSON = (
-    "read_json({files}, format = '{format}', sample_size = -1, union_by_name = true, "
-    "filename = {file})"
+    "read_json({files}, format = '{format}', sample_size = -1, "
+    "union_by_name = true{more})"
 )
-_PARQUET = "read_parquet({files}, union_by_name = true, filename = {file})"
+_PARQUET = "read_parquet({files}, union_by_name = true{more})"
 _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
-
-
-def as_identifier(name: str) -> str:
-    """A name as SQL takes it.
-
-    Parameters
-    ----------
-    name
-        Any.
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 def as_literal(text: str) -> str:
@@ -82,6 +70,8 @@ class Scan:
     ----------
     files
         Their paths, at least one.
+    mended
+        Paths of the files that are read in their place.
     ending
         One of `ENDINGS`.
     text
@@ -102,6 +92,7 @@ class Scan:
     def __init__(
         self,
         files: Sequence[str],
+        mended: Sequence[str],
         ending: str,
         text: TextFormat,
         wanted: Collection[str],
@@ -111,48 +102,93 @@ class Scan:
         self.ending = ending
         self.text = text
         _refuse_options(ending, text)
-        self._read = {file: file for file in files}
-        if ending != ".parquet":
-            for file in files:
-                refuse_damaged(file)
-                self._read[file] = in_utf8(
-                    file, text.encoding, folder, mark=ending in TEXTS
-                )
-        self._headers: dict[str, Header] = {}
-        if ending in TEXTS:
-            for file in files:
-                head = header_of(file, self._read[file], ending, text, wanted)
-                if head.offset:
-                    # DuckDB does not count blank lines as others do.
-                    self._read[file] = copied_from(
-                        self._read[file], head.offset, folder
-                    )
-                self._headers[file] = head
+        self._read = list(mended)
+        self._headers: list[Header] = []
+        for number, file in enumerate(files if ending != ".parquet" else ()):
+            refuse_damaged(file)
+            self._read[number] = in_utf8(
+                file, mended[number], text.encoding, folder, mark=ending in TEXTS
+            )
+            if ending not in TEXTS:
+                continue
+            head = header_of(file, self._read[number], ending, text, wanted)
+            if head.offset:
+                # DuckDB does not count blank lines as others do.
+                copy = copied_from(self._read[number], head.offset, folder)
+                self._read[number] = copy
+            self._headers.append(head)
 
-    @cached_property
-    def sql(self) -> str:
-        """What stands after FROM, with the column `FILE`."""
+    def sql(self, file: str = "", types: Mapping[str, str] | None = None) -> str:
+        """What stands after FROM.
+
+        Parameters
+        ----------
+        file
+            Name of a column that holds the path of the file that is read; "" for none.
+        types
+            Types of the columns that are read of JSON; all, and what they hold, where
+            not given.
+        """
+        more = f", filename = {as_literal(file)}" if file else ""
         if self.ending in TEXTS:
-            alike: dict[Header, list[str]] = {}
-            for file, header in self._headers.items():
-                same = Header(header.names, header.delimiter)
-                alike.setdefault(same, []).append(file)
-            parts = [_csv(self._named(f), head) for head, f in alike.items()]
+            alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
+            for head, read in zip(self._headers, self._read, strict=True):
+                alike.setdefault((head.names, head.delimiter), []).append(read)
+            parts = [_csv(read, *head, more=more) for head, read in alike.items()]
             if len(parts) == 1:
                 return parts[0]
             joined = " union all by name ".join(f"(from {part})" for part in parts)
             return f"({joined})"
+        if types:
+            pairs = (f"{quoted(n)}: {as_literal(kind)}" for n, kind in types.items())
+            more += f", columns = {{{', '.join(pairs)}}}"
         pattern = _PARQUET if self.ending == ".parquet" else _JSON
-        return pattern.format(
-            files=_list(self._named(self.files)),
-            format="newline_delimited" if self.ending in _LINES else "auto",
-            file=as_literal(FILE),
-        )
+        return pattern.format(files=_list(self._read), format=self._form, more=more)
+
+    @property
+    def _form(self) -> str:
+        return "newline_delimited" if self.ending in _LINES else "auto"
+
+    def headers(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        names: Mapping[str, str],
+        types: Mapping[str, str],
+    ) -> dict[str, list[str]]:
+        """The names of the columns of each file, as they stand there.
+
+        DuckDB numbers those that stand twice, and reads the first.
+
+        Parameters
+        ----------
+        connection
+            Any.
+        names
+            Names of the columns that are read, by those of the contract.
+        types
+            Types of the columns as DuckDB names them.
+        """
+        if self.ending in TEXTS:
+            heads = zip(self.files, self._headers, strict=True)
+            return {file: list(head.written) for file, head in heads}
+        if self.ending == ".parquet":
+            import pyarrow.parquet as pq
+
+            return {file: pq.read_schema(file).names for file in self.files}
+        read = "|".join(re.escape(name) for name in names.values())
+        if not any(re.fullmatch(rf"(?i)({read})_\d+", name) for name in types):
+            return {}
+        keys = connection.execute(
+            "select distinct unnest(json_keys(json)) from read_json_objects("
+            f"{_list(self._read)}, format = '{self._form}')"
+        ).fetchall()
+        return {self.files[0]: sorted(str(key) for (key,) in keys)}
 
     @property
     def origins(self) -> Mapping[str, str]:
         """From the paths of copies to those of the files they were made of."""
-        return {copy: file for file, copy in self._read.items() if copy != file}
+        pairs = zip(self._read, self.files, strict=True)
+        return {copy: file for copy, file in pairs if copy != file}
 
     def hint(self, there: Sequence[str]) -> str:
         """What may be wrong where none of the columns is one that is known.
@@ -163,8 +199,9 @@ class Scan:
             Names of the columns.
         """
         if self.ending not in TEXTS:
-            for file in self.files:
-                self._refuse_json(file)
+            if self.ending != ".parquet":
+                for file, read in zip(self.files, self._read, strict=True):
+                    self._refuse_json(file, read)
             return ""
         if all(re.fullmatch(r"\s*[+-]?[\d.,]+(e[+-]?\d+)?\s*", n) for n in there[:1]):
             return " Its first line holds values: write names of the columns above it."
@@ -190,14 +227,14 @@ class Scan:
             The complaint.
         """
         try:
-            if self.ending in TEXTS:
-                for file, header in self._headers.items():
-                    self._refuse_row(connection, file, header)
-            for file in self.files:
-                if self.ending == ".parquet":
+            for number, file in enumerate(self.files):
+                read = self._read[number]
+                if self.ending in TEXTS:
+                    self._refuse_row(connection, file, read, self._headers[number])
+                elif self.ending == ".parquet":
                     _refuse_parquet(file)
-                elif self.ending not in TEXTS:
-                    self._refuse_json(file)
+                else:
+                    self._refuse_json(file, read)
         except InvalidData as found:
             return found
         except OSError as found:
@@ -213,11 +250,12 @@ class Scan:
             "content is what the name's ending says."
         )
 
-    def _named(self, files: Sequence[str]) -> list[str]:
-        return [self._read[file] for file in files]
-
     def _refuse_row(
-        self, connection: "duckdb.DuckDBPyConnection", file: str, header: Header
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        file: str,
+        read: str,
+        header: Header,
     ) -> None:
         """Refuse a file of text for the first line that cannot be read, if any."""
         import duckdb
@@ -225,11 +263,8 @@ class Scan:
         connection.execute("set threads = 1")  # so that the first that is found is it
         connection.execute("drop table if exists reject_errors")
         connection.execute("drop table if exists reject_scans")
-        scan = _csv(
-            [self._read[file]],
-            header,
-            ", store_rejects = true, rejects_limit = 100",
-        )
+        more = ", store_rejects = true, rejects_limit = 100"
+        scan = _csv([read], header.names, header.delimiter, more)
         columns = "line, error_type, csv_line"
         try:
             connection.execute(f"select count(columns(*)) from {scan}").fetchall()
@@ -239,7 +274,7 @@ class Scan:
         except (duckdb.Error, UnicodeDecodeError) as error:
             if "line size" in str(error).lower():
                 raise InvalidData(_too_long(file)) from error
-            raise InvalidData(_line_ends(file, self._read[file])) from error
+            raise InvalidData(_line_ends(file, read)) from error
         if not rows:
             return
         line, kind, text = cast("tuple[int, str, str]", rows[0])
@@ -279,14 +314,14 @@ class Scan:
             f"{at} cannot be read: {shown}. Correct it, or write the table as Parquet."
         )
 
-    def _refuse_json(self, file: str) -> None:
+    def _refuse_json(self, file: str, read: str) -> None:
         """Refuse a file of JSON for the first line that is no object, if any."""
         way_out = 'Correct or drop it: each line is one object, {"log_risk": -9.2}.'
         if self.ending == ".json":
-            self._refuse_document(file)
+            self._refuse_document(file, read)
             return
         rows = 0
-        with opened_bytes(self._read[file]) as source:
+        with opened_bytes(read) as source:
             for number, raw in enumerate(_limited(source), start=1):
                 rows += bool(raw.strip())
                 wrong = _wrong_line(raw)
@@ -303,8 +338,8 @@ class Scan:
                 f"{place(file)} is empty. Give a file with an object in each line."
             )
 
-    def _refuse_document(self, file: str) -> None:
-        with opened_bytes(self._read[file]) as source:
+    def _refuse_document(self, file: str, read: str) -> None:
+        with opened_bytes(read) as source:
             raw = source.read()
         if not raw.strip():
             raise InvalidData(f"{place(file)} is empty. Give a list of objects.")
@@ -343,13 +378,12 @@ def _refuse_options(ending: str, text: TextFormat) -> None:
         )
 
 
-def _csv(files: Sequence[str], header: Header, more: str = "") -> str:
-    columns = ", ".join(f"{as_literal(name)}: 'VARCHAR'" for name in header.names)
+def _csv(files: Sequence[str], names: Sequence[str], delimiter: str, more: str) -> str:
+    columns = ", ".join(f"{as_literal(name)}: 'VARCHAR'" for name in names)
     return _CSV.format(
         files=_list(files),
         columns=f"{{{columns}}}",
-        delimiter=as_literal(header.delimiter),
-        file=as_literal(FILE),
+        delimiter=as_literal(delimiter),
         more=more,
     )
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
+import narwhals as nw
+
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.readers.carried import record_of
@@ -17,10 +19,13 @@ from bayes_rare.readers.contract import (
     NUMBERS,
     ROW,
     WRITTEN,
+    found,
     named_columns,
-    refuse_no_column,
+    refuse_twice,
 )
-from bayes_rare.readers.scans import ENDINGS, TEXTS, Scan, as_identifier, as_literal
+from bayes_rare.readers.given import Given, given, quoted
+from bayes_rare.readers.scans import ENDINGS, TEXTS, Scan, as_literal
+from bayes_rare.readers.surrogates import storable_files, storable_frame
 from bayes_rare.readers.texts import TextFormat, place
 from bayes_rare.shortening import listed, within
 from bayes_rare.spreadsheets import GUARDED
@@ -100,12 +105,10 @@ def read_table(
     >>> read_table(table).counts[["successes", "trials", "count"]].values.tolist()
     [[0, 10, 2], [3, 10, 1]]
     """
-    from bayes_rare.readers.summaries import summarise
+    from bayes_rare.readers.summaries import summary_of
 
-    def summary(frame: Any) -> Evaluation:
-        return summarise(
-            frame, columns=columns, behaviours=behaviours, resolution=resolution
-        )
+    def summary(table: Given) -> Evaluation:
+        return summary_of(table, behaviours, resolution)
 
     text = TextFormat(encoding, delimiter, decimal)
     evaluation = opened(source, columns or {}, summary, text=text)
@@ -114,28 +117,30 @@ def read_table(
     record = record_of(source, files)
     if record is None:
         return evaluation
-    return replace(evaluation, record=record.select(evaluation.behaviours))
+    record = record.select(evaluation.behaviours)
+    if evaluation.record is not None:
+        record = replace(record, repeats=evaluation.record.repeats)
+    return replace(evaluation, record=record)
 
 
 def opened[T](
     source: Any,
     columns: Mapping[str, str],
-    work: Callable[[Any], T],
+    work: Callable[[Given], T],
+    split: str | None = None,
     *,
-    keep: Sequence[str] = (),
     text: TextFormat | None = None,
 ) -> T:
-    """What some work makes of the table in a source, as a frame.
+    """What some work makes of the table in a source.
 
     Parameters
     ----------
     source, columns
         As of `read_table`.
     work
-        Takes a frame that narwhals takes; of files, one that is closed afterwards, with
-        the columns of an evaluation and no others.
-    keep
-        Further columns that the work needs.
+        Takes the table; that of files is closed afterwards.
+    split
+        Column that says which rows are for which set, if one does.
     text
         How files of text are written.
 
@@ -153,22 +158,28 @@ def opened[T](
                 "encoding, delimiter and decimal say how the text of a file is "
                 f"written, and {type(source).__name__} is no file. Leave them out."
             )
-        return work(source)
+        with storable_frame():
+            return work(given(source, columns, split))
     files = _files(cast("str | Path | Sequence[str | Path]", source))
-    wanted = {*LABELS, *NUMBERS, *columns.values(), *keep}
+    wanted = {*LABELS, *NUMBERS, *columns.values()}
     with _scanned(files, text or TextFormat(), wanted) as (connection, scan):
         import duckdb
 
         try:
-            relation = _relation(connection, scan, columns, keep)
+            relation, names = _relation(connection, scan, columns, split)
+
+            def table(*more: str) -> Given:
+                rows = relation.project(", ".join(("*", *more)))
+                return Given.of(nw.from_native(rows), names)
+
             # An engine that numbers rows passes over none: only a refusal needs
             # numbers.
             try:
-                return work(relation)
+                return work(table())
             except (InvalidData, duckdb.Error, UnicodeDecodeError):
-                number = f"row_number() over () as {as_identifier(ROW)}"
-                return work(relation.project(f"*, {number}"))
-        except (duckdb.Error, UnicodeDecodeError) as error:  # of its own message
+                return work(table(f"row_number() over () as {quoted(ROW)}"))
+        # DuckDB may cut a character of its own message in two.
+        except (duckdb.Error, UnicodeDecodeError) as error:
             raise scan.refusal(connection, error) from error
 
 
@@ -196,18 +207,19 @@ def read_columns(
         import duckdb
 
         try:
-            described = connection.sql(f"from {scan.sql}")
+            described = connection.sql(f"from {scan.sql()}")
             types = dict(zip(described.columns, map(str, described.types), strict=True))
-            there = [name for name in types if name != FILE]
             for name in names:
-                if name not in there:
+                if name not in types:
                     raise InvalidData(
                         f"{place(files[0])} has no column {name!r}; it has "
-                        f"{listed(there)}.{scan.hint(there)}"
+                        f"{listed(types)}.{scan.hint(list(types))}"
                     )
+            own = {name: name for name in names}
+            refuse_twice(own, scan.headers(connection, own, types))
             chosen = ", ".join(_label(name, scan, types[name]) for name in names)
-            rows = connection.sql(f"select {chosen} from {scan.sql}").fetchall()
-        except (duckdb.Error, UnicodeDecodeError) as error:  # of its own message
+            rows = connection.sql(f"select {chosen} from {scan.sql()}").fetchall()
+        except (duckdb.Error, UnicodeDecodeError) as error:
             raise scan.refusal(connection, error) from error
     return {name: [row[k] for row in rows] for k, name in enumerate(names)}
 
@@ -218,9 +230,9 @@ def _scanned(
 ) -> "Generator[tuple[duckdb.DuckDBPyConnection, Scan]]":
     """A connection, and what it selects from files."""
     ending = _ending(files)
-    with _connection() as (connection, folder):
+    with storable_files(files) as mended, _connection() as (connection, folder):
         try:
-            scan = Scan(files, ending, text, wanted, folder)
+            scan = Scan(files, mended, ending, text, wanted, folder)
         except OSError as error:
             raise InvalidData(
                 f"cannot read {listed(files)}: {error.strerror or error}. Give files "
@@ -300,73 +312,102 @@ def _relation(
     connection: "duckdb.DuckDBPyConnection",
     scan: Scan,
     columns: Mapping[str, str],
-    keep: Sequence[str],
-) -> "duckdb.DuckDBPyRelation":
-    """The columns of an evaluation in files, with text for numbers as float64.
+    split: str | None,
+) -> "tuple[duckdb.DuckDBPyRelation, dict[str, str]]":
+    """The columns that are read, under names of the contract; and their names there.
 
-    Text that is no number becomes NaN, which is refused with the text itself, rather
-    than an error of the engine or, worse, a null.
+    Numbers in text become float64. Text that is no number becomes NaN, which is refused
+    with the text itself, rather than an error of the engine or, worse, a null.
     """
-    described = connection.sql(f"from {scan.sql}")
+    described = connection.sql(f"from {scan.sql()}")
     types = dict(zip(described.columns, map(str, described.types), strict=True))
-    there = [name for name in types if name != FILE]
     try:
-        names = named_columns(there, columns)
+        names = named_columns(list(types), columns)
     except InvalidData as error:
-        raise InvalidData(f"{error}{scan.hint(there)}") from error
-    for name in keep:
-        refuse_no_column(name, there)
-    chosen = [_origin(scan)]
-    for name in dict.fromkeys((*names.values(), *keep)):
-        kind, label = types[name], _label(name, scan, types[name])
-        if kind in {"VARCHAR", "JSON"} and any(
-            names.get(number) == name for number in NUMBERS
-        ):
-            chosen += _as_number(label, name, kind, scan.text.decimal)
+        raise InvalidData(f"{error}{scan.hint(list(types))}") from error
+    names |= found(split, list(types))
+    refuse_twice(names, scan.headers(connection, names, types))
+    file = FILE  # of a name that no column has, whatever the case of its letters
+    while file.casefold() in map(str.casefold, types):
+        file += "_"
+    chosen = [f"{_origin(file, scan)} as {quoted(FILE)}"]
+    for name, own in names.items():
+        kind, label = types[own], _label(own, scan, types[own])
+        if name in NUMBERS and kind in {"VARCHAR", "JSON"}:
+            number = _as_number(own, kind, scan.text.decimal)
+            chosen.append(f"{number} as {name}")
+            chosen.append(f"{quoted(own)} as {quoted(name + WRITTEN)}")
         else:
-            chosen.append(f"{label} as {as_identifier(name)}")
-    query = f"select {', '.join(chosen)} from {scan.sql}"
-    if len(there) <= _WIDE:
-        return connection.sql(query)
+            chosen.append(f"{label} as {name}")
+    source = scan.sql(file, _as_written(scan, names, types))
+    query = f"select {', '.join(chosen)} from {source}"
+    if len(types) <= _WIDE:
+        return connection.sql(query), names
     connection.execute("set preserve_insertion_order = true")
     connection.execute(f"create temp table narrow as {query}")
-    return connection.sql("from narrow")
+    return connection.sql("from narrow"), names
 
 
-def _origin(scan: Scan) -> str:
+_AS_TEXT = (
+    "case when json_type({0}) = 'DOUBLE' and abs({0}::double) < 1e15 "
+    "and {0}::double = floor({0}::double) then {0}::double::bigint::varchar "
+    "else {0} ->> '$' end"
+)
+"""A value of JSON, of a column that holds numbers and text, as text."""
+
+
+def _as_written(
+    scan: Scan, names: Mapping[str, str], types: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Types of the columns of JSON where a label looks like a date or the like."""
+    kept = {own: types[own] for own in names.values()}
+    changed = [
+        own
+        for name, own in names.items()
+        if name not in NUMBERS and kept[own].startswith(("DATE", "TIME", "UUID"))
+    ]
+    if not changed or scan.ending in (*TEXTS, ".parquet"):
+        return None
+    kept |= dict.fromkeys(changed, "VARCHAR")
+    return {own: "VARCHAR" if kind == '"NULL"' else kind for own, kind in kept.items()}
+
+
+def _origin(file: str, scan: Scan) -> str:
     """The file that a row is from, as the user knows it."""
-    file = as_identifier(FILE)
     cases = " ".join(
         f"when {as_literal(copy)} then {as_literal(origin)}"
         for copy, origin in scan.origins.items()
     )
-    return f"case {file} {cases} else {file} end as {file}" if cases else file
+    return (
+        f"case {quoted(file)} {cases} else {quoted(file)} end"
+        if cases
+        else quoted(file)
+    )
 
 
 def _label(name: str, scan: Scan, kind: str) -> str:
     """A column of text, as it was before it was written as CSV or JSON."""
-    quoted = as_identifier(name)
+    column = quoted(name)
     if scan.ending in TEXTS:
         return (
-            f"case when starts_with({quoted}, '''') and regexp_matches({quoted}, "
-            f"{as_literal(GUARDED)}) then {quoted}[2:] else {quoted} end"
+            f"case when starts_with({column}, '''') and regexp_matches({column}, "
+            f"{as_literal(GUARDED)}) then {column}[2:] else {column} end"
         )
-    return f"({quoted} ->> '$')" if kind == "JSON" else quoted
+    return _AS_TEXT.format(column) if kind == "JSON" else column
 
 
-def _as_number(value: str, name: str, kind: str, decimal: str) -> tuple[str, str]:
-    """A text as a number, and as it is written."""
-    number = f"trim({value})"
+def _as_number(name: str, kind: str, decimal: str) -> str:
+    """A text as a number; NaN where it is none."""
+    text = f"({quoted(name)} ->> '$')" if kind == "JSON" else quoted(name)
+    number = f"trim({text})"
     if decimal != ".":
         # A point would stand between thousands, and no number is read from that.
         changed = f"replace(replace({number}, '.', '?'), ',', '.')"
         if kind == "JSON":  # whose own numbers have points
-            text = f"json_type({as_identifier(name)}) = 'VARCHAR'"
-            changed = f"case when {text} then {changed} else {number} end"
+            is_text = f"json_type({quoted(name)}) = 'VARCHAR'"
+            changed = f"case when {is_text} then {changed} else {number} end"
         number = changed
     return (
-        f"case when {value} is null then null "
-        f"else coalesce(try_cast({number} as double), 'nan'::double) end "
-        f"as {as_identifier(name)}",
-        f"{value} as {as_identifier(name + WRITTEN)}",
+        f"case when {text} is null then null "
+        f"else coalesce(try_cast({number} as double), 'nan'::double) end"
     )

@@ -121,7 +121,9 @@ class Header:
     Parameters
     ----------
     names
-        Of its columns, each once.
+        Of its columns, each once, without blanks around them.
+    written
+        The same as they stand there.
     delimiter
         What stands between values.
     blank
@@ -131,6 +133,7 @@ class Header:
     """
 
     names: tuple[str, ...]
+    written: tuple[str, ...]
     delimiter: str
     blank: int = 0
     offset: int = 0
@@ -218,13 +221,17 @@ def refuse_damaged(file: str) -> None:
         ) from error
 
 
-def in_utf8(file: str, encoding: str | None, folder: Path, *, mark: bool) -> str:
+def in_utf8(
+    file: str, mended: str, encoding: str | None, folder: Path, *, mark: bool
+) -> str:
     """Path of a file with the same text in UTF-8: the file itself, or a copy.
 
     Parameters
     ----------
     file
-        Path of a file of text.
+        Path of a file of text, for refusals.
+    mended
+        Path of what is read in its place.
     encoding
         Its encoding, if the user says so.
     folder
@@ -237,18 +244,18 @@ def in_utf8(file: str, encoding: str | None, folder: Path, *, mark: bool) -> str
     InvalidData
         If it is not in that encoding: with the line.
     """
-    with opened_bytes(file) as source:
+    with opened_bytes(mended) as source:
         start = source.read(4)
     marked = next((name for bom, name in _MARKS if start.startswith(bom)), None)
     named = codecs.lookup(encoding or marked or "utf-8").name
     if named in _READ_AS_IT_IS and (mark or marked != "utf-8-sig"):
-        return file
+        return mended
     # UTF-8 that is said to be UTF-8 may still begin with a mark.
     named = "utf-8-sig" if named in _READ_AS_IT_IS else named
-    copy = _new_in(folder, file)
+    copy = _new_in(folder, mended)
     decoder = codecs.getincrementaldecoder(named)()
     lines = 1
-    with opened_bytes(file) as source, copy.open("wb") as target:
+    with opened_bytes(mended) as source, copy.open("wb") as target:
         while True:
             piece = source.read(_CHUNK)
             try:
@@ -294,7 +301,7 @@ def header_of(
     Raises
     ------
     InvalidData
-        If there is none, or a column that is wanted stands twice.
+        If there is none.
     """
     with opened_bytes(copy) as source:
         start = source.read(LONGEST_LINE + 1)
@@ -330,7 +337,7 @@ def header_of(
         )
     if text.delimiter is None and ending == ".csv" and "," not in line:
         others = [one for one in _OTHERS if one in line]
-        if len(others) == 1 and names[0] not in wanted:
+        if len(others) == 1 and names[0].strip() not in wanted:
             given = others[0]
             names, _ = _names(kept, given)
     if "\0" in line:
@@ -340,7 +347,7 @@ def header_of(
         )
     mark = len(codecs.BOM_UTF8) * start.startswith(codecs.BOM_UTF8)
     offset = mark + len(before) if blank else 0
-    return Header(_unique(names, file, wanted), given, blank, offset)
+    return Header(_unique(names), tuple(names), given, blank, offset)
 
 
 def _names(content: str, delimiter: str) -> tuple[list[str], str]:
@@ -351,25 +358,15 @@ def _names(content: str, delimiter: str) -> tuple[list[str], str]:
         names = next(reader)
     except (csv.Error, StopIteration):
         return [], ""
-    return [name.strip(" ") for name in names], content[: lines.tell()]
+    return names, content[: lines.tell()]
 
 
-def _unique(
-    names: Sequence[str], file: str, wanted: Collection[str]
-) -> tuple[str, ...]:
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
     """Names each once, as DuckDB tells them apart: without regard to case."""
-    asked = {name.lower() for name in wanted}
     found: dict[str, str] = {}
     for number, name in enumerate(names):
-        key = name or f"column{number}"
-        if key.lower() in found and key.lower() in asked:
-            other = found[key.lower()]
-            raise InvalidData(
-                f"{place(file)} has the column {key!r} more than once"
-                f"{f', also as {other!r}' if other != key else ''}. Rename or drop all "
-                "but one."
-            )
-        base, more = key, 0
+        base = key = name.strip(" ") or f"column{number}"
+        more = 0
         while key.lower() in found:
             more += 1
             key = f"{base}_{more}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.shortening import listed
+from bayes_rare.shortening import listed, shortened
 
 __all__ = ["Verdicts", "label"]
 
@@ -41,6 +41,7 @@ _VOCABULARIES = (
 )
 # More distinct values than this are no verdicts.
 _DISTINCT = 1_000
+_LISTED, _READINGS, _SHOWN = 8, 3, 40
 
 
 class Verdicts:
@@ -157,18 +158,20 @@ class Verdicts:
             number = _LETTERS.get(text, _number(value))
             if number is None:
                 raise InvalidData(
-                    f"{place} has the value {value!r}, which a bound cannot be held "
-                    f"against. Name the values that are the behaviour, {self._flag} "
-                    f"{value!r}, or that say nothing, {self._other_flag} {value!r}."
+                    f"{place} has the value {_shown(value)}, which a bound cannot be "
+                    "held against. Name the values that are the behaviour, "
+                    f"{self._flag} {_shown(value)}, or that say nothing, "
+                    f"{self._other_flag} {_shown(value)}."
                 )
             return any(_COMPARED[sign](number, limit) for sign, limit in self._bounds)
         partial = text == "P" and set(self._values) <= set(_LETTERS)
         if partial or (isinstance(value, float) and value % 1):
             raise InvalidData(
-                f"{place} has the value {value!r}, which is neither the behaviour nor "
-                f"its absence by {self.rule}: a trial has one of two outcomes. Give a "
-                f"bound, such as {self._flag} '>=0.5', name it too, or say that it "
-                f"tells nothing: {self._other_flag} {text}."
+                f"{place} has the value {_shown(value)}, which is neither the "
+                f"behaviour nor its absence by {shortened(self.rule, 4 * _SHOWN)}: a "
+                f"trial has one of two outcomes. Give a bound, such as {self._flag} "
+                f"'>=0.5', name it too, or say that it tells nothing: "
+                f"{self._other_flag} {shortened(text, _SHOWN)}."
             )
         return False
 
@@ -202,7 +205,7 @@ class Verdicts:
                 own <= words or set(self._values) <= words
             ):
                 return
-        wanted = listed([*map(repr, self._values)], " or ")
+        wanted = listed([*map(_shown, self._values)], " or ")
         raise InvalidData(
             f"{files}: {self.what} is never {wanted}: it has the values "
             f"{self._tally()}. {self._readings(values)}"
@@ -215,7 +218,9 @@ class Verdicts:
         total: Counter[str] = Counter()
         for (text, _), rows in self.seen.items():
             total[text] += rows
-        return listed([f"{text!r} ({rows:,})" for text, rows in total.most_common()])
+        most = total.most_common(_LISTED)
+        named = [f"{_shown(text)} ({rows:,})" for text, rows in most]
+        return ", ".join(named) + (", ..." if len(total) > _LISTED else "")
 
     def _readings(self, values: Sequence[str]) -> str:
         numbers = [_number(value) for value in values]
@@ -234,7 +239,7 @@ class Verdicts:
                 f"{self._flag} I."
             )
         readings = [f"{self._flag} {_quoted(value)}" for value in sorted(set(values))]
-        return f"Say which: {listed(readings, ', or ')}."
+        return f"Say which: {', or '.join(readings[:_READINGS])}."
 
 
 def label(value: str | bool | int | float) -> str:
@@ -254,7 +259,8 @@ def label(value: str | bool | int | float) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return value.strip()
-    return f"{value:.12g}"
+    # An integer may be too large for a float.
+    return str(value) if isinstance(value, int) else f"{value:.12g}"
 
 
 def _number(value: str | bool | int | float) -> float | None:
@@ -264,14 +270,19 @@ def _number(value: str | bool | int | float) -> float | None:
         return None
 
 
+def _shown(value: Any) -> str:
+    return shortened(repr(value), _SHOWN)
+
+
 def _quoted(value: str) -> str:
-    return value if re.fullmatch(r"[\w.+-]+", value) else repr(value)
+    whole = len(value) <= _SHOWN and re.fullmatch(r"[\w.+-]+", value)
+    return value if whole else _shown(value)
 
 
 def _no_scalar(place: str, value: Any) -> str:
     kind = "no single value"
     if isinstance(value, dict):
-        keys = listed([*map(repr, cast("dict[Any, Any]", value))])
+        keys = listed([*map(_shown, cast("dict[Any, Any]", value))])
         kind = f"a value for each of {keys}: name one, --score-key KEY"
     elif isinstance(value, list):
         kind = f"a list of {len(cast('list[Any]', value))} values: make it one verdict"

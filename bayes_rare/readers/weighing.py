@@ -5,12 +5,13 @@ shares of a scale that depends on it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import narwhals as nw
 
 from bayes_rare.errors import InvalidData
 from bayes_rare.readers.frames import arrays, labelled
+from bayes_rare.readers.given import Given
 from bayes_rare.readers.problems import PROBLEMS, WEIGHTS, refuse_first_problem
 from bayes_rare.weights import SHARE_UNIT, SUMS, scale_of
 
@@ -20,62 +21,57 @@ type Ranges = Mapping[str, tuple[float, float]]
 """Least and largest weight of each behaviour whose weights are unequal."""
 
 
-def ranges_of_weights(table: nw.LazyFrame[Any], names: Mapping[str, str]) -> Ranges:
+def ranges_of_weights(table: Given) -> Ranges:
     """Behaviours whose weights are unequal, and the range of these.
 
     Parameters
     ----------
     table
         The table as it is.
-    names
-        From contract names to names in the table.
 
     Raises
     ------
     InvalidData
         If a weight is not a positive number.
     """
-    if "weight" not in names:
+    if "weight" not in table.names:
         return {}
     # Grouped by what is there, and labelled afterwards: groups are few, rows many.
-    key = names.get("behaviour", "_behaviour")
-    if "behaviour" not in names:
-        table = table.with_columns(nw.lit("behaviour").alias(key))
-    weight = nw.col(names["weight"]).cast(nw.Float64).fill_null(-1.0)
+    rows = table.rows
+    if "behaviour" not in table.names:
+        rows = rows.with_columns(nw.lit("behaviour").alias("behaviour"))
+    weight = nw.col("weight").cast(nw.Float64).fill_null(-1.0)
     fit = (weight > 0) & weight.is_finite()
     ends = arrays(
-        table.select(
-            nw.col(key).alias("key"),
+        rows.select(
+            "behaviour",
             nw.when(fit).then(weight).otherwise(nw.lit(1.0)).alias("weight"),
             nw.when(fit).then(nw.lit(0)).otherwise(nw.lit(1)).alias("unfit"),
         )
-        .group_by("key")
+        .group_by("behaviour")
         .agg(
             nw.col("weight").min().alias("least"),
             nw.col("weight").max().alias("largest"),
             nw.col("unfit").sum(),
         )
-        .with_columns(nw.col("key").cast(nw.String).fill_null(""))
+        .with_columns(table.texts["behaviour"].alias("behaviour"))
     )
     if ends["unfit"].any():
-        problems = (*PROBLEMS, WEIGHTS)
-        refuse_first_problem(labelled(table, names), names, problems)
+        refuse_first_problem(labelled(table), table.names, (*PROBLEMS, WEIGHTS))
     ranges: dict[str, tuple[float, float]] = {}
-    columns = (ends[name].tolist() for name in ("key", "least", "largest"))
+    columns = (ends[name].tolist() for name in ("behaviour", "least", "largest"))
     for name, least, largest in zip(*columns, strict=True):
         other = ranges.get(name, (least, largest))
         ranges[name] = (min(least, other[0]), max(largest, other[1]))
     return {name: (low, high) for name, (low, high) in ranges.items() if low != high}
 
 
-def shared(
-    table: nw.LazyFrame[Any], names: Mapping[str, str], ranges: Ranges
-) -> nw.LazyFrame[Any]:
+def shared(table: Given, ranges: Ranges) -> Given:
     """The table with the columns `bayes_rare.weights.SUMS`, where weights are unequal.
 
     Parameters
     ----------
-    table, names
+    table
         As of `ranges_of_weights`.
     ranges
         Its answer.
@@ -85,20 +81,18 @@ def shared(
     scales: dict[float, list[str]] = {}
     for name, ends in ranges.items():
         scales.setdefault(scale_of(*ends), []).append(name)
-    weight = nw.col(names["weight"]).cast(nw.Float64)
+    weight = nw.col("weight").cast(nw.Float64)
     # Of the other behaviours all weights are equal: each has a share of 1.
     share: nw.Expr = nw.lit(1.0)
     for scale, own in scales.items():
-        if "behaviour" in names:
-            label = nw.col(names["behaviour"]).cast(nw.String).fill_null("")
-            share = nw.when(label.is_in(own)).then(weight / scale).otherwise(share)
-        else:
-            share = weight / scale
-    table = table.with_columns(share.alias("_share"))
-    return table.with_columns(
+        mine = table.texts["behaviour"].is_in(own)
+        share = nw.when(mine).then(weight / scale).otherwise(share)
+    rows = table.rows.with_columns(share.alias("_share"))
+    rows = rows.with_columns(
         *_split(nw.col("_share"), SUMS[:2]),
         *_split(nw.col("_share") * nw.col("_share"), SUMS[2:]),
     )
+    return replace(table, rows=rows)
 
 
 def _split(share: nw.Expr, names: Sequence[str]) -> Iterator[nw.Expr]:

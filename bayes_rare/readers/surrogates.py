@@ -1,0 +1,185 @@
+r"""Text that no file can hold: halves of characters, as JSON may escape them.
+
+JSON writes a character such as an emoji as two halves, ``"\ud83d\ude00"``; where a
+tool cut a text between them, one half is left. Python reads it; UTF-8, and with it
+Parquet, NetCDF and a terminal, cannot hold it.
+"""
+
+import gzip
+import re
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bayes_rare.errors import InvalidData
+
+__all__ = ["REPLACEMENT", "Storable", "storable", "storable_files", "storable_frame"]
+
+REPLACEMENT = "\ufffd"
+"""What stands for half of a character: Unicode's own sign of one that is unknown."""
+
+# An escape of JSON: two halves, one half, or anything else after a backslash.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_PIECE = 1 << 20
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def storable(text: str) -> str:
+    r"""A text whose halves of characters are joined, or replaced where one is missing.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Examples
+    --------
+    >>> storable("a\ud83d") == "a\ufffd", storable("\ud83d\ude00") == "\U0001f600"
+    (True, True)
+    """
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+class Storable:
+    r"""Names that files can hold; different ones stay different.
+
+    Examples
+    --------
+    >>> names = Storable()
+    >>> names.name("a"), names.name("\ud83d"), names.name("\ud83e")
+    ('a', '�', '� (2)')
+    >>> names.replaced
+    2
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._taken: set[str] = set()
+        self.replaced = 0
+        """How many names had half of a character."""
+
+    def name(self, text: str) -> str:
+        """The name as files can hold it.
+
+        Parameters
+        ----------
+        text
+            The name as it was read.
+        """
+        plain = storable(text)
+        # Any other name cannot meet one that was made here.
+        if REPLACEMENT not in plain:
+            return plain
+        if text not in self._names:
+            name, number = plain, 1
+            while name in self._taken:
+                number += 1
+                name = f"{plain} ({number})"
+            self._names[text] = name
+            self._taken.add(name)
+            self.replaced += plain != text
+        return self._names[text]
+
+    @property
+    def example(self) -> str:
+        """A name that was made; none where nothing was replaced."""
+        return next((made for text, made in self._names.items() if made != text), "")
+
+
+@contextmanager
+def storable_files(files: Sequence[str]) -> Generator[list[str]]:
+    """Files of which those of JSON have no half of a character: copies, where need be.
+
+    It is warned of, with the number of halves. Ids that differ in nothing else become
+    one, which a table refuses or adds up as any id that stands twice.
+
+    Parameters
+    ----------
+    files
+        Paths of tables.
+    """
+    with TemporaryDirectory(prefix="bayes-rare-") as folder:
+        found: list[str] = []
+        total = 0
+        for number, file in enumerate(files):
+            name = Path(file).name.lower().removesuffix(".gz")
+            halves = 0
+            if name.endswith((".json", ".jsonl", ".ndjson")):
+                halves = _mended(file, Path(folder) / f"{number}-{Path(file).name}")
+            found.append(f"{folder}/{number}-{Path(file).name}" if halves else file)
+            total += halves
+        if total:
+            warnings.warn(
+                f"{total:,} times text had half of a character (a lone surrogate), "
+                "which no file can hold: U+FFFD was read in its place.",
+                stacklevel=3,
+            )
+        yield found
+
+
+def _mended(file: str, target: Path) -> int:
+    """How many halves of characters a file has; if there are any, it is copied."""
+    opened = gzip.open if file.lower().endswith(".gz") else open
+    try:
+        with opened(file, "rb") as source:
+            end = b""
+            while piece := source.read(_PIECE):
+                if _HALF.search(end + piece):
+                    break
+                end = piece[-len(rb"\ud800") :]
+            else:
+                return 0
+        total = 0
+        with opened(file, "rb") as source, opened(target, "wb") as made:
+            for line in source:
+                mended, halves = _replaced(line)
+                made.write(mended)
+                total += halves
+    except (OSError, EOFError):
+        return 0  # what is wrong with it is said where it is read
+    return total
+
+
+def _replaced(line: bytes) -> tuple[bytes, int]:
+    total = 0
+
+    def other(found: re.Match[bytes]) -> bytes:
+        nonlocal total
+        if found["half"] is None:
+            return found[0]
+        total += 1
+        return rb"\ufffd"
+
+    return _ESCAPE.sub(other, line), total
+
+
+@contextmanager
+def storable_frame() -> Generator[None]:
+    """A refusal of a frame whose text has half of a character, in place of a traceback.
+
+    Raises
+    ------
+    InvalidData
+        If what is done with the frame meets such a text.
+    """
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidData(
+            f"the frame has the text {storable(error.object)[:60]!r}, which has half "
+            "of a character (a lone surrogate) that cannot be stored. Replace it in "
+            "each column of text: frame[name] = frame[name].str.encode('utf-16', "
+            "'surrogatepass').str.decode('utf-16', 'replace')."
+        ) from error

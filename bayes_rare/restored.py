@@ -1,0 +1,196 @@
+"""What a file says that it holds, taken apart and checked before anybody uses it.
+
+Whatever is missing, foreign or impossible is `Damaged`, with a reason in words.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray
+
+__all__ = ["Damaged", "arrays_of", "checked_provenance", "json_of", "numbers_of"]
+
+_SAMPLE = ("chain", "draw")
+
+
+class Damaged(Exception):
+    """Content that cannot be what was written; says why, in words."""
+
+
+def json_of(attributes: Mapping[Any, Any], name: str, kind: type) -> Any:
+    """What an attribute says in JSON.
+
+    Parameters
+    ----------
+    attributes
+        Attributes of a group.
+    name
+        Which of them.
+    kind
+        What it has to be: ``dict`` or ``list``.
+
+    Raises
+    ------
+    Damaged
+        If it is missing, cannot be read, or is something else.
+    """
+    if name not in attributes:
+        raise Damaged(f"its attribute {name} is missing")
+    try:
+        found = json.loads(attributes[name])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Damaged(
+            f"its attribute {name} cannot be read ({str(error)[:120]})"
+        ) from error
+    if not isinstance(found, kind):
+        raise Damaged(f"its attribute {name} is {type(found).__name__}")
+    return found
+
+
+def _each(kind: Any) -> Callable[[Any], bool]:
+    def holds(value: Any) -> bool:
+        values: list[Any] = [*value.values()] if hasattr(value, "values") else [value]
+        return isinstance(value, dict) and all(isinstance(v, kind) for v in values)
+
+    return holds
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_PROVENANCE: dict[str, Callable[[Any], bool]] = {
+    "model": _each(str),
+    "priors": _each(str | int | float | None),
+    "data": _text,
+    "chains": _count,
+    "warmup": _count,
+    "draws": _count,
+    "seed": lambda value: isinstance(value, int),
+    "draws_kept": _count,
+    "device": _text,
+    "versions": _each(str),
+    "finished": _text,
+}
+
+
+def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Where a posterior is from, with all that anybody asks it for.
+
+    Parameters
+    ----------
+    attributes
+        Attributes of its root.
+
+    Raises
+    ------
+    Damaged
+        If something is missing or of another kind.
+    """
+    found: dict[str, Any] = json_of(attributes, "provenance", dict)
+    for name, holds in _PROVENANCE.items():
+        if name not in found:
+            raise Damaged(f"its provenance has no {name}")
+        if not holds(found[name]):
+            raise Damaged(f"its provenance has a {name} that cannot be")
+    for group, name in (
+        ("model", "name"),
+        ("model", "digest"),
+        ("model", "path"),
+        ("versions", "bayes-rare"),
+    ):
+        if name not in found[group]:
+            raise Damaged(f"its provenance has no {name} of its {group}")
+    if not isinstance(found.get("seconds", 0.0), int | float):
+        raise Damaged("its provenance has seconds that cannot be")
+    return found
+
+
+def numbers_of(found: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
+    """Numbers by name, each of its kind; what else there is, is left out.
+
+    Parameters
+    ----------
+    found
+        What was read.
+    kinds
+        By name, ``float`` or ``int``; the latter for counts from 0.
+
+    Raises
+    ------
+    Damaged
+        If one is missing or of another kind.
+    """
+    for name, kind in kinds.items():
+        value = found.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (_count(value) if kind is int else number):
+            raise Damaged(f"its {name} is {str(value)[:40] if value else 'missing'}")
+    return {name: kind(found[name]) for name, kind in kinds.items()}
+
+
+def arrays_of(
+    tree: "xarray.DataTree",
+    group: str,
+    behaviours: Iterable[str],
+    *,
+    sampled: bool,
+    finite: bool = False,
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Arrays of numbers of a group, by name, each with its own dims.
+
+    Parameters
+    ----------
+    tree
+        What was read.
+    group
+        Which of its groups.
+    behaviours
+        Behaviours that have to be those of the group, if it tells any apart.
+    sampled
+        Whether the first dims are chain and draw, the same of all.
+    finite
+        Whether all numbers are finite.
+
+    Raises
+    ------
+    Damaged
+        If it is not so.
+    """
+    if group not in tree.children:
+        raise Damaged(f"its group {group} is missing")
+    dataset = tree[group].dataset
+    names = list(behaviours)
+    if dataset.sizes.get("behaviour", len(names)) != len(names):
+        raise Damaged(
+            f"its group {group} is of {dataset.sizes['behaviour']} behaviours, and its "
+            f"evaluation of {len(names)}"
+        )
+    if "behaviour" in dataset.coords:
+        labels = [str(label) for label in np.ravel(dataset["behaviour"].to_numpy())]
+        if labels != names:
+            raise Damaged(
+                f"its group {group} is of other behaviours than its evaluation"
+            )
+    found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, variable in dataset.data_vars.items():
+        dims = tuple(map(str, variable.dims))
+        values = variable.to_numpy()
+        if values.dtype.kind not in "biuf":
+            raise Damaged(f"{name} in its group {group} has no numbers")
+        if sampled and (dims[:2] != _SAMPLE or not values.size):
+            raise Damaged(f"{name} in its group {group} has no chains of draws")
+        if finite and not np.isfinite(values).all():
+            raise Damaged(f"{name} in its group {group} is not finite")
+        found[str(name)] = (dims[2:] if sampled else dims, values)
+    if sampled and not found:
+        raise Damaged(f"its group {group} is empty")
+    return found
