@@ -49,6 +49,7 @@ __all__ = [
 
 type Array = Float[np.ndarray, "..."]
 type Arrays = Mapping[str, Array]
+type Numbers = Mapping[str, np.ndarray]  # whole ones among them
 
 RHAT_LIMIT = 1.01
 """Largest R-hat of a hyperparameter or of a behaviour's tail (Vehtari et al. 2021)."""
@@ -250,8 +251,8 @@ class Posterior:
     model: catalog.Model
     evaluation: Evaluation
     draws: Arrays
-    statistics: Arrays
-    data: Arrays
+    statistics: Numbers
+    data: Numbers
     dims: Mapping[str, tuple[str, ...]]
     verdict: Verdict
     provenance: Mapping[str, Any]
@@ -297,7 +298,7 @@ class Posterior:
         }
         return tree
 
-    def _labelled(self, arrays: Arrays, leading: tuple[str, ...]) -> "xarray.Dataset":
+    def _labelled(self, arrays: Numbers, leading: tuple[str, ...]) -> "xarray.Dataset":
         import xarray as xr
 
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
@@ -331,7 +332,7 @@ class Posterior:
         index = self._index(behaviour)
         return population_of(self.model, self.draws, self.data, self.dims, index)
 
-    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Arrays]:
+    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Numbers]:
         """Draws and data of one behaviour, as functions of a model file take them.
 
         Parameters
@@ -474,7 +475,7 @@ class Posterior:
 def population_of(
     model: catalog.Model,
     draws: Arrays,
-    data: Arrays,
+    data: Numbers,
     dims: Mapping[str, tuple[str, ...]],
     index: int,
 ) -> Population:
@@ -497,8 +498,8 @@ def population_of(
 
 
 def _one_behaviour(
-    draws: Arrays, data: Arrays, dims: Mapping[str, tuple[str, ...]], index: int
-) -> tuple[Arrays, Arrays]:
+    draws: Arrays, data: Numbers, dims: Mapping[str, tuple[str, ...]], index: int
+) -> tuple[Arrays, Numbers]:
     """One behaviour's draws, with (chain, draw) as the last axis, and its data."""
     return (
         {
@@ -513,7 +514,7 @@ def _one_behaviour(
 
 
 def _of_behaviour(
-    values: Array, dims: tuple[str, ...], index: int, *, leading: int
+    values: np.ndarray, dims: tuple[str, ...], index: int, *, leading: int
 ) -> Array:
     """One behaviour's part of an array; its leading axes as one, the last."""
     if "behaviour" in dims:
@@ -527,7 +528,7 @@ def _of_behaviour(
 def extreme_scores(
     model: catalog.Model,
     draws: Arrays,
-    data: Arrays,
+    data: Numbers,
     dims: Mapping[str, tuple[str, ...]],
     behaviours: tuple[str, ...],
 ) -> dict[str, Array]:

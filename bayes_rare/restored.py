@@ -143,7 +143,7 @@ def arrays_of(
     behaviours: Iterable[str],
     *,
     sampled: bool,
-    finite: bool = False,
+    finite: bool | None = None,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Arrays of numbers of a group, by name, each with its own dims.
 
@@ -158,7 +158,7 @@ def arrays_of(
     sampled
         Whether the first dims are chain and draw, the same of all.
     finite
-        Whether all numbers are finite.
+        Whether all numbers are finite, where none is whole; None where some may be.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def arrays_of(
     for name, variable in dataset.data_vars.items():
         dims = tuple(map(str, variable.dims))
         values = variable.to_numpy()
-        if values.dtype.kind not in "biuf":
+        if values.dtype.kind not in ("f" if finite is not None else "biuf"):
             raise Damaged(f"{name} in its group {group} has no numbers")
         if sampled and (dims[:2] != _SAMPLE or not values.size):
             raise Damaged(f"{name} in its group {group} has no chains of draws")

@@ -121,20 +121,21 @@ class Stack:
             raise InvalidData(
                 "a stack has weights of one evaluation size or more, of members of "
                 f"different labels; here are {len(self.weights)} sizes and the members "
-                f"{', '.join(labels) or 'none'}. {_WAY_OUT}"
+                f"{', '.join(labels)[:150] or 'none'}. {_WAY_OUT}"
             )
         for size, row in self.weights.items():
             if size < 1 or {*row} != {*labels}:
                 raise InvalidData(
-                    f"the weights for {size} queries are of {', '.join(row) or 'none'},"
-                    f" and the members are {', '.join(labels)}. Sizes are from 1, and "
+                    f"the weights for {size} queries are of "
+                    f"{', '.join(row)[:150] or 'none'},"
+                    f" and the members are {', '.join(labels)[:150]}. Sizes are from 1, and "
                     f"each member has a weight for each. {_WAY_OUT}"
                 )
             shares = np.array([*row.values()], dtype=np.float64)
             # A comparison with NaN is false: only sound weights pass.
             if not ((shares >= 0).all() and abs(shares.sum() - 1) < _ROUNDING):
                 raise InvalidData(
-                    f"the weights for {size} queries are {dict(row)}. Weights are 0 or "
+                    f"the weights for {size} queries are {str(dict(row))[:200]}. Weights are 0 or "
                     f"more, and sum to 1. {_WAY_OUT}"
                 )
 
