@@ -127,16 +127,16 @@ class Stack:
             if size < 1 or {*row} != {*labels}:
                 raise InvalidData(
                     f"the weights for {size} queries are of "
-                    f"{', '.join(row)[:150] or 'none'},"
-                    f" and the members are {', '.join(labels)[:150]}. Sizes are from 1, and "
-                    f"each member has a weight for each. {_WAY_OUT}"
+                    f"{', '.join(row)[:150] or 'none'}, and the members are "
+                    f"{', '.join(labels)[:150]}. Sizes are from 1, and each member has "
+                    f"a weight for each. {_WAY_OUT}"
                 )
             shares = np.array([*row.values()], dtype=np.float64)
             # A comparison with NaN is false: only sound weights pass.
             if not ((shares >= 0).all() and abs(shares.sum() - 1) < _ROUNDING):
                 raise InvalidData(
-                    f"the weights for {size} queries are {str(dict(row))[:200]}. Weights are 0 or "
-                    f"more, and sum to 1. {_WAY_OUT}"
+                    f"the weights for {size} queries are {str(dict(row))[:200]}. "
+                    f"Weights are 0 or more, and sum to 1. {_WAY_OUT}"
                 )
 
     def nearest(self, queries: int | float) -> int:

@@ -663,7 +663,8 @@ def _document(row: Json, place: str) -> tuple[str, str]:
             f"{place} has a document that is nested too deeply. Give a log as lm-eval "
             "wrote it."
         ) from error
-    return str(number), hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    content = text.encode("utf-8", "surrogatepass")
+    return str(number), hashlib.sha256(content).hexdigest()
 
 
 def _metrics(row: Json) -> list[str]:
