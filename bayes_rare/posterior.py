@@ -617,11 +617,12 @@ def _posterior_of(
     names = evaluation.behaviours
     # What did not converge is marked, and may hold draws that are not finite.
     finite = _NOT_FINITE not in verdict.reasons
+    draws = {"sampled": True, "whole": False}
     groups = {
-        "posterior": arrays_of(tree, "posterior", names, sampled=True, finite=finite),
+        "posterior": arrays_of(tree, "posterior", names, finite=finite, **draws),
         "sample_stats": arrays_of(tree, "sample_stats", names, sampled=True),
         "constant_data": arrays_of(tree, "constant_data", names, sampled=False),
-        "log_likelihood": arrays_of(tree, "log_likelihood", names, sampled=True)
+        "log_likelihood": arrays_of(tree, "log_likelihood", names, **draws)
         if "log_likelihood" in tree.children
         else {},
     }

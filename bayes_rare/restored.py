@@ -143,7 +143,8 @@ def arrays_of(
     behaviours: Iterable[str],
     *,
     sampled: bool,
-    finite: bool | None = None,
+    whole: bool = True,
+    finite: bool = False,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Arrays of numbers of a group, by name, each with its own dims.
 
@@ -157,8 +158,10 @@ def arrays_of(
         Behaviours that have to be those of the group, if it tells any apart.
     sampled
         Whether the first dims are chain and draw, the same of all.
+    whole
+        Whether an array may be of whole numbers; if not, these become float64.
     finite
-        Whether all numbers are finite, where none is whole; None where some may be.
+        Whether all numbers are finite.
 
     Raises
     ------
@@ -184,12 +187,14 @@ def arrays_of(
     for name, variable in dataset.data_vars.items():
         dims = tuple(map(str, variable.dims))
         values = variable.to_numpy()
-        if values.dtype.kind not in ("f" if finite is not None else "biuf"):
+        if values.dtype.kind not in "biuf":
             raise Damaged(f"{name} in its group {group} has no numbers")
         if sampled and (dims[:2] != _SAMPLE or not values.size):
             raise Damaged(f"{name} in its group {group} has no chains of draws")
         if finite and not np.isfinite(values).all():
             raise Damaged(f"{name} in its group {group} is not finite")
+        if not whole and values.dtype.kind != "f":
+            values = values.astype(np.float64)
         found[str(name)] = (dims[2:] if sampled else dims, values)
     if sampled and not found:
         raise Damaged(f"its group {group} is empty")

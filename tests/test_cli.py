@@ -7,14 +7,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 from rich.console import Console
+from room import little_room
 
 from bayes_rare import catalog, forecasting, inference, printing
 from bayes_rare.cli import app, main
@@ -157,7 +158,7 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
     words += ["--columns", "log_risk=log_p,behaviour=kind", "--behaviours", ODD]
     words += ["--prior", "exceedances=2e1", "log_scale_sd=inf", "pool=False"]
     assert main([*words, "--warmup", "200", "--draws", "400"]) == 0
-    fitted = load_posterior(output)
+    fitted = load_posterior(output, model_file=mine)
     assert fitted.behaviours == (ODD,)
     assert fitted.model.path == mine
     assert fitted.settings["exceedances"] == 20
@@ -238,16 +239,20 @@ def test_a_failed_write_leaves_what_was_there(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(_: xr.DataTree, path: Path, **__: Any) -> None:
-        path.write_text("half of")
-        raise OSError(28, "No space left on device", str(path))
+    room, fit = ExitStack(), inference.fit
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    def fit_and_fill(*given: Any, **more: Any) -> Any:
+        made = fit(*given, **more)
+        room.enter_context(little_room(8_192))
+        return made
+
+    monkeypatch.setattr(inference, "fit", fit_and_fill)
     output = tmp_path / "posterior.nc"
     output.write_text("earlier")
     words = ["fit", str(table), "--output", str(output), *QUICK]
-    said = refusal(capsys, words)
-    assert f"cannot write {output}: No space left on device" in said
+    with room:
+        said = refusal(capsys, words)
+    assert f"cannot write {output}: File too large" in said
     assert output.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [output]
 

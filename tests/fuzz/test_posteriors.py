@@ -247,7 +247,7 @@ def _variable(node: Any, data: st.DataObject) -> None:
         dataset = dataset.drop_vars(name)
     elif what == "name":
         dataset = dataset.rename_vars({name: name + "_"})
-    elif what == "type" and values.dtype != object:
+    elif what == "type" and values.dtype.kind in "biuf":
         kind = data.draw(st.sampled_from(["f4", "i8", "U9"]))
         with np.errstate(all="ignore"):
             dataset[name] = values.astype(kind)
