@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
@@ -61,6 +62,7 @@ class Member:
     pareto_k: Mapping[str, float]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Average:
     """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
@@ -272,6 +274,7 @@ class Average:
         return f"Average ({state}) of {'; '.join(few)}{more}."
 
 
+@checked_call
 def load_posterior(
     path: str | Path, model_file: ModelFiles = None
 ) -> Posterior | Average:

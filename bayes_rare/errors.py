@@ -4,6 +4,8 @@ A message has three parts: what cannot be done, the numbers that make it so, and
 way out as something the reader can type.
 """
 
+from typing import override
+
 __all__ = [
     "BayesRareError",
     "InvalidData",
@@ -14,8 +16,24 @@ __all__ = [
 ]
 
 
+_LONGEST = 600
+# Of a longer message the end is kept too, where the way out stands.
+_END = 240
+
+
 class BayesRareError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Its message has at most 600 characters, whatever it was made from.
+    """
+
+    @override
+    def __str__(self) -> str:
+        # A lone surrogate in a name could not be printed.
+        text = super().__str__().encode("utf-8", "replace").decode()
+        if len(text) <= _LONGEST:
+            return text
+        return f"{text[: _LONGEST - _END - 5]} ... {text[-_END:]}"
 
 
 class InvalidInput(BayesRareError, ValueError):

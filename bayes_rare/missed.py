@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare.beta import BetaRisks
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.populations import Population
 from bayes_rare.scores import Numbers
@@ -30,6 +31,7 @@ type Array = Float[np.ndarray, "..."]
 _HALVINGS = 60
 
 
+@checked_call
 @dataclass(frozen=True)
 class MissedMode:
     """What is supposed of queries that the evaluation may have missed.

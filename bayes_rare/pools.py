@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayes_rare.cells import Columns
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.scores import risk_from_score
@@ -75,6 +76,7 @@ class Split:
     trials: tuple[int, ...]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class QueryPool:
     """All queries of a larger evaluation, each with its risk.

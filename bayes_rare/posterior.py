@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import (
     InvalidData,
     InvalidInput,
@@ -222,6 +223,7 @@ def _halved(columns: Array) -> Array:
     return np.concatenate([columns[:, :half], columns[:, half : 2 * half]])
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Posterior:
     """Draws from the posterior of one model of one evaluation.

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from bayes_rare import latent, notes
 from bayes_rare.averages import Average
+from bayes_rare.checking import checked_call
 from bayes_rare.conditioning import (
     Estimates,
     Tallies,
@@ -50,6 +51,7 @@ type Values = ArrayLike | int | float | None
 _NONE = -1  # successes, trials or family of a query that has none
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class QueryRisks:
     """Posterior draws of the risks of single queries.
@@ -215,6 +217,7 @@ class _Asked:
         return getattr(self, name).astype(np.float64)
 
 
+@checked_call
 def query_risks(
     posterior: Posterior | Average,
     query_ids: str | Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
@@ -80,6 +81,7 @@ class StackMember:
         }
 
 
+@checked_call
 @dataclass(frozen=True, repr=False)
 class Stack:
     """Weights of models by the size of the evaluation, and how good they proved.
@@ -265,6 +267,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return dict(settings)
 
 
+@checked_call
 def load_stack(path: str | Path, model_file: ModelFiles = None) -> Stack:
     """Read what `Stack.save` wrote; nothing that the file names runs.
 

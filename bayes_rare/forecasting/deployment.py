@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bayes_rare import mixes
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.missed import MissedMode
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
@@ -14,6 +15,7 @@ from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 __all__ = ["Deployment"]
 
 
+@checked_call
 @dataclass(frozen=True, init=False, repr=False)
 class Deployment:
     """Queries that will be served, and how often each is sampled.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_rare.checking import checked_call
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import joint, summaries, worst
 from bayes_rare.forecasting.contributions import contributions
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecast"]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """Draws of what a deployment may show, by behaviour and size.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from bayes_rare import mixes, notes
 from bayes_rare.averages import Average
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting.deployment import Deployment
@@ -27,6 +28,7 @@ __all__ = ["forecast", "point_forecast", "population_forecast"]
 _DRAWS = 4000
 
 
+@checked_call
 def forecast(
     posterior: Posterior | Average,
     deployment: Deployment,

@@ -6,6 +6,7 @@ from typing import Any
 
 from bayes_rare import catalog
 from bayes_rare.averages import Average, Member
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import served
@@ -118,6 +119,7 @@ def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
     return _with_families(evaluation, *tails, last)
 
 
+@checked_call
 def average(
     evaluation: Evaluation,
     *,

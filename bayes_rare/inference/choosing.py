@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 from bayes_rare import catalog
 from bayes_rare.averages import NAME, Average
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.averaging import average, blend_many
@@ -57,6 +58,7 @@ def fit(
 ) -> Posterior: ...
 
 
+@checked_call
 def fit(
     evaluation: Evaluation,
     model: Named | Stack | None = None,

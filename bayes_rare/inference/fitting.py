@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import devices, programs
@@ -97,6 +98,7 @@ class _Tally:
         return count
 
 
+@checked_call
 def fit_many(
     evaluations: Sequence[Evaluation],
     model: str | Path | catalog.Model | None = None,

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
@@ -77,6 +78,7 @@ _EMPTY, _NOTHING = "is empty", "is the word None"
 _WORD = re.compile(r"[^\s()\[\]{}|^$*?\\]+")
 
 
+@checked_call
 def import_lm_eval(
     logs: str | Path | Sequence[str | Path],
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.readers.carried import record_of
@@ -51,6 +52,7 @@ MEMORY_LIMIT = "800MB"
 """What DuckDB may hold of a file before it spills to a temporary folder."""
 
 
+@checked_call
 def read_table(
     source: Any,
     *,
