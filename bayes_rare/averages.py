@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from bayes_rare.checking import checked_call
+from bayes_rare.checking import checked_call, refuse_unknown
 from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
@@ -157,7 +157,13 @@ class Average:
         ----------
         behaviour
             The behaviour whose weights count.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
         """
+        refuse_unknown("behaviour", behaviour, self.behaviours)
         weights = [m.weights[behaviour] for m in self.members]
         numbers = apportioned(weights, self.size)
         return [

@@ -6,12 +6,14 @@ refused before the function runs, with what it takes and a word nearby.
 """
 
 import inspect
+import os
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, wraps
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAliasType, Unpack, cast, get_args, get_origin
+from typing import Any, TypeAliasType, TypedDict, Unpack, cast, get_args, get_origin
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,9 +21,22 @@ from numpy.typing import ArrayLike
 from bayes_rare.errors import InvalidInput
 from bayes_rare.nearness import nearby, shown
 
-__all__ = ["SAMPLING", "checked_call", "whole_number"]
+__all__ = ["SAMPLING", "Sampling", "checked_call", "refuse_unknown", "whole_number"]
 
-SAMPLING = ("chains", "warmup", "draws", "seed", "target_ess", "log_likelihood", "way")
+
+class Sampling(TypedDict, total=False):
+    """How to sample, for calls that hand it on to `bayes_rare.fit`."""
+
+    chains: int
+    warmup: int
+    draws: int
+    seed: int
+    target_ess: float
+    log_likelihood: bool
+    way: str | None
+
+
+SAMPLING = (*Sampling.__annotations__, "progress")
 """Words that say how to sample."""
 
 # A larger whole number has no float64 beside it.
@@ -30,6 +45,31 @@ _REFUSED: Any = object()
 _origin = cache(get_origin)
 # Up to here float64 holds whole numbers exactly.
 _EXACT = 2.0**53
+
+
+def refuse_unknown(what: str, name: Any, known: Collection[Any]) -> None:
+    """Refuse a name that is none of those that are known.
+
+    Parameters
+    ----------
+    what
+        What it is a name of.
+    name
+        What was given.
+    known
+        What there is.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not among them.
+    """
+    if name not in known:
+        near = nearby(str(name), map(str, known))
+        raise InvalidInput(
+            f"there is no {what} {shown(name)}. {near}There are: "
+            f"{', '.join(map(str, known))}."
+        )
 
 
 def whole_number(value: Any) -> int | None:
@@ -149,6 +189,10 @@ def _settings(name: str, hint: Any, words: dict[str, Any]) -> dict[str, Any]:
 def _argument(name: str, given: inspect.Parameter, hint: Any, value: Any) -> Any:
     """The value as the function takes it."""
     taken = _taken(value, hint)
+    if given.name == "seed" and _is_negative(taken):
+        raise InvalidInput(
+            f"a seed is a whole number from 0, got {shown(taken)}. Give seed=0."
+        )
     if taken is not _REFUSED:
         return taken
     default = given.default
@@ -161,11 +205,16 @@ def _argument(name: str, given: inspect.Parameter, hint: Any, value: Any) -> Any
     )
 
 
+def _is_negative(seed: Any) -> bool:
+    words = cast("list[Any]", seed) if isinstance(seed, list | tuple) else [seed]
+    return any(isinstance(word, int) and word < 0 for word in words)
+
+
 def _why_not(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         return ", which is too large"
-    if isinstance(value, str | Path) and "\0" in str(value):
-        return ", which has a NUL in it"
+    if isinstance(value, str | Path) and not _names_a_file(value):
+        return ", which no file can be called"
     return "" if value is None else f" ({type(value).__name__})"
 
 
@@ -240,17 +289,35 @@ def _hints(
     function: Callable[..., Any], signature: inspect.Signature
 ) -> dict[str, Any]:
     """Types by argument; anything goes where there is none, or it is not imported."""
-    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    scope: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
     found: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
         hint = parameter.annotation
         if isinstance(hint, str):
-            try:
-                hint = eval(hint, dict(scope))  # an annotation of this package
-            except (NameError, TypeError):
-                hint = Any
+            hint = _evaluated(hint, scope)
         found[name] = Any if hint is inspect.Parameter.empty else hint
     return found
+
+
+class _Late(dict[str, Any]):
+    """Names that are imported for type checkers alone: of ours, and of libraries."""
+
+    def __missing__(self, name: str) -> Any:
+        ours = import_module("bayes_rare")
+        if name in ours.__all__:
+            return getattr(ours, name)
+        try:
+            return import_module(name)
+        except ImportError as error:
+            raise KeyError(name) from error
+
+
+def _evaluated(hint: str, scope: Mapping[str, Any]) -> Any:
+    """The type that an annotation in quotes stands for."""
+    try:
+        return eval(hint, {}, _Late(scope))  # written in this package
+    except (NameError, TypeError):
+        return Any
 
 
 @cache
@@ -263,7 +330,9 @@ def _resolved(hint: Any) -> Any:
             hint = hint.__value__
         except NameError:  # imported for type checkers alone
             return Any
-    return Any if isinstance(hint, str | typing.TypeVar | typing.ForwardRef) else hint
+    if isinstance(hint, str):
+        return _evaluated(hint, {})
+    return Any if isinstance(hint, typing.TypeVar) else hint
 
 
 @cache
@@ -282,7 +351,7 @@ def _taken(value: Any, hint: Any) -> Any:
     choices = _choices(hint)
     if Any in choices or hint is ArrayLike:
         return value
-    if Path in choices and isinstance(value, str) and "\0" in value:
+    if Path in choices and isinstance(value, str | Path) and not _names_a_file(value):
         return _REFUSED
     for kind in choices:
         taken = _taken_as(value, kind)
@@ -307,15 +376,22 @@ def _taken_as(value: Any, kind: Any) -> Any:
         return _list(value, inner, cast("Any", origin))
     if kind in _SCALARS:
         return _SCALARS[kind](value)
-    if kind is Path:
-        good = isinstance(value, Path) and "\0" not in str(value)
-        return value if good else _REFUSED
     # Of an array, what it holds is for the function to say.
     kind = getattr(kind, "array_type", kind)
     try:
         return value if isinstance(value, origin or kind) else _REFUSED
     except TypeError:  # a type that cannot be asked
         return value
+
+
+def _names_a_file(value: str | Path) -> bool:
+    """Whether an operating system could have a file of this name."""
+    try:
+        path = os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    parts = path.split(os.fsencode(os.sep))
+    return b"\0" not in path and len(path) < 4096 and all(len(p) < 256 for p in parts)
 
 
 def _scalar(value: Any) -> Any:

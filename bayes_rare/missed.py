@@ -77,7 +77,16 @@ class MissedMode:
             Number of queries that it saw, or their effective number.
         rng
             Draws the share, for each draw of the population.
+
+        Raises
+        ------
+        InvalidInput
+            If the number of queries is negative.
         """
+        if not 0 <= queries < np.inf:
+            raise InvalidInput(
+                f"queries that were seen are a number from 0 on, got {queries}."
+            )
         first, second = self.share
         share = rng.beta(first, second + queries, population.draws)
         alike = np.ones(population.draws)

@@ -26,8 +26,6 @@ _ELSEWHERE: dict[str, str | None] = {
     "rng_key": "seed",
     "chain_method": "way",
     "callback": "progress",
-    "progressbar": "progress",
-    "progress_bar": "progress",
     "hdi_prob": "interval",
     "ci_prob": "interval",
     "credible_interval": "interval",
@@ -38,6 +36,8 @@ _ELSEWHERE: dict[str, str | None] = {
     "quantiles": "levels",
 }
 _NOT_NEEDED = {
+    "progressbar": "progress=function is told how many chains are done, if wanted",
+    "progress_bar": "progress=function is told how many chains are done, if wanted",
     "target_accept": "it is 0.9, and 0.99 where steps diverge, without being asked for",
     "max_treedepth": "the sampler has its own limit",
     "cores": "chains share the cores there are",
@@ -66,6 +66,8 @@ def shown(value: Any) -> str:
     value
         Anything.
     """
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"a whole number of {round(value.bit_length() * 0.30103):,} digits"
     try:
         text = _REPR.repr(value)
     except Exception:  # a value whose own repr fails; it is refused all the same

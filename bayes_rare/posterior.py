@@ -352,7 +352,7 @@ class Posterior:
             If the posterior has no such behaviour, or several and none is named.
         """
         index = self._index(behaviour)
-        return _one_behaviour(self.draws, self.data, self.dims, index)
+        return one_behaviour(self.draws, self.data, self.dims, index)
 
     def query_risks(
         self,
@@ -496,13 +496,19 @@ def population_of(
     index
         Which behaviour.
     """
-    return model.population(*_one_behaviour(draws, data, dims, index))
+    return model.population(*one_behaviour(draws, data, dims, index))
 
 
-def _one_behaviour(
+def one_behaviour(
     draws: Arrays, data: Numbers, dims: Mapping[str, tuple[str, ...]], index: int
 ) -> tuple[Arrays, Numbers]:
-    """One behaviour's draws, with (chain, draw) as the last axis, and its data."""
+    """One behaviour's draws, with (chain, draw) as the last axis, and its data.
+
+    Parameters
+    ----------
+    draws, data, dims, index
+        As of `population_of`.
+    """
     return (
         {
             name: _of_behaviour(values, dims.get(name, ()), index, leading=2)

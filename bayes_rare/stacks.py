@@ -11,7 +11,7 @@ import numpy as np
 
 from bayes_rare import catalog
 from bayes_rare.checking import checked_call
-from bayes_rare.errors import InvalidData
+from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import replacing
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
@@ -149,12 +149,21 @@ class Stack:
         queries
             Size of an evaluation.
 
+        Raises
+        ------
+        InvalidInput
+            If it has no queries.
+
         Examples
         --------
         >>> member, one = StackMember("a", "gpd_tail", ""), {"a": 1.0}
         >>> Stack((member,), {100: one, 1000: one}, {}, {}).nearest(400)
         1000
         """
+        if not 1 <= queries < math.inf:
+            raise InvalidInput(
+                f"an evaluation has 1 query or more, got {queries!r}. Give its size."
+            )
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
 
     def with_model_files(self, model_file: ModelFiles) -> "Stack":
@@ -225,7 +234,29 @@ class Stack:
         ----------
         content
             What the file holds.
+
+        Raises
+        ------
+        InvalidData
+            If a part is missing, or is none.
         """
+        try:
+            return cls._of(content)
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                f"a stack is damaged ({repr(error)[:200]}). {_WAY_OUT}"
+            ) from error
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> "Stack":
         weights, held_out = (
             {
                 int(size): {str(k): float(v) for k, v in row.items()}
@@ -319,13 +350,3 @@ def _read(path: Path) -> Stack:
         return Stack.of_content(content)
     except InvalidData as error:
         raise InvalidData(f"{path}: {error}") from error
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        raise InvalidData(
-            f"{path} is damaged ({repr(error)[:200]}). {_WAY_OUT}"
-        ) from error

@@ -12,7 +12,7 @@ from bayes_rare.checking import checked_call
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import joint, summaries, worst
 from bayes_rare.forecasting.contributions import contributions
-from bayes_rare.forecasting.deployment import Deployment
+from bayes_rare.forecasting.deployment import Deployment, checked_number
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import Population
 from bayes_rare.tails.checks import TailCheck
@@ -124,9 +124,15 @@ class Forecast:
         Returns
         -------
         Columns ``behaviour, queries, level, score``.
+
+        Raises
+        ------
+        InvalidInput
+            If a size is no whole number from 1 to 1e12, or a level no probability.
         """
         if sizes is None:
             sizes = worst.sizes_up_to(self.deployment.queries[-1])
+        sizes = [checked_number("sizes", size) for size in sizes]
         return worst.scaling(self.populations, sizes, levels, is_point=self.is_point)
 
     def variance_split(self) -> "pandas.DataFrame":
@@ -179,8 +185,11 @@ class Forecast:
         ------
         NotApplicable
             If the method knows no families.
+        InvalidInput
+            If a size is no whole number from 1 to 1e12.
         """
         sizes = self.deployment.queries if sizes is None else sizes
+        sizes = [checked_number("sizes", size) for size in sizes]
         return contributions(self.method, self.populations, sizes, seed)
 
     def joint_worst(

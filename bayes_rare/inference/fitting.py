@@ -19,7 +19,7 @@ from bayes_rare import catalog
 from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import devices, programs
+from bayes_rare.inference import devices, programs, trial
 from bayes_rare.inference.density import Density
 from bayes_rare.inference.nuts import Chain, Job, Sampler
 from bayes_rare.posterior import (
@@ -227,6 +227,7 @@ def _prepared(
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
         density, data, initial = programs.density_and_data(model, settings, evaluation)
+        trial.tried(model, evaluation, density, data, initial)
         _check_exceedances(model, evaluation, data)
     except NotApplicable as refusal:
         return refusal
