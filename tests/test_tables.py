@@ -789,6 +789,20 @@ def test_a_label_has_one_text_on_every_engine(kind: str, tmp_path: Path) -> None
     assert found == dict.fromkeys(found, expected)
 
 
+def test_numbers_in_categories_are_numbers() -> None:
+    numbers = pa.array([1, 2, 2]).dictionary_encode()
+    arrow = pa.table({"successes": pa.array([0, 1, 1]), "trials": numbers})
+    expected = read_table(arrow.to_pandas().astype("int64")).digest
+    for source in (
+        arrow,
+        arrow.to_pandas(),
+        arrow.to_pandas(types_mapper=pd.ArrowDtype),
+        pl.DataFrame(arrow),
+        arrow.to_pandas().astype({"successes": object}),
+    ):
+        assert read_table(source).digest == expected
+
+
 def test_labels_without_a_text_are_refused() -> None:
     frame = pl.DataFrame({"family": [[1], [2]], "log_risk": [-1.0, -2.0]})
     with pytest.raises(InvalidData, match=r"'family' .* holds List.*text first"):
