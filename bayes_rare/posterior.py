@@ -21,7 +21,7 @@ from bayes_rare.errors import (
     NotConverged,
 )
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.netcdf import read_tree, write_tree
+from bayes_rare.netcdf import write_tree
 from bayes_rare.populations import Population
 from bayes_rare.restored import (
     Damaged,
@@ -30,7 +30,7 @@ from bayes_rare.restored import (
     json_of,
     numbers_of,
 )
-from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
+from bayes_rare.sources import Source
 
 if TYPE_CHECKING:
     import pymc
@@ -43,7 +43,6 @@ __all__ = [
     "Verdict",
     "extreme_scores",
     "judge",
-    "load_posterior",
     "population_of",
     "posterior_of",
 ]
@@ -552,33 +551,6 @@ def extreme_scores(
         ).reshape(shape)
         for index, name in enumerate(behaviours)
     }
-
-
-def load_posterior(path: str | Path, model_file: ModelFiles = None) -> Posterior:
-    """Read a posterior that `Posterior.save` wrote; nothing that it names runs.
-
-    Parameters
-    ----------
-    path
-        The NetCDF file.
-    model_file
-        Path of the model's file, where that is one of yours: it runs if it is what was
-        fitted. A shipped model needs none.
-
-    Raises
-    ------
-    InvalidData
-        If the file is not there, holds no posterior of this package, or is damaged.
-    NoSuchModel
-        If the model's file is gone or not named, or is no longer the one that was
-        fitted.
-    InvalidInput
-        If a file is named that is of no model of the posterior.
-    """
-    path, files = Path(path), named_files(model_file)
-    made = posterior_of(read_tree(path), path, files)
-    refuse_unused(files, [made.model.digest], path.name)
-    return made
 
 
 def posterior_of(
