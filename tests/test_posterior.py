@@ -17,7 +17,7 @@ import xarray as xr
 from loading import loaded
 from room import little_room
 
-from bayes_rare import averages, catalog
+from bayes_rare import catalog
 from bayes_rare.cli import main
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
 from bayes_rare.evaluation import Evaluation
@@ -199,10 +199,8 @@ def test_a_file_that_a_posterior_names_runs_only_if_the_user_names_it(
         loaded(path)
     changed = tmp_path / "mine.py"
     changed.write_bytes(mine.read_bytes() + b"# another\n")
-        with pytest.raises(
-            NoSuchModel, match=r"another version of mine\.py.*Fit again"
-        ):
-            loaded(path, model_file=changed)
+    with pytest.raises(NoSuchModel, match=r"another version of mine\.py.*Fit again"):
+        loaded(path, model_file=changed)
     with pytest.raises(NoSuchModel, match="there is no file"):
         loaded(path, model_file=tmp_path / "absent.py")
     assert not marker.exists()
