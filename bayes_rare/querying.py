@@ -492,7 +492,9 @@ def _drawn(
         return _scores(posterior, asked, seed).reshape(*shape, -1)
     parts = posterior.parts(asked.behaviour)
     scores = [_scores(part, asked, seed + place) for place, part in enumerate(parts)]
-    return np.concatenate(scores)[None]
+    found = np.empty((posterior.size, len(asked)))
+    found[posterior.order(asked.behaviour)] = np.concatenate(scores)
+    return found[None]
 
 
 def _name(posterior: Posterior | Average) -> str:

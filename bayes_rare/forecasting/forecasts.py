@@ -1,7 +1,7 @@
 """The forecast: draws of what a deployment may show."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,9 @@ class Forecast:
     tail_checks
         By behaviour, what was looked at to tell whether its tail is sound, and what was
         found; alarms are notes as well.
+    by_family
+        Makes the populations of those members of an average that know families, where
+        others have a say in the forecast.
     """
 
     method: str
@@ -68,6 +71,7 @@ class Forecast:
     tail_checks: Mapping[str, Sequence[TailCheck]] = field(
         default_factory=dict[str, Sequence[TailCheck]]
     )
+    by_family: Callable[[], Mapping[str, Population]] | None = None
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -168,6 +172,8 @@ class Forecast:
     ) -> "pandas.DataFrame":
         """Which families are likely to hold the riskiest query.
 
+        Of an average, by its members that know families, with their whole posteriors.
+
         Parameters
         ----------
         sizes
@@ -190,7 +196,8 @@ class Forecast:
         """
         sizes = self.deployment.queries if sizes is None else sizes
         sizes = [checked_number("sizes", size) for size in sizes]
-        return contributions(self.method, self.populations, sizes, seed)
+        populations = self.by_family() if self.by_family else self.populations
+        return contributions(self.method, populations, sizes, seed)
 
     def joint_worst(
         self,
@@ -200,7 +207,8 @@ class Forecast:
     ) -> "pandas.DataFrame":
         """Risk of the riskiest query of any of several behaviours.
 
-        Samples share the posterior draw across behaviours. Given that, the luck of two
+        Samples share the posterior draw across behaviours; of an average as far as its
+        weights allow: `bayes_rare.averages.Average`. Given that, the luck of two
         behaviours is related in a way that no evaluation of single behaviours tells: if
         both are measured on the same queries, the riskiest of one may be the riskiest
         of the other. So there are two rows: with luck ``independent``, and with luck
