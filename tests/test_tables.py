@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bayes_rare import notes
+from bayes_rare import notes, printing
 from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
@@ -555,6 +555,7 @@ def test_counts_of_one_query_are_added_up_and_that_is_said(
         "4 rows were added up to 2 queries: several rows had the same query_id.",
     )
     assert notes.on_evaluation(evaluation)[0] == record.added_up[0]
+    assert list(printing.dropped_report(record)) == [*record.added_up]
     again = Evaluation.from_dataset(evaluation.to_dataset())
     assert again.record == record
     assert evaluation.select(["b"]).record.added_up == ()  # pyright: ignore[reportOptionalMemberAccess]
