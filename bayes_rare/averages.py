@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from bayes_rare.checking import checked_call, refuse_unknown
 from bayes_rare.errors import InvalidData, InvalidInput, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
@@ -36,6 +37,10 @@ _NOTES = "average_notes"
 _DRAWS = 4000
 # Weights are a sum of rounded shares.
 _ROUNDING = 1e-6
+# Multiples of it, without their whole parts, are spread evenly however many there are.
+_GOLDEN = (5**0.5 - 1) / 2
+
+type Places = Int[np.ndarray, "..."]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +67,16 @@ class Member:
     pareto_k: Mapping[str, float]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Average:
     """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
 
-    A draw of it is a draw of one of them, chosen by its weight. It stands where a
-    posterior does: for forecasts.
+    A draw of it is a draw of one of them, chosen by its weight. Behaviours may give the
+    members other weights. Draws of one index are of one member wherever its weights
+    allow that, and then they are the same draw of it: so behaviours that a member has
+    pooled stay together. Draws of different members, and behaviours that a member has
+    fitted apart, are independent. It stands where a posterior does: for forecasts.
 
     Parameters
     ----------
@@ -147,7 +156,9 @@ class Average:
                 f"{listed(self.behaviours)}."
             )
         parts = [part.population(behaviour) for part in self.parts(behaviour)]
-        return parts[0] if len(parts) == 1 else Gathered(tuple(parts))
+        if len(parts) == 1:
+            return parts[0]
+        return Gathered(tuple(parts), self.order(behaviour))
 
     def parts(self, behaviour: str) -> list[Posterior]:
         """Draws of the members, as many of each as its weight says.
@@ -156,14 +167,64 @@ class Average:
         ----------
         behaviour
             The behaviour whose weights count.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
         """
-        weights = [m.weights[behaviour] for m in self.members]
-        numbers = apportioned(weights, self.size)
+        refuse_unknown("behaviour", behaviour, self.behaviours)
         return [
-            _some(member.posterior, number)
-            for member, number in zip(self.members, numbers, strict=True)
-            if number
+            _some(member.posterior, draws)
+            for member, (draws, _) in zip(
+                self.members, self._shares[behaviour], strict=True
+            )
+            if draws.size
         ]
+
+    def order(self, behaviour: str) -> Places:
+        """Where the draws of the parts, one part after the other, stand among all.
+
+        Parameters
+        ----------
+        behaviour
+            The behaviour whose weights count.
+        """
+        return np.concatenate([places for _, places in self._shares[behaviour]])
+
+    @cached_property
+    def _shares(self) -> dict[str, list[tuple[Places, Places]]]:
+        """Which draws of each member each behaviour takes, and where they stand."""
+        numbers = {
+            b: apportioned([m.weights[b] for m in self.members], self.size)
+            for b in self.behaviours
+        }
+        return _shared(numbers, [_number_of_draws(m.posterior) for m in self.members])
+
+    def only(self, chosen: Sequence[Member]) -> "Average":
+        """The average of some of its members, which share the weight as they did.
+
+        Where none of them has any, they share it equally.
+
+        Parameters
+        ----------
+        chosen
+            Members of this average, at least one.
+        """
+        left = {b: sum(m.weights[b] for m in chosen) for b in self.behaviours}
+        return replace(
+            self,
+            members=tuple(
+                replace(
+                    member,
+                    weights={
+                        b: member.weights[b] / total if total else 1 / len(chosen)
+                        for b, total in left.items()
+                    },
+                )
+                for member in chosen
+            ),
+        )
 
     def query_risks(
         self,
@@ -273,6 +334,7 @@ class Average:
         return f"Average ({state}) of {'; '.join(few)}{more}."
 
 
+@checked_call
 def load_posterior(
     path: str | Path, model_file: ModelFiles = None
 ) -> Posterior | Average:
@@ -382,12 +444,79 @@ def apportioned(weights: Sequence[float] | Any, draws: int) -> list[int]:
     return whole.tolist()
 
 
-def _some(posterior: Posterior, number: int) -> Posterior:
-    """So many of the draws, evenly from all chains; each once if there are enough."""
+def _shared(
+    numbers: Mapping[str, Sequence[int]], draws: Sequence[int]
+) -> dict[str, list[tuple[Places, Places]]]:
+    """Draws of each member by behaviour, and the places at which they stand.
+
+    As many draws of a member as all behaviours take stand at the same places for all,
+    first; what single behaviours take beyond these follows. Draws are taken evenly from
+    all chains, and each once if there are enough.
+
+    Parameters
+    ----------
+    numbers
+        How many draws each behaviour takes of each member; of equal sums.
+    draws
+        How many each member has.
+
+    Examples
+    --------
+    >>> taken = _shared({"a": [3, 1], "b": [1, 3]}, [4, 4])
+    >>> [[places.tolist() for _, places in taken[name]] for name in "ab"]
+    [[[0, 2, 3], [1]], [[0], [1, 2, 3]]]
+    """
+    common: Places = np.array(list(numbers.values()), np.int64).min(axis=0)
+    first: Places = np.cumsum(common) - common
+    evenly: list[Places] = [
+        (np.arange(count) * size / max(count, 1)).astype(np.int64)
+        for count, size in zip(common.tolist(), draws, strict=True)
+    ]
+    made: dict[str, list[tuple[Places, Places]]] = {}
+    for behaviour, own in numbers.items():
+        more = np.array(own, np.int64) - common
+        then: Places = common.sum() + np.cumsum(more) - more
+        made[behaviour] = [
+            (
+                np.concatenate([evenly[k], _further(evenly[k], draws[k], extra)]),
+                np.concatenate([_run(first[k], both), _run(then[k], extra)]),
+            )
+            for k, (both, extra) in enumerate(
+                zip(common.tolist(), more.tolist(), strict=True)
+            )
+        ]
+    return made
+
+
+def _run(start: Any, length: int) -> Places:
+    """So many whole numbers from one on."""
+    return start + np.arange(length)
+
+
+def _further(taken: Places, size: int, number: int) -> Places:
+    """So many draws of a member more, first those that were taken less often."""
+    every: Places = np.arange(size)
+    times = np.bincount(taken, minlength=size)
+    first = _scattered(every[times < times.max()])
+    rest = np.resize(_scattered(every), max(number - first.size, 0))
+    return np.concatenate([first[:number], rest])
+
+
+def _scattered(places: Places) -> Places:
+    """The places in an order whose beginning is spread evenly over all of them."""
+    return places[np.argsort(np.arange(places.size) * _GOLDEN % 1, kind="stable")]
+
+
+def _number_of_draws(posterior: Posterior) -> int:
     chains, draws = next(iter(posterior.draws.values())).shape[:2]
-    place = (np.arange(number) * (chains * draws) / number).astype(np.int64)
+    return chains * draws
+
+
+def _some(posterior: Posterior, places: Places) -> Posterior:
+    """Some of the draws, those of all chains in a row."""
+    every = _number_of_draws(posterior)
 
     def chosen(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-        return values.reshape(1, chains * draws, *values.shape[2:])[:, place]
+        return values.reshape(1, every, *values.shape[2:])[:, places]
 
     return replace(posterior, draws={n: chosen(v) for n, v in posterior.draws.items()})

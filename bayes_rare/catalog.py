@@ -23,7 +23,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from bayes_rare.checking import SAMPLING
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
+from bayes_rare.nearness import nearby, shown
 from bayes_rare.shortening import listed
 from bayes_rare.sources import Source
 
@@ -46,6 +48,9 @@ FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 """Where the shipped models lie: in the package in a wheel, at the root in a clone."""
 
 _REQUIRED = ("build", "population")
+# What a population is asked, as `bayes_rare.populations.Population` has it.
+_ASKED = ("draws", "log_survival", "quantile", "mean", "mean_failure")
+_KINDS = ("exact", "counts", "estimates")
 # Words that stand for a value where a setting is written as text.
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -95,7 +100,22 @@ class Model:
     @property
     def population(self) -> Callable[..., Any]:
         """From the draws and data of one behaviour to its population of scores."""
-        return _guarded(self.path, self.scope["population"])
+        function = _guarded(self.path, self.scope["population"])
+
+        def population(*arguments: Any) -> Any:
+            made = function(*arguments)
+            missing = [word for word in _ASKED if not hasattr(made, word)]
+            if missing:
+                raise NoSuchModel(
+                    f"{self.path}: population returned {shown(made)} "
+                    f"({type(made).__name__}), which has no {missing[0]}; wanted is a "
+                    "distribution of scores. Return one of bayes_rare.populations, "
+                    "such as Normal(mean, sd), or an object with "
+                    f"{', '.join(_ASKED)}: see {FOLDER / 'gumbel_tail.py'}."
+                )
+            return made
+
+        return population
 
     @property
     def observe(self) -> Callable[..., Any] | None:
@@ -192,7 +212,8 @@ class Model:
         unknown = sorted(set(given) - set(settings))
         if unknown:
             raise InvalidInput(
-                f"model {self.name} has no prior {unknown[0]!r}. It has: "
+                f"model {self.name} has no prior {shown(unknown[0])}. "
+                f"{nearby(unknown[0], [*settings, *SAMPLING])}It has: "
                 f"{listed(settings)}."
             )
         given = {
@@ -443,5 +464,45 @@ def _run(source: Source) -> Model:
             f"{path} defines no function {missing[0]}; a model file defines "
             f"{' and '.join(_REQUIRED)}: see {FOLDER / 'gumbel_tail.py'}."
         )
+    _check_words(path, scope)
     accepts = frozenset(scope.get("ACCEPTS", {"exact"}))
     return Model(path, source.digest, summary, accepts, scope, source)
+
+
+def _check_words(path: Path, scope: Mapping[str, Any]) -> None:
+    """Refuse a file that says of itself what nobody can make sense of."""
+    accepts: Any = scope.get("ACCEPTS", {"exact"})
+    pointwise: Any = scope.get("POINTWISE", {})
+    said = {
+        "ACCEPTS": (
+            isinstance(accepts, set | frozenset | tuple | list)
+            and len(cast("Any", accepts)) > 0
+            and all(kind in _KINDS for kind in cast("Any", accepts)),
+            f"a set of kinds of outcome, of {', '.join(_KINDS)}",
+        ),
+        "MIN_EXCEEDANCES": (
+            isinstance(scope.get("MIN_EXCEEDANCES", 0), int),
+            "a whole number: 5",
+        ),
+        "SIZED_BY": (
+            isinstance(scope.get("SIZED_BY", ()), tuple | list),
+            "a tuple of names of data",
+        ),
+        "POINTWISE": (
+            pointwise is None or isinstance(pointwise, Mapping),
+            "a dict from observed variables to the data that count their queries",
+        ),
+    }
+    for name, (good, wanted) in said.items():
+        if not good:
+            raise NoSuchModel(
+                f"{path} has {name} = {shown(scope[name])}; wanted is {wanted}."
+            )
+    try:
+        inspect.signature(scope["build"])
+    except ValueError as error:
+        raise NoSuchModel(
+            f"{path}: build is {shown(scope['build'])}, whose arguments cannot be "
+            "told. Define it by `def build(evaluation, *, ...)`: see "
+            f"{FOLDER / 'gumbel_tail.py'}."
+        ) from error

@@ -2,8 +2,10 @@
 
 A message has three parts: what cannot be done, the numbers that make it so, and the
 way out as something the reader can type. It has at most `LONGEST` characters: whatever
-is named in it may be long, and loses its middle.
+is named in it may be long, and loses its middle, for the way out stands at the end.
 """
+
+from typing import override
 
 from bayes_rare.shortening import LONGEST, within
 
@@ -20,11 +22,7 @@ __all__ = [
 class BayesRareError(Exception):
     """Base of every error that this package raises on purpose.
 
-    Parameters
-    ----------
-    message
-        What it says; of one that is too long the middle is left out, for the way out
-        stands at the end.
+    Its message has at most 600 characters, whatever it was made from.
 
     Examples
     --------
@@ -32,8 +30,10 @@ class BayesRareError(Exception):
     600
     """
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(within(message, LONGEST))
+    @override
+    def __str__(self) -> str:
+        # A lone surrogate in a name could not be printed.
+        return within(super().__str__().encode("utf-8", "replace").decode(), LONGEST)
 
 
 class InvalidInput(BayesRareError, ValueError):

@@ -29,6 +29,7 @@ from bayes_rare.cells import (
     merged_cells,
     stacked_cells,
 )
+from bayes_rare.checking import checked_call
 from bayes_rare.dropped import Dropped, merged, of_repeats
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.estimates import added_up, cells_of_estimates
@@ -84,6 +85,7 @@ probability is 0: what a forward pass in single precision can tell.
 """
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The summary of an evaluation, by behaviour.

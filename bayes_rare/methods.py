@@ -9,7 +9,7 @@ import inspect
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -481,8 +481,11 @@ def methods(
     if isinstance(named, Mapping):
         pairs = cast("Mapping[str, Any]", named).items()
         found = [method(one, sampling, name=str(name)) for name, one in pairs]
+    elif isinstance(named, Iterable):
+        several = cast("Iterable[Any]", named)
+        found = [method(one, sampling) for one in several]
     else:
-        found = [method(one, sampling) for one in named]
+        found = [method(named, sampling)]
     if not found:
         raise InvalidInput(f"no method is named. There are: {', '.join(names())}.")
     seen: set[str] = set()

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare.beta import BetaRisks
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.populations import Population
 from bayes_rare.scores import Numbers
@@ -30,6 +31,7 @@ type Array = Float[np.ndarray, "..."]
 _HALVINGS = 60
 
 
+@checked_call
 @dataclass(frozen=True)
 class MissedMode:
     """What is supposed of queries that the evaluation may have missed.
@@ -75,7 +77,16 @@ class MissedMode:
             Number of queries that it saw, or their effective number.
         rng
             Draws the share, for each draw of the population.
+
+        Raises
+        ------
+        InvalidInput
+            If the number of queries is negative.
         """
+        if not 0 <= queries < np.inf:
+            raise InvalidInput(
+                f"queries that were seen are a number from 0 on, got {queries}."
+            )
         first, second = self.share
         share = rng.beta(first, second + queries, population.draws)
         alike = np.ones(population.draws)

@@ -9,7 +9,7 @@ unseen         of a family: the evaluation has no query of it, and it has no nam
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -230,7 +230,7 @@ def _gathered(
     """
     knowing = family_part(population)
     if not elsewhere or knowing is None:
-        return Gathered(tuple(map(moved, population.parts)))
+        return replace(population, parts=tuple(map(moved, population.parts)))
     # As many draws as before: behaviours are forecast side by side.
     draws = np.arange(population.draws) % knowing.draws
     return moved(knowing.taken(draws))

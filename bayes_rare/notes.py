@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import xarray
 
 __all__ = [
+    "on_another_mix",
     "on_average",
     "on_caps",
     "on_concentration",
@@ -86,6 +87,31 @@ def on_average(average: Average) -> list[str]:
             "by importance weights is a guess."
         )
     return lines
+
+
+def on_another_mix(average: Average, answering: Average) -> list[str]:
+    """Who answers for another mix of families than the evaluation's.
+
+    Parameters
+    ----------
+    average
+        What was fitted.
+    answering
+        The members of it that know families.
+    """
+    told = {member.label for member in answering.members}
+    if len(told) == len(average.members):
+        return []
+    names = " and ".join(member.label for member in answering.members)
+    shares = "; ".join(
+        f"{behaviour} {100 * sum(row[label] for label in told):.2g} %"
+        for behaviour, row in average.weights().items()
+    )
+    return [
+        f"For another mix of families than the evaluation's {names} alone "
+        f"answer{'s'[: len(told) == 1]}, with the whole posterior: the other members "
+        f"know no families. The weight for the evaluation's own mix: {shares}."
+    ]
 
 
 def on_evaluation(evaluation: Evaluation) -> list[str]:

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from bayes_rare.cells import Columns
+from bayes_rare.checking import checked_call, refuse_unknown
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.scores import risk_from_score
@@ -75,6 +76,7 @@ class Split:
     trials: tuple[int, ...]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class QueryPool:
     """All queries of a larger evaluation, each with its risk.
@@ -140,7 +142,15 @@ class QueryPool:
             Which behaviour.
         fraction
             In (0, 1]; at least one query exceeds the answer unless all are equal.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, or the fraction is none.
         """
+        refuse_unknown("behaviour", behaviour, self.behaviours)
+        if not 0 < fraction <= 1:
+            raise InvalidInput(f"fraction is a share in (0, 1], got {fraction}.")
         scores = self._descending[behaviour]
         rank = math.floor(fraction * scores.size)
         return float(scores[min(max(rank, 1), scores.size - 1)])
@@ -165,7 +175,8 @@ class QueryPool:
             If a query has fewer.
         """
         trials = self.rows["trials"]
-        least = int(trials[trials >= 0].min(initial=taken))
+        known = trials[trials >= 0]
+        least = int(known.min()) if known.size else taken
         if least < taken:
             raise InvalidInput(
                 f"{taken} trials are to be taken of each query, and one has {least}. "
@@ -307,7 +318,7 @@ class QueryPool:
         split
             What was drawn.
         size
-            Which of its evaluation sets.
+            Which of its evaluation sets, by the number of queries.
         families
             Whether methods are told the families.
         trials_per_query
@@ -318,9 +329,10 @@ class QueryPool:
         Raises
         ------
         InvalidInput
-            If a query has fewer trials than are to be taken from it, or exact risks and
-            counts are in one evaluation.
+            If the split has no set of that size, a query has fewer trials than are to
+            be taken from it, or exact risks and counts are in one evaluation.
         """
+        refuse_unknown("evaluation set of size", size, split.evaluation)
         sets = split.evaluation[size]
         rows = np.concatenate(list(sets.values()))
         names = [name for name, own in sets.items() for _ in range(own.size)]

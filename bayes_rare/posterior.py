@@ -14,13 +14,14 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import (
     InvalidData,
     InvalidInput,
     NotConverged,
 )
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.netcdf import read_tree, write_tree
+from bayes_rare.netcdf import write_tree
 from bayes_rare.populations import Population
 from bayes_rare.restored import (
     Damaged,
@@ -30,7 +31,7 @@ from bayes_rare.restored import (
     numbers_of,
 )
 from bayes_rare.shortening import listed
-from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
+from bayes_rare.sources import Source
 
 if TYPE_CHECKING:
     import pymc
@@ -43,13 +44,13 @@ __all__ = [
     "Verdict",
     "extreme_scores",
     "judge",
-    "load_posterior",
     "population_of",
     "posterior_of",
 ]
 
 type Array = Float[np.ndarray, "..."]
 type Arrays = Mapping[str, Array]
+type Numbers = Mapping[str, np.ndarray]  # whole ones among them
 
 RHAT_LIMIT = 1.01
 """Largest R-hat of a hyperparameter or of a behaviour's tail (Vehtari et al. 2021)."""
@@ -222,6 +223,7 @@ def _halved(columns: Array) -> Array:
     return np.concatenate([columns[:, :half], columns[:, half : 2 * half]])
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Posterior:
     """Draws from the posterior of one model of one evaluation.
@@ -251,8 +253,8 @@ class Posterior:
     model: catalog.Model
     evaluation: Evaluation
     draws: Arrays
-    statistics: Arrays
-    data: Arrays
+    statistics: Numbers
+    data: Numbers
     dims: Mapping[str, tuple[str, ...]]
     verdict: Verdict
     provenance: Mapping[str, Any]
@@ -298,7 +300,7 @@ class Posterior:
         }
         return tree
 
-    def _labelled(self, arrays: Arrays, leading: tuple[str, ...]) -> "xarray.Dataset":
+    def _labelled(self, arrays: Numbers, leading: tuple[str, ...]) -> "xarray.Dataset":
         import xarray as xr
 
         variables: dict[str, tuple[tuple[str, ...], Array]] = {}
@@ -332,7 +334,7 @@ class Posterior:
         index = self._index(behaviour)
         return population_of(self.model, self.draws, self.data, self.dims, index)
 
-    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Arrays]:
+    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Numbers]:
         """Draws and data of one behaviour, as functions of a model file take them.
 
         Parameters
@@ -350,7 +352,7 @@ class Posterior:
             If the posterior has no such behaviour, or several and none is named.
         """
         index = self._index(behaviour)
-        return _one_behaviour(self.draws, self.data, self.dims, index)
+        return one_behaviour(self.draws, self.data, self.dims, index)
 
     def query_risks(
         self,
@@ -475,7 +477,7 @@ class Posterior:
 def population_of(
     model: catalog.Model,
     draws: Arrays,
-    data: Arrays,
+    data: Numbers,
     dims: Mapping[str, tuple[str, ...]],
     index: int,
 ) -> Population:
@@ -494,13 +496,19 @@ def population_of(
     index
         Which behaviour.
     """
-    return model.population(*_one_behaviour(draws, data, dims, index))
+    return model.population(*one_behaviour(draws, data, dims, index))
 
 
-def _one_behaviour(
-    draws: Arrays, data: Arrays, dims: Mapping[str, tuple[str, ...]], index: int
-) -> tuple[Arrays, Arrays]:
-    """One behaviour's draws, with (chain, draw) as the last axis, and its data."""
+def one_behaviour(
+    draws: Arrays, data: Numbers, dims: Mapping[str, tuple[str, ...]], index: int
+) -> tuple[Arrays, Numbers]:
+    """One behaviour's draws, with (chain, draw) as the last axis, and its data.
+
+    Parameters
+    ----------
+    draws, data, dims, index
+        As of `population_of`.
+    """
     return (
         {
             name: _of_behaviour(values, dims.get(name, ()), index, leading=2)
@@ -514,7 +522,7 @@ def _one_behaviour(
 
 
 def _of_behaviour(
-    values: Array, dims: tuple[str, ...], index: int, *, leading: int
+    values: np.ndarray, dims: tuple[str, ...], index: int, *, leading: int
 ) -> Array:
     """One behaviour's part of an array; its leading axes as one, the last."""
     if "behaviour" in dims:
@@ -528,7 +536,7 @@ def _of_behaviour(
 def extreme_scores(
     model: catalog.Model,
     draws: Arrays,
-    data: Arrays,
+    data: Numbers,
     dims: Mapping[str, tuple[str, ...]],
     behaviours: tuple[str, ...],
 ) -> dict[str, Array]:
@@ -544,33 +552,6 @@ def extreme_scores(
         ).reshape(shape)
         for index, name in enumerate(behaviours)
     }
-
-
-def load_posterior(path: str | Path, model_file: ModelFiles = None) -> Posterior:
-    """Read a posterior that `Posterior.save` wrote; nothing that it names runs.
-
-    Parameters
-    ----------
-    path
-        The NetCDF file.
-    model_file
-        Path of the model's file, where that is one of yours: it runs if it is what was
-        fitted. A shipped model needs none.
-
-    Raises
-    ------
-    InvalidData
-        If the file is not there, holds no posterior of this package, or is damaged.
-    NoSuchModel
-        If the model's file is gone or not named, or is no longer the one that was
-        fitted.
-    InvalidInput
-        If a file is named that is of no model of the posterior.
-    """
-    path, files = Path(path), named_files(model_file)
-    made = posterior_of(read_tree(path), path, files)
-    refuse_unused(files, [made.model.digest], path.name)
-    return made
 
 
 def posterior_of(
@@ -617,11 +598,12 @@ def _posterior_of(
     names = evaluation.behaviours
     # What did not converge is marked, and may hold draws that are not finite.
     finite = _NOT_FINITE not in verdict.reasons
+    draws = {"sampled": True, "whole": False}
     groups = {
-        "posterior": arrays_of(tree, "posterior", names, sampled=True, finite=finite),
+        "posterior": arrays_of(tree, "posterior", names, finite=finite, **draws),
         "sample_stats": arrays_of(tree, "sample_stats", names, sampled=True),
         "constant_data": arrays_of(tree, "constant_data", names, sampled=False),
-        "log_likelihood": arrays_of(tree, "log_likelihood", names, sampled=True)
+        "log_likelihood": arrays_of(tree, "log_likelihood", names, **draws)
         if "log_likelihood" in tree.children
         else {},
     }

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.outcomes import FOREVER, log_worst_level
@@ -48,6 +49,7 @@ _POINTS = 200
 _REPEATS = 8
 
 
+@checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class PriorPredictive:
     """Risks of the riskiest query that a model expects before it has met the data.
@@ -101,6 +103,7 @@ class PriorPredictive:
         )
 
 
+@checked_call
 def prior_predictive(
     evaluation: Evaluation,
     model: str | Path | catalog.Model,

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from bayes_rare import latent, notes
 from bayes_rare.averages import Average
+from bayes_rare.checking import checked_call
 from bayes_rare.conditioning import (
     Estimates,
     Tallies,
@@ -51,6 +52,7 @@ type Values = ArrayLike | int | float | None
 _NONE = -1  # successes, trials or family of a query that has none
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class QueryRisks:
     """Posterior draws of the risks of single queries.
@@ -216,6 +218,7 @@ class _Asked:
         return getattr(self, name).astype(np.float64)
 
 
+@checked_call
 def query_risks(
     posterior: Posterior | Average,
     query_ids: str | Sequence[str] | None = None,
@@ -489,7 +492,9 @@ def _drawn(
         return _scores(posterior, asked, seed).reshape(*shape, -1)
     parts = posterior.parts(asked.behaviour)
     scores = [_scores(part, asked, seed + place) for place, part in enumerate(parts)]
-    return np.concatenate(scores)[None]
+    found = np.empty((posterior.size, len(asked)))
+    found[posterior.order(asked.behaviour)] = np.concatenate(scores)
+    return found[None]
 
 
 def _name(posterior: Posterior | Average) -> str:

@@ -143,6 +143,7 @@ def arrays_of(
     behaviours: Iterable[str],
     *,
     sampled: bool,
+    whole: bool = True,
     finite: bool = False,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Arrays of numbers of a group, by name, each with its own dims.
@@ -157,6 +158,8 @@ def arrays_of(
         Behaviours that have to be those of the group, if it tells any apart.
     sampled
         Whether the first dims are chain and draw, the same of all.
+    whole
+        Whether an array may be of whole numbers; if not, these become float64.
     finite
         Whether all numbers are finite.
 
@@ -190,6 +193,8 @@ def arrays_of(
             raise Damaged(f"{name} in its group {group} has no chains of draws")
         if finite and not np.isfinite(values).all():
             raise Damaged(f"{name} in its group {group} is not finite")
+        if not whole and values.dtype.kind != "f":
+            values = values.astype(np.float64)
         found[str(name)] = (dims[2:] if sampled else dims, values)
     if sampled and not found:
         raise Damaged(f"its group {group} is empty")

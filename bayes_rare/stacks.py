@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bayes_rare import catalog
-from bayes_rare.errors import InvalidData
+from bayes_rare.checking import checked_call
+from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import replacing
 from bayes_rare.shortening import listed
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
@@ -81,6 +82,7 @@ class StackMember:
         }
 
 
+@checked_call
 @dataclass(frozen=True, repr=False)
 class Stack:
     """Weights of models by the size of the evaluation, and how good they proved.
@@ -127,16 +129,17 @@ class Stack:
         for size, row in self.weights.items():
             if size < 1 or {*row} != {*labels}:
                 raise InvalidData(
-                    f"the weights for {size} queries are of {listed(row) or 'none'},"
-                    f" and the members are {listed(labels)}. Sizes are from 1, and "
-                    f"each member has a weight for each. {_WAY_OUT}"
+                    f"the weights for {size} queries are of "
+                    f"{listed(row) or 'none'}, and the members are "
+                    f"{listed(labels)}. Sizes are from 1, and each member has "
+                    f"a weight for each. {_WAY_OUT}"
                 )
             shares = np.array([*row.values()], dtype=np.float64)
             # A comparison with NaN is false: only sound weights pass.
             if not ((shares >= 0).all() and abs(shares.sum() - 1) < _ROUNDING):
                 raise InvalidData(
-                    f"the weights for {size} queries are {dict(row)}. Weights are 0 or "
-                    f"more, and sum to 1. {_WAY_OUT}"
+                    f"the weights for {size} queries are {str(dict(row))[:200]}. "
+                    f"Weights are 0 or more, and sum to 1. {_WAY_OUT}"
                 )
 
     def nearest(self, queries: int | float) -> int:
@@ -147,12 +150,21 @@ class Stack:
         queries
             Size of an evaluation.
 
+        Raises
+        ------
+        InvalidInput
+            If it has no queries.
+
         Examples
         --------
         >>> member, one = StackMember("a", "gpd_tail", ""), {"a": 1.0}
         >>> Stack((member,), {100: one, 1000: one}, {}, {}).nearest(400)
         1000
         """
+        if not 1 <= queries < math.inf:
+            raise InvalidInput(
+                f"an evaluation has 1 query or more, got {queries!r}. Give its size."
+            )
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
 
     def with_model_files(self, model_file: ModelFiles) -> "Stack":
@@ -223,7 +235,29 @@ class Stack:
         ----------
         content
             What the file holds.
+
+        Raises
+        ------
+        InvalidData
+            If a part is missing, or is none.
         """
+        try:
+            return cls._of(content)
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                f"a stack is damaged ({repr(error)[:200]}). {_WAY_OUT}"
+            ) from error
+
+    @classmethod
+    def _of(cls, content: Mapping[str, Any]) -> "Stack":
         weights, held_out = (
             {
                 int(size): {str(k): float(v) for k, v in row.items()}
@@ -265,6 +299,7 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     return dict(settings)
 
 
+@checked_call
 def load_stack(path: str | Path, model_file: ModelFiles = None) -> Stack:
     """Read what `Stack.save` wrote; nothing that the file names runs.
 
@@ -316,13 +351,3 @@ def _read(path: Path) -> Stack:
         return Stack.of_content(content)
     except InvalidData as error:
         raise InvalidData(f"{path}: {error}") from error
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        raise InvalidData(
-            f"{path} is damaged ({repr(error)[:200]}). {_WAY_OUT}"
-        ) from error

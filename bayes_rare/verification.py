@@ -25,6 +25,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from bayes_rare import outcomes, scoring
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import RESOLUTION, scores_of_resolution
 from bayes_rare.forecasting import Forecast, outcome
@@ -88,6 +89,7 @@ class Risky:
     asked: float | None = None
 
 
+@checked_call
 @dataclass(frozen=True)
 class Realised:
     """What a deployment showed of one behaviour.
@@ -180,6 +182,7 @@ class Realised:
         )
 
 
+@checked_call
 def score(
     forecast: Forecast,
     realised: Realised,

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unfitted import unfitted
 
 from bayes_rare import averages, stacking
-from bayes_rare.averages import Average, apportioned, written
+from bayes_rare.averages import Average, Member, apportioned, written
 from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, forecast
@@ -18,6 +22,8 @@ from bayes_rare.inference import average, average_many, averaging, fit
 from bayes_rare.inference.averaging import Candidate, candidates
 from bayes_rare.methods import method
 from bayes_rare.notes import on_average
+from bayes_rare.populations import FamilyMixture
+from bayes_rare.posterior import Posterior
 
 QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2, "target_ess": 0.0}
 
@@ -264,6 +270,160 @@ def test_a_verdict_passes_on_what_is_no_number(averaged: Average) -> None:
         assert math.isnan(verdict.max_rhat)
         assert math.isnan(verdict.min_ess)
         assert not verdict.converged
+
+
+def member_of(label: str, posterior: Posterior, **weights: float) -> Member:
+    return Member(label, posterior, weights, dict.fromkeys(weights, 0.0))
+
+
+def copies(seed: int, behaviours: str) -> Posterior:
+    """Draws under which all behaviours are one and the same."""
+    evaluation = Evaluation.from_scores(
+        dict.fromkeys(behaviours, np.linspace(-3, -1, 20))
+    )
+    made = unfitted("log_normal", evaluation, seed)
+    draws = {
+        name: values[..., [0] * len(behaviours)] if values.ndim == 3 else values
+        for name, values in made.draws.items()
+    }
+    return replace(made, draws=draws)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.7])
+def test_behaviours_of_an_average_share_the_draws_of_a_member(share: float) -> None:
+    """Wherever both weigh it, however unequally: of copies, neither is worse."""
+    one, other = copies(1, "ab"), copies(2, "ab")
+    average = Average(
+        (
+            member_of("one", one, a=share, b=1 - share),
+            member_of("other", other, a=1 - share, b=share),
+        )
+    )
+    both = [average.population(name).quantile(-5.0) for name in "ab"]
+    alike = 2 * min(share, 1 - share)
+    assert (both[0] == both[1]).mean() == pytest.approx(alike, abs=0.001)
+    made = forecast(average, Deployment([1000]), targets=["worst_query_risk"])
+    found = made.worse("a", "b").query("luck == 'shared'")["population"].item()
+    # The chance is half where they are alike, whatever else the members say.
+    said = [m.posterior.population("a").quantile(-5.0) for m in average.members]
+    larger = float((said[0][:, None] > said[1]).mean())
+    rest = larger if share > 0.5 else 1 - larger
+    expected = alike / 2 + (1 - alike) * rest
+    assert math.isclose(found, expected, abs_tol=0.06)
+    if share == 0.5:
+        joint, alone = (
+            made.joint_worst(names).query("luck == 'shared'")["median"].item()
+            for names in (["a", "b"], ["a"])
+        )
+        assert math.isclose(joint, alone, rel_tol=0.05)
+
+
+def test_risks_of_queries_share_the_draws_of_a_member() -> None:
+    counts = Evaluation.from_counts(
+        np.tile([0, 1, 3], 4), np.full(12, 10), behaviour=["a"] * 6 + ["b"] * 6
+    )
+    posteriors = [unfitted("beta_binomial", counts, seed) for seed in (1, 2)]
+    average = Average(
+        tuple(
+            member_of(str(place), one, a=weight, b=1 - weight)
+            for place, (one, weight) in enumerate(
+                zip(posteriors, (0.8, 0.2), strict=True)
+            )
+        )
+    )
+    for name in "ab":
+        order = average.order(name)
+        assert sorted(order.tolist()) == list(range(4000))
+        parts = [part.population(name) for part in average.parts(name)]
+        found = np.concatenate([part.quantile(-1.0) for part in parts])
+        np.testing.assert_array_equal(
+            average.population(name).quantile(-1.0)[order], found
+        )
+    assert average.query_risks(top=2).risk.shape == (1, 4000, 4)
+
+
+@given(
+    weights=st.lists(
+        st.lists(st.floats(0.001, 1), min_size=3, max_size=3), min_size=1, max_size=4
+    ),
+    draws=st.lists(st.integers(1, 300), min_size=3, max_size=3),
+)
+def test_shared_draws_are_as_many_as_the_weights_say(
+    weights: list[list[float]], draws: list[int]
+) -> None:
+    numbers = {str(b): apportioned(own, 200) for b, own in enumerate(weights)}
+    found = averages._shared(numbers, draws)
+    held: list[np.ndarray] = []
+    for name, own in numbers.items():
+        places = np.concatenate([where for _, where in found[name]])
+        assert sorted(places.tolist()) == list(range(200))
+        drawn = np.empty((200, 2), int)
+        for member, (taken, where) in enumerate(found[name]):
+            assert len(taken) == len(where) == own[member]
+            times = np.bincount(taken, minlength=draws[member])
+            assert times.size == draws[member]
+            assert times.max() <= -(-own[member] // draws[member]) + 1
+            if own[member] <= draws[member]:
+                assert times.max(initial=0) <= 1
+            drawn[where] = np.stack([np.full(taken.size, member), taken], axis=1)
+        held.append(drawn)
+    common = np.min(list(numbers.values()), axis=0).sum()
+    alike = np.all([(own == held[0]).all(axis=1) for own in held], axis=0).sum()
+    assert alike >= common
+
+
+@pytest.fixture(scope="module")
+def with_families() -> Average:
+    """Nearly all weight on members that know no families."""
+    rng = np.random.default_rng(0)
+    evaluation = Evaluation.from_scores(
+        rng.normal(-2, 0.4, 120),
+        behaviour=["a", "b"] * 60,
+        family=[f"{number // 2 % 4}" for number in range(120)],
+    )
+    return Average(
+        (
+            member_of("plain", unfitted("log_normal", evaluation), a=0.99, b=1.0),
+            member_of("heavy", unfitted("family_tail", evaluation), a=0.01, b=0.0),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [{"families": {"1": 1.0}}, {"unseen_share": 0.5, "unseen_families": 3}],
+    ids=["weights", "unseen"],
+)
+def test_another_mix_is_answered_by_the_whole_posterior_that_knows_families(
+    with_families: Average, elsewhere: dict[str, Any]
+) -> None:
+    made = forecast(with_families, Deployment(1000, **elsewhere), targets=())
+    heavy = with_families.members[1].posterior
+    for name in "ab":
+        population, known = made.populations[name], heavy.population(name)
+        assert isinstance(population, FamilyMixture)
+        assert isinstance(known, FamilyMixture)
+        # Each of the 400 draws equally often, in place of the 40 of its weight.
+        shapes, times = np.unique(population.shape, return_counts=True)
+        np.testing.assert_array_equal(shapes, np.unique(known.shape))
+        assert set(times.tolist()) == {10}
+    said = " ".join(made.notes)
+    assert "heavy alone answers" in said
+    assert "own mix: a 1 %; b 0 %" in said
+    assert "a: 100 % heavy." in made.notes
+
+
+def test_in_the_evaluation_s_own_mix_all_members_answer(
+    with_families: Average,
+) -> None:
+    made = forecast(with_families, Deployment(1000), targets=())
+    assert not any("alone answer" in note for note in made.notes)
+    assert isinstance(made.populations["a"], Gathered)
+    shares = made.family_contributions()
+    assert set(shares["behaviour"]) == {"a", "b"}
+    heavy = with_families.only(with_families.members[1:])
+    whole = forecast(heavy, Deployment(1000), targets=())
+    pd.testing.assert_frame_equal(shares, whole.family_contributions())
 
 
 def test_weights_in_words() -> None:

@@ -7,19 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
+from loading import loaded
 from rich.console import Console
+from room import little_room
 
 from bayes_rare import catalog, forecasting, inference, printing
 from bayes_rare.cli import app, main
 from bayes_rare.forecasting import TARGETS, Deployment, forecast
-from bayes_rare.posterior import load_posterior
 from bayes_rare.scores import log_risk_from_score
 
 QUICK = ["--model", "gumbel_tail", "--warmup", "200", "--draws", "400"]
@@ -129,7 +130,7 @@ def test_fit_says_what_it_read_what_it_fitted_and_what_it_wrote(
     assert re.search(r"leak +0\.\d+ +10", captured.out)
     assert "Converged: R-hat 1.0" in captured.out
     assert f"Wrote {output}\n" in captured.out
-    fitted = load_posterior(output)
+    fitted = loaded(output)
     assert fitted.model.name == "gpd_tail"
     assert (fitted.provenance["warmup"], fitted.provenance["seed"]) == (300, 7)
     assert [path.name for path in output.parent.iterdir()] == ["posterior.nc"]
@@ -139,7 +140,7 @@ def test_fit_is_the_python_interface(table: Path, posterior: Path) -> None:
     from bayes_rare import fit, read_table
 
     same = fit(read_table(table), "gumbel_tail", warmup=200, draws=400)
-    stored = load_posterior(posterior)
+    stored = loaded(posterior)
     for name, draws in same.draws.items():
         np.testing.assert_array_equal(stored.draws[name], draws)
 
@@ -157,7 +158,7 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
     words += ["--columns", "log_risk=log_p,behaviour=kind", "--behaviours", ODD]
     words += ["--prior", "exceedances=2e1", "log_scale_sd=inf", "pool=False"]
     assert main([*words, "--warmup", "200", "--draws", "400"]) == 0
-    fitted = load_posterior(output)
+    fitted = loaded(output, model_file=mine)
     assert fitted.behaviours == (ODD,)
     assert fitted.model.path == mine
     assert fitted.settings["exceedances"] == 20
@@ -238,16 +239,20 @@ def test_a_failed_write_leaves_what_was_there(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(_: xr.DataTree, path: Path, **__: Any) -> None:
-        path.write_text("half of")
-        raise OSError(28, "No space left on device", str(path))
+    room, fit = ExitStack(), inference.fit
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", full)
+    def fit_and_fill(*given: Any, **more: Any) -> Any:
+        made = fit(*given, **more)
+        room.enter_context(little_room(8_192))
+        return made
+
+    monkeypatch.setattr(inference, "fit", fit_and_fill)
     output = tmp_path / "posterior.nc"
     output.write_text("earlier")
     words = ["fit", str(table), "--output", str(output), *QUICK]
-    said = refusal(capsys, words)
-    assert f"cannot write {output}: No space left on device" in said
+    with room:
+        said = refusal(capsys, words)
+    assert f"cannot write {output}: File too large" in said
     assert output.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [output]
 
@@ -284,7 +289,7 @@ def test_a_fit_that_did_not_converge_is_an_error(
 def test_an_unconverged_posterior_is_marked_wherever_it_goes(
     doubtful: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not load_posterior(doubtful).verdict.converged
+    assert not loaded(doubtful).verdict.converged
     assert main(["forecast", str(doubtful), "--queries", "1e4", "--json"]) == 0
     captured = capsys.readouterr()
     answer = strict(captured.out)
@@ -323,7 +328,7 @@ def test_json_is_one_strict_object_with_the_rows_of_the_summary(
     assert {row["risk_threshold"] for row in rows} == {0.1, None}
     assert {row["interval"] for row in rows} == {0.5}
     summary = forecast(
-        load_posterior(posterior),
+        loaded(posterior),
         Deployment([1e4, 1e9], samples_per_query=10),
         risk_thresholds=[0.1],
         seed=3,
@@ -340,7 +345,7 @@ def test_the_csv_is_the_summary_and_replaces_what_was_there(
     assert main([*words, "1e4", "1e6"]) == 0
     assert f"Wrote {output}" in capsys.readouterr().out
     written = pd.read_csv(output)
-    made = forecast(load_posterior(posterior), Deployment([1e4, 1e6])).summary()
+    made = forecast(loaded(posterior), Deployment([1e4, 1e6])).summary()
     pd.testing.assert_frame_equal(
         written, made.astype({"queries": float}), check_dtype=False
     )
@@ -353,7 +358,7 @@ def test_the_forecast_starts_with_the_worst_query_in_words(
     sizes = ["10", "1e3", "1e4", "1e6", "1e9"]
     assert main(["forecast", str(posterior), "--queries", *sizes]) == 0
     out = capsys.readouterr().out
-    made = forecast(load_posterior(posterior), Deployment([1e9])).summary()
+    made = forecast(loaded(posterior), Deployment([1e9])).summary()
     rows = printing.records(made[made["target"] == "worst_query_risk"])
     row = max(rows, key=lambda row: row["median"])
     assert " ".join(out.split("\n\n")[0].split()) == (

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from loading import loaded
 
 from bayes_rare import mixes, plotting, printing
 from bayes_rare.cli import main
 from bayes_rare.forecasting import Deployment, Forecast, forecast
 from bayes_rare.populations import FamilyMixture
-from bayes_rare.posterior import Posterior, load_posterior
+from bayes_rare.posterior import Posterior
 from bayes_rare.readers.tables import read_table
 
 FAMILIES = ("code", "chat", "maths", "poems")
@@ -51,7 +52,7 @@ def fitted(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def posterior(fitted: Path) -> Posterior:
-    return load_posterior(fitted)
+    return loaded(fitted)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from loading import loaded
 
 from bayes_rare import printing
 from bayes_rare.cli import main
 from bayes_rare.errors import InvalidInput
-from bayes_rare.posterior import load_posterior
 from bayes_rare.readers.sample import sample_split
 from bayes_rare.scores import risk_from_score
 
@@ -26,7 +26,7 @@ def test_it_shows_its_forecast_beside_the_truth(
     assert {path.name for path in (tmp_path / "made").iterdir()} == names
     for name in names:
         assert f"Wrote {tmp_path / 'made' / name}\n" in captured.out
-    assert load_posterior(tmp_path / "made" / "posterior.nc").verdict.converged
+    assert loaded(tmp_path / "made" / "posterior.nc").verdict.converged
     assert (tmp_path / "made" / "scaling.png").read_bytes()[:4] == b"\x89PNG"
     page = tmp_path / "made" / "report.html"
     assert f"Open in a browser: {page.as_uri()}\n" in captured.out

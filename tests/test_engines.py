@@ -145,11 +145,30 @@ def all_kinds(rng: np.random.Generator) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def long_form(rng: np.random.Generator) -> pd.DataFrame:
+    """A row a response, families of floats, and names that are like those of ours."""
+    query = rng.integers(0, 60, 300)
+    return pd.DataFrame(
+        {
+            "query_id": [None if q == 7 else f"q{q}" for q in query],
+            "behaviour": query % 2 == 0,
+            "family": np.array([1.0, 0.5, 1e-5, 1e20])[query % 4],
+            "successes": rng.integers(0, 2, 300),
+            "trials": 1,
+            "weight": np.where(query % 3 == 0, 1.0, 2.5),
+            "_key": rng.uniform(size=300),
+            "a.b": "x",
+            "_behaviour": "y",
+        }
+    )
+
+
 TABLES: dict[str, Callable[[np.random.Generator], pd.DataFrame]] = {
     "counts": counts,
     "weighted counts": weighted_counts,
     "estimates": estimates,
     "all kinds": all_kinds,
+    "long form": long_form,
 }
 
 
@@ -178,6 +197,7 @@ def test_every_engine_gives_the_same_evaluation(
     for part in ("cells", "counts", "estimates", "riskiest"):
         pd.testing.assert_frame_equal(getattr(made, part), getattr(expected, part))
     assert made.digest == expected.digest
+    assert made.record == expected.record
 
 
 def test_a_table_and_arrays_give_the_same_evaluation(rng: np.random.Generator) -> None:

@@ -568,10 +568,10 @@ def test_two_thousand_families_of_one_query_are_data(rng: np.random.Generator) -
 
 def test_behaviours_share_families_of_the_same_name() -> None:
     scores = {"a": np.arange(3.0), "b": np.arange(4.0)}
-    labels = {"a": ["y", "x", "y"], "b": ["", "y", "z", "z"]}
+    labels = {"a": ["y", "x", "y"], "b": ["w", "y", "z", "z"]}
     shared = shared_families(Evaluation.from_scores(scores, family=labels))
     families = family_scores(Evaluation.from_scores(scores, family=labels))
-    own = {"a": ["x", "y"], "b": ["", "y", "z"]}
+    own = {"a": ["x", "y"], "b": ["w", "y", "z"]}
     assert shared["shared_place"].shape == families["family_count"].shape
     place = {
         (behaviour, name): shared["shared_place"][row, number]

@@ -14,14 +14,15 @@ import numpy as np
 import pymc as pm
 import pytest
 import xarray as xr
+from loading import loaded
 from room import little_room
 
-from bayes_rare import averages, catalog
+from bayes_rare import catalog
 from bayes_rare.cli import main
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
-from bayes_rare.posterior import Posterior, judge, load_posterior
+from bayes_rare.posterior import Posterior, judge
 from bayes_rare.sources import Source
 
 BEHAVIOURS = ("a", 'b\'s "second"', "ç 第三")
@@ -107,7 +108,7 @@ def test_arviz_reads_the_tree_and_the_file(
 
 
 def test_save_and_load_give_back_the_same(posterior: Posterior, tmp_path: Path) -> None:
-    again = load_posterior(posterior.save(tmp_path / "posterior.nc"))
+    again = loaded(posterior.save(tmp_path / "posterior.nc"))
     for part in ("draws", "statistics", "data", "pointwise"):
         arrays, others = getattr(posterior, part), getattr(again, part)
         assert arrays.keys() == others.keys()
@@ -130,7 +131,7 @@ def test_save_and_load_give_back_the_same(posterior: Posterior, tmp_path: Path) 
         for level in (-0.1, -3.0, -20.0):
             np.testing.assert_array_equal(one.quantile(level), other.quantile(level))
     # A copy of a copy, over the file that was there.
-    once_more = load_posterior(again.save(tmp_path / "posterior.nc"))
+    once_more = loaded(again.save(tmp_path / "posterior.nc"))
     assert once_more.provenance == posterior.provenance
 
 
@@ -153,20 +154,20 @@ def test_a_save_that_finds_no_room_leaves_what_was_there(
         posterior.save(path)
     assert [file.name for file in tmp_path.iterdir()] == ["posterior.nc"]
     assert path.read_text() == "what was there"
-    assert load_posterior(posterior.save(path)).verdict == posterior.verdict
+    assert loaded(posterior.save(path)).verdict == posterior.verdict
 
 
 def test_files_that_are_no_posteriors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="there is no file"):
-        load_posterior(tmp_path / "absent.nc")
+        loaded(tmp_path / "absent.nc")
     text = tmp_path / "text.nc"
     text.write_text("query_id,log_risk\n1,-3.2\n")
     with pytest.raises(InvalidData, match=r"is not a NetCDF file.*bayes-rare fit"):
-        load_posterior(text)
+        loaded(text)
     other = tmp_path / "other.nc"
     xr.Dataset({"x": ("y", np.arange(3.0))}).to_netcdf(other, engine="h5netcdf")
     with pytest.raises(InvalidData, match="`provenance` is missing"):
-        load_posterior(other)
+        loaded(other)
 
 
 MARKED = """
@@ -195,26 +196,23 @@ def test_a_file_that_a_posterior_names_runs_only_if_the_user_names_it(
     catalog._run.cache_clear()
     marker.unlink(missing_ok=True)
     with pytest.raises(NoSuchModel, match=r"--model-file mine\.py, or load_posterior"):
-        load_posterior(path)
+        loaded(path)
     changed = tmp_path / "mine.py"
     changed.write_bytes(mine.read_bytes() + b"# another\n")
-    for load in (load_posterior, averages.load_posterior):
-        with pytest.raises(
-            NoSuchModel, match=r"another version of mine\.py.*Fit again"
-        ):
-            load(path, model_file=changed)
+    with pytest.raises(NoSuchModel, match=r"another version of mine\.py.*Fit again"):
+        loaded(path, model_file=changed)
     with pytest.raises(NoSuchModel, match="there is no file"):
-        load_posterior(path, model_file=tmp_path / "absent.py")
+        loaded(path, model_file=tmp_path / "absent.py")
     assert not marker.exists()
     # Wherever it lies now, for it is known by its content.
     moved = tmp_path / "moved.py"
     shutil.copy(mine, moved)
     for given in (str(moved), [changed, moved]):
         if isinstance(given, str):
-            assert load_posterior(path, model_file=given).model.path == moved
+            assert loaded(path, model_file=given).model.path == moved
         else:
             with pytest.raises(InvalidInput, match="Leave it out of model_file"):
-                load_posterior(path, model_file=given)
+                loaded(path, model_file=given)
     assert marker.exists()
 
 
@@ -264,7 +262,7 @@ def test_names_of_models_that_come_from_a_file_leave_no_folder(
     recorded = {**posterior.provenance["model"], **named}
     forged = replace(posterior, provenance={**posterior.provenance, "model": recorded})
     with pytest.raises(NoSuchModel, match=reason):
-        load_posterior(forged.save(tmp_path / "forged.nc"))
+        loaded(forged.save(tmp_path / "forged.nc"))
 
 
 def test_a_shipped_model_that_changed_names_the_version_that_knows_it(
@@ -277,7 +275,7 @@ def test_a_shipped_model_that_changed_names_the_version_that_knows_it(
     with pytest.raises(
         NoSuchModel, match=r"Fit again.*pip install bayes-rare==0\.0\.7"
     ):
-        load_posterior(path)
+        loaded(path)
 
 
 def test_a_file_of_a_model_that_nobody_asks_for_is_refused(
@@ -287,9 +285,9 @@ def test_a_file_of_a_model_that_nobody_asks_for_is_refused(
     mine = tmp_path / "mine.py"
     mine.write_text("raise SystemExit\n", "utf-8")
     with pytest.raises(InvalidInput, match="Leave it out of model_file"):
-        load_posterior(path, model_file=mine)
+        loaded(path, model_file=mine)
     with pytest.raises(InvalidInput, match=r"ending in \.py"):
-        load_posterior(path, model_file=tmp_path / "mine.txt")
+        loaded(path, model_file=tmp_path / "mine.txt")
 
 
 def test_a_worker_runs_the_model_that_was_read(

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bayes_rare import notes
+from bayes_rare import notes, printing
 from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
@@ -461,7 +461,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match=r"end in one of .csv, .tsv, .parquet"):
         read_table(tmp_path / "t.xlsx")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(InvalidData, match="is empty. Give a table"):
+    with pytest.raises(InvalidData, match=r"is empty\. Give a table"):
         read_table(tmp_path / "empty.csv")
 
 
@@ -555,6 +555,7 @@ def test_counts_of_one_query_are_added_up_and_that_is_said(
         "4 rows were added up to 2 queries: several rows had the same query_id.",
     )
     assert notes.on_evaluation(evaluation)[0] == record.added_up[0]
+    assert list(printing.dropped_report(record)) == [*record.added_up]
     again = Evaluation.from_dataset(evaluation.to_dataset())
     assert again.record == record
     assert evaluation.select(["b"]).record.added_up == ()  # pyright: ignore[reportOptionalMemberAccess]
@@ -787,6 +788,20 @@ def test_a_label_has_one_text_on_every_engine(kind: str, tmp_path: Path) -> None
         [0.0] * 4, family=np.array(values, np.float32) if kind == "single" else values
     ).families
     assert found == dict.fromkeys(found, expected)
+
+
+def test_numbers_in_categories_are_numbers() -> None:
+    numbers = pa.array([1, 2, 2]).dictionary_encode()
+    arrow = pa.table({"successes": pa.array([0, 1, 1]), "trials": numbers})
+    expected = read_table(arrow.to_pandas().astype("int64")).digest
+    for source in (
+        arrow,
+        arrow.to_pandas(),
+        arrow.to_pandas(types_mapper=pd.ArrowDtype),
+        pl.DataFrame(arrow),
+        arrow.to_pandas().astype({"successes": object}),
+    ):
+        assert read_table(source).digest == expected
 
 
 def test_labels_without_a_text_are_refused() -> None:

@@ -23,6 +23,7 @@ from bayes_rare.backtesting.planning import Case, Part, Plan
 from bayes_rare.backtesting.storing import Store, parts_folder
 from bayes_rare.backtesting.tables import COLUMNS, Backtest, finished
 from bayes_rare.backtesting.workers import results, settle
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import refuse_unwritable
 from bayes_rare.forecasting import Deployment, checked_risks
@@ -44,6 +45,7 @@ type Progress = Callable[[int, int], None]
 _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy", "scipy", "scoringrules")
 
 
+@checked_call
 def backtest(
     source: Any,
     methods: Any,

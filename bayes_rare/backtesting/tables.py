@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
 from bayes_rare.verification import INTERVALS, PREDICTIVE
@@ -55,6 +56,7 @@ one of a point forecast, and None of the other targets.
 _KEY = b"bayes_rare"
 
 
+@checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
     """Scores of forecasts against what they had not seen.
@@ -100,6 +102,7 @@ class Backtest:
         return path
 
 
+@checked_call
 def load_backtest(path: str | Path) -> Backtest:
     """Read a backtest that `Backtest.save` or the command wrote.
 

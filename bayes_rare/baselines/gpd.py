@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from bayes_rare.baselines.shared import exact_scores, refuse_certain
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.forecasting import (
@@ -69,6 +70,7 @@ _MARGIN = 1.15
 _ROOT_STEP = 1e-3
 
 
+@checked_call
 def gpd_mle(
     evaluation: Evaluation,
     deployment: Deployment,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.special import digamma
 
 from bayes_rare.baselines.shared import exact_scores, refuse_certain
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.forecasting import (
@@ -44,6 +45,7 @@ _CASES, _CASES_SEED = 2000, 20250216
 _LARGEST_SHARE = 1 - 1e-9
 
 
+@checked_call
 def gumbel_ols(
     evaluation: Evaluation,
     deployment: Deployment,
@@ -102,6 +104,7 @@ def gumbel_ols(
     )
 
 
+@checked_call
 def gumbel_ols_pivot(
     evaluation: Evaluation,
     deployment: Deployment,

@@ -3,6 +3,7 @@
 import numpy as np
 
 from bayes_rare.baselines.shared import exact_scores
+from bayes_rare.checking import checked_call
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.forecasting import (
     RISK_THRESHOLDS,
@@ -16,6 +17,7 @@ from bayes_rare.populations import Empirical, Population
 __all__ = ["evaluation_maximum"]
 
 
+@checked_call
 def evaluation_maximum(
     evaluation: Evaluation,
     deployment: Deployment,

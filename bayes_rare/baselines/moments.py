@@ -3,6 +3,7 @@
 import numpy as np
 
 from bayes_rare.baselines.shared import exact_scores
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.forecasting import (
@@ -17,6 +18,7 @@ from bayes_rare.populations import Normal, Population
 __all__ = ["log_normal_moments"]
 
 
+@checked_call
 def log_normal_moments(
     evaluation: Evaluation,
     deployment: Deployment,

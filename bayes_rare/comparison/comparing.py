@@ -11,6 +11,7 @@ import numpy as np
 
 from bayes_rare import plotting
 from bayes_rare.backtesting import Backtest
+from bayes_rare.checking import checked_call
 from bayes_rare.comparison import wording
 from bayes_rare.comparison.bootstrap import (
     Bootstrap,
@@ -80,6 +81,7 @@ _NOT_IN_JSON = {
 _NEEDED = ["method", "behaviour", "repeat", *CELL, "status", "reason"]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Methods side by side, and each against each.
@@ -186,6 +188,7 @@ class Comparison:
         )
 
 
+@checked_call
 def compare(
     table: "Backtest | pandas.DataFrame",
     *,

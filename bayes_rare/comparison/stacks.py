@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy import optimize
 
 from bayes_rare.backtesting import PREDICTIVE, Backtest
+from bayes_rare.checking import checked_call
 from bayes_rare.comparison.bootstrap import Clusters, Columns
 from bayes_rare.comparison.cells import checked, codes, numbers
 from bayes_rare.errors import InvalidData, InvalidInput
@@ -42,6 +43,7 @@ _SCORED_BESIDE = ("stack", "equal weights", "best elsewhere")
 _NOTHING = 1e-4
 
 
+@checked_call
 def stack(backtest: Backtest, methods: str | Sequence[str] | None = None) -> Stack:
     """Weights of models by the CRPS of their mixture on what they had not seen.
 

@@ -1,19 +1,21 @@
 """What a forecast is for: queries that will be served."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bayes_rare import mixes
+from bayes_rare.checking import checked_call, whole_number
 from bayes_rare.errors import InvalidInput
 from bayes_rare.missed import MissedMode
+from bayes_rare.nearness import shown
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 
-__all__ = ["Deployment"]
+__all__ = ["Deployment", "checked_number"]
 
 
+@checked_call
 @dataclass(frozen=True, init=False, repr=False)
 class Deployment:
     """Queries that will be served, and how often each is sampled.
@@ -72,8 +74,8 @@ class Deployment:
         given = np.ravel(np.asarray(queries, dtype=object)).tolist()
         if not given:
             raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
-        sizes = {_whole("queries", size) for size in given}
-        samples = _whole("samples_per_query", samples_per_query)
+        sizes = {checked_number("queries", size) for size in given}
+        samples = checked_number("samples_per_query", samples_per_query)
         if not 0 <= unseen_share <= 1:
             raise InvalidInput(
                 f"unseen_share is a share of queries, in [0, 1], got {unseen_share}. "
@@ -87,7 +89,7 @@ class Deployment:
                 "neither."
             )
         if unseen_families is not None:
-            unseen_families = _whole("unseen_families", unseen_families)
+            unseen_families = checked_number("unseen_families", unseen_families)
             if unseen_families > mixes.MOST_UNSEEN:
                 raise InvalidInput(
                     f"unseen_families is at most {mixes.MOST_UNSEEN}, got "
@@ -136,15 +138,34 @@ class Deployment:
         )
 
 
-def _whole(name: str, value: Any) -> int:
-    """A count from 1 to 1e12."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (1 <= number <= FOREVER) or number != math.floor(number):
+def checked_number(name: str, value: Any) -> int:
+    """A number of queries or samples, from 1 to 1e12.
+
+    Parameters
+    ----------
+    name
+        What it is, for the refusal.
+    value
+        What was given.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no whole number in that range.
+    """
+    number = whole_number(value)
+    if number is None or not 1 <= number <= FOREVER:
         raise InvalidInput(
-            f"{name} is a whole number from 1 to {FOREVER_WRITTEN}, got {value!r}. "
-            "Round it, or give several sizes as a list."
+            f"{name} is a whole number from 1 to {FOREVER_WRITTEN}, got {shown(value)}."
+            f"{_way_out(name, value)}"
         )
-    return int(number)
+    return number
+
+
+def _way_out(name: str, value: Any) -> str:
+    """What to type in place of what is no number of queries."""
+    if isinstance(value, float) and 1 <= value <= FOREVER:
+        return f" Round it: {name}={round(value)}."
+    if isinstance(value, str):
+        return f" Give a number, not a text: {name}=1_000_000."
+    return f" Give {name}=1_000_000, or several in a list."

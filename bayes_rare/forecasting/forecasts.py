@@ -1,17 +1,18 @@
 """The forecast: draws of what a deployment may show."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_rare.checking import checked_call
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import joint, summaries, worst
 from bayes_rare.forecasting.contributions import contributions
-from bayes_rare.forecasting.deployment import Deployment
+from bayes_rare.forecasting.deployment import Deployment, checked_number
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import Population
 from bayes_rare.tails.checks import TailCheck
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Forecast"]
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class Forecast:
     """Draws of what a deployment may show, by behaviour and size.
@@ -53,6 +55,9 @@ class Forecast:
     tail_checks
         By behaviour, what was looked at to tell whether its tail is sound, and what was
         found; alarms are notes as well.
+    by_family
+        Makes the populations of those members of an average that know families, where
+        others have a say in the forecast.
     """
 
     method: str
@@ -66,6 +71,7 @@ class Forecast:
     tail_checks: Mapping[str, Sequence[TailCheck]] = field(
         default_factory=dict[str, Sequence[TailCheck]]
     )
+    by_family: Callable[[], Mapping[str, Population]] | None = None
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -122,9 +128,15 @@ class Forecast:
         Returns
         -------
         Columns ``behaviour, queries, level, score``.
+
+        Raises
+        ------
+        InvalidInput
+            If a size is no whole number from 1 to 1e12, or a level no probability.
         """
         if sizes is None:
             sizes = worst.sizes_up_to(self.deployment.queries[-1])
+        sizes = [checked_number("sizes", size) for size in sizes]
         return worst.scaling(self.populations, sizes, levels, is_point=self.is_point)
 
     def variance_split(self) -> "pandas.DataFrame":
@@ -160,6 +172,8 @@ class Forecast:
     ) -> "pandas.DataFrame":
         """Which families are likely to hold the riskiest query.
 
+        Of an average, by its members that know families, with their whole posteriors.
+
         Parameters
         ----------
         sizes
@@ -177,9 +191,13 @@ class Forecast:
         ------
         NotApplicable
             If the method knows no families.
+        InvalidInput
+            If a size is no whole number from 1 to 1e12.
         """
         sizes = self.deployment.queries if sizes is None else sizes
-        return contributions(self.method, self.populations, sizes, seed)
+        sizes = [checked_number("sizes", size) for size in sizes]
+        populations = self.by_family() if self.by_family else self.populations
+        return contributions(self.method, populations, sizes, seed)
 
     def joint_worst(
         self,
@@ -189,7 +207,8 @@ class Forecast:
     ) -> "pandas.DataFrame":
         """Risk of the riskiest query of any of several behaviours.
 
-        Samples share the posterior draw across behaviours. Given that, the luck of two
+        Samples share the posterior draw across behaviours; of an average as far as its
+        weights allow: `bayes_rare.averages.Average`. Given that, the luck of two
         behaviours is related in a way that no evaluation of single behaviours tells: if
         both are measured on the same queries, the riskiest of one may be the riskiest
         of the other. So there are two rows: with luck ``independent``, and with luck

@@ -1,10 +1,12 @@
 """Forecasts are made: from a posterior, or from populations without one."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bayes_rare import mixes, notes
 from bayes_rare.averages import Average
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting.deployment import Deployment
@@ -27,6 +29,7 @@ __all__ = ["forecast", "point_forecast", "population_forecast"]
 _DRAWS = 4000
 
 
+@checked_call
 def forecast(
     posterior: Posterior | Average,
     deployment: Deployment,
@@ -40,10 +43,14 @@ def forecast(
 
     One outcome for each posterior draw, of each target: luck and ignorance together.
     Draws of one index share the posterior draw, so the population, across behaviours,
-    sizes and targets. They do not share the luck, which is drawn anew for each
-    behaviour, target and size; but the worst queries of one behaviour share it across
-    sizes, so that in no draw the worst of more queries is less risky. An answer depends
-    on the seed, behaviour, target and size alone, not on what else is asked.
+    sizes and targets; of an average as far as the weights of its members allow, see
+    `bayes_rare.averages.Average`. They do not share the luck, which is drawn anew for
+    each behaviour, target and size; but the worst queries of one behaviour share it
+    across sizes, so that in no draw the worst of more queries is less risky. An answer
+    depends on the seed, behaviour, target and size alone, not on what else is asked.
+
+    For another mix of families than the evaluation's, the members of an average that
+    know families answer alone, with their whole posteriors.
 
     Of more than 4,000 posterior draws every second, third, ... is taken, in each
     chain, so that at most 4,000 are left: a fit goes on for longer where its draws say
@@ -84,18 +91,11 @@ def forecast(
     True
     """
     refuse_negative(seed)
-    thinned = posterior.thinned(_DRAWS)
-    populations = {
-        name: mixes.deployed(
-            thinned.population(name),
-            posterior.evaluation,
-            name,
-            deployment.families,
-            deployment.unseen_share,
-            deployment.unseen_families,
-        )
-        for name in posterior.behaviours
-    }
+    knowing = _knowing(posterior)
+    whole = posterior
+    if deployment.families is not None or deployment.unseen_share > 0:
+        posterior = knowing
+    populations = _deployed(posterior, deployment)
     about_families = _family_notes(posterior.evaluation, populations, deployment)
     if deployment.missed_mode is not None:
         populations = _supposing(deployment.missed_mode, populations, posterior)
@@ -114,11 +114,47 @@ def forecast(
             *notes.on_tail_checks(verdict),
             *notes.on_missed_mode(posterior.evaluation, deployment.missed_mode),
             *about_families,
-            *_fit_notes(posterior),
+            *_fit_notes(whole, posterior),
             *notes.on_caps(draws),
         ),
         tail_checks=verdict,
+        by_family=None
+        if posterior is knowing or deployment.missed_mode is not None
+        else partial(_deployed, knowing, deployment),
     )
+
+
+def _knowing(posterior: Posterior | Average) -> Posterior | Average:
+    """Of an average the members that know families, if some do: else all of it."""
+    if isinstance(posterior, Posterior):
+        return posterior
+    name = posterior.behaviours[0]
+    chosen = [
+        member
+        for member in posterior.members
+        if mixes.knows_families(member.posterior.thinned(1).population(name))
+    ]
+    if len(chosen) in (0, len(posterior.members)):
+        return posterior
+    return posterior.only(chosen)
+
+
+def _deployed(
+    posterior: Posterior | Average, deployment: Deployment
+) -> dict[str, Population]:
+    """Populations by behaviour, in the deployment's mix of families."""
+    thinned = posterior.thinned(_DRAWS)
+    return {
+        name: mixes.deployed(
+            thinned.population(name),
+            posterior.evaluation,
+            name,
+            deployment.families,
+            deployment.unseen_share,
+            deployment.unseen_families,
+        )
+        for name in posterior.behaviours
+    }
 
 
 def point_forecast(
@@ -239,10 +275,12 @@ def _supposing(
     }
 
 
-def _fit_notes(posterior: Posterior | Average) -> list[str]:
+def _fit_notes(whole: Posterior | Average, posterior: Posterior | Average) -> list[str]:
     """What to know of a tail and a judge, of each posterior that has a say."""
-    if isinstance(posterior, Average):
-        return notes.on_average(posterior)
+    if isinstance(posterior, Average) and isinstance(whole, Average):
+        another = [] if posterior is whole else notes.on_another_mix(whole, posterior)
+        return [*another, *notes.on_average(posterior)]
+    assert isinstance(posterior, Posterior)
     return [*notes.on_tail(posterior), *notes.on_judge(posterior)]
 
 

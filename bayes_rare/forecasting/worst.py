@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_rare import outcomes
+from bayes_rare.errors import InvalidInput
 from bayes_rare.forecasting.targets import worst_guess
+from bayes_rare.nearness import shown
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import Population
 
@@ -33,6 +35,11 @@ def scaling(
     """The table of `Forecast.scaling`."""
     import pandas as pd
 
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise InvalidInput(
+            f"levels are probabilities in (0, 1), at least one, got {shown(levels)}. "
+            "Give levels=[0.05, 0.5, 0.95]."
+        )
     chances = np.asarray(levels, dtype=np.float64)
     return pd.DataFrame(
         [

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from bayes_rare import catalog
 from bayes_rare.averages import Average, Member
+from bayes_rare.checking import Sampling, checked_call
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import served
@@ -119,12 +120,13 @@ def _of_counts(evaluation: Evaluation) -> tuple[Candidate, ...]:
     return _with_families(evaluation, *tails, last)
 
 
+@checked_call
 def average(
     evaluation: Evaluation,
     *,
     behaviours: Sequence[str] | None = None,
     progress: Progress = lambda _done, _total: None,
-    **sampling: Any,
+    **sampling: Unpack[Sampling],
 ) -> Average:
     """Fit the models that suit an evaluation, and weigh them by what they forecast.
 

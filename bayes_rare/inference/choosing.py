@@ -6,10 +6,12 @@ from typing import Any, Literal, overload
 
 from bayes_rare import catalog
 from bayes_rare.averages import NAME, Average
+from bayes_rare.checking import SAMPLING, checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.averaging import average, blend_many
 from bayes_rare.inference.fitting import check_evaluations, fit_many, served
+from bayes_rare.nearness import nearby
 from bayes_rare.posterior import ESS_LIMIT, Posterior
 from bayes_rare.shortening import listed
 from bayes_rare.stacks import Stack, load_stack
@@ -58,6 +60,7 @@ def fit(
 ) -> Posterior: ...
 
 
+@checked_call
 def fit(
     evaluation: Evaluation,
     model: Named | Stack | None = None,
@@ -149,7 +152,8 @@ def fit(
         if priors:
             what = "a stack" if isinstance(model, Stack) else "an average"
             raise InvalidInput(
-                f"{what} has no settings of its own, got {listed(priors)}. Name "
+                f"{what} has no settings of its own, got {listed(priors)}. "
+                f"{nearby(next(iter(priors)), SAMPLING)}Name "
                 "one model to set its priors: fit(evaluation, 'gpd_tail', ...), or "
                 "--model gpd_tail --prior ..."
             )

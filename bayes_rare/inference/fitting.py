@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare import catalog
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import devices, programs
+from bayes_rare.inference import devices, programs, trial
 from bayes_rare.inference.density import Density
 from bayes_rare.inference.nuts import Chain, Job, Sampler
 from bayes_rare.posterior import (
@@ -98,6 +99,7 @@ class _Tally:
         return count
 
 
+@checked_call
 def fit_many(
     evaluations: Sequence[Evaluation],
     model: str | Path | catalog.Model | None = None,
@@ -226,6 +228,7 @@ def _prepared(
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
         density, data, initial = programs.density_and_data(model, settings, evaluation)
+        trial.tried(model, evaluation, density, data, initial)
         _check_exceedances(model, evaluation, data)
     except NotApplicable as refusal:
         return refusal

@@ -22,6 +22,7 @@ from bayes_rare.inference.density import (
     starts_of,
 )
 from bayes_rare.inference.nuts import Sampler
+from bayes_rare.inference.trial import check_data
 
 __all__ = ["density_and_data", "sampler"]
 
@@ -124,8 +125,10 @@ def density_and_data(
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
     # A density has so many unknowns as the data that it was made from.
+    check_data(model, data)
     sizes = [f"{name}{data[name].shape}" for name in model.sized_by if name in data]
     compiled = _compiled(model, settings, evaluation, [*data, *sizes])
+    check_data(model, data, compiled.density)
     if compiled.digest == evaluation.digest:
         return compiled.density, data, compiled.initial
     initial = compiled.starts(data)
@@ -193,11 +196,14 @@ def _built_each_time(
     """
     built = _built(model, settings, evaluation)
     kept = _kept(model, settings, evaluation)
-    for compiled in kept:
+    for place, compiled in enumerate(kept):
         if same_density(compiled.built, built):
+            kept.append(kept.pop(place))  # the last to be thrown away
             return compiled.density, _data_of(built), starts_of(built)({})
     density = density_of(built, model.pointwise)
     kept.append(_Compiled(built, density, evaluation.digest))
+    # Data that stand in the density itself make a program for each data set.
+    del kept[:-_DENSITIES_KEPT]
     return density, _data_of(built), kept[-1].initial
 
 

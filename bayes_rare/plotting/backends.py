@@ -5,14 +5,23 @@ is made of its visuals alone takes any of them; the others are of matplotlib, an
 where another is asked for.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bayes_rare.errors import InvalidInput
+from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.files import replacing
+from bayes_rare.nearness import shown
 
-__all__ = ["BACKENDS", "chosen_backend", "only_matplotlib", "save_collection"]
+__all__ = [
+    "BACKENDS",
+    "chosen_backend",
+    "only_matplotlib",
+    "picture_file",
+    "save_collection",
+]
 
 BACKENDS = ("matplotlib", "plotly", "bokeh", "none")
 """Backends of ArviZ; ``none`` draws nothing, and keeps what would be drawn."""
@@ -90,6 +99,38 @@ def save_collection(collection: Any, path: str | Path) -> Path:
         Where; the ending says in which format, of those that its backend writes.
     """
     path = Path(path)
-    with replacing(path) as written:
+    with picture_file(path) as written:
         collection.savefig(written)
     return path
+
+
+@contextmanager
+def picture_file(path: Path) -> Generator[Path]:
+    """A path to write a picture to, as `bayes_rare.files.replacing` gives one.
+
+    Parameters
+    ----------
+    path
+        The file that is to appear; its ending says in which format.
+
+    Raises
+    ------
+    InvalidInput
+        If it has no ending, or what draws the picture does not write that format.
+    """
+    way_out = "Give a name that ends in .png, .svg or .pdf."
+    if not path.suffix:
+        raise InvalidInput(
+            f"cannot write a picture to {shown(str(path))}, whose name has no ending "
+            f"that tells the format. {way_out}"
+        )
+    try:
+        with replacing(path) as written:
+            yield written
+    except BayesRareError:
+        raise
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise InvalidInput(
+            f"cannot write a picture to {shown(str(path))}: "
+            f"{' '.join(str(error).split())[:300]}. {way_out}"
+        ) from error

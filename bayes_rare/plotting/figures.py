@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayes_rare.files import replacing
+from bayes_rare.plotting.backends import picture_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -215,7 +215,7 @@ def save(figure: "Figure", path: str | Path) -> Path:
         Where; the ending says in which format.
     """
     path = Path(path)
-    with replacing(path) as written:
+    with picture_file(path) as written:
         figure.savefig(written, dpi=150)
     return path
 

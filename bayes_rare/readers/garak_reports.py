@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.contract import near
 from bayes_rare.readers.gathering import HIT, MISS, Gathering, tail
@@ -44,6 +45,7 @@ _NO_MODEL = "model not named"
 _SILENT = {"lang", "notes"}
 
 
+@checked_call
 def import_garak(
     logs: str | Path | Sequence[str | Path],
     *,

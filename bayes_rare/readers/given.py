@@ -24,7 +24,7 @@ from bayes_rare.readers.contract import (
     refuse_twice,
 )
 
-__all__ = ["Given", "given", "is_nan", "quoted", "texts_of"]
+__all__ = ["Given", "given", "is_nan", "is_whole", "quoted", "texts_of"]
 
 ODD = 1_000
 """Distinct numbers of one column of labels that engines would write differently."""
@@ -190,6 +190,10 @@ def _plain(column: Any, name: str) -> Any:
             return column.astype(categories.dtype)
         held = np.array([*map(text_of, categories.to_numpy()), ""], object)
         return pd.Series(held[column.cat.codes.to_numpy()], column.index)
+    if isinstance(column.dtype, pd.ArrowDtype):
+        dtype: Any = cast("Any", column.dtype).pyarrow_dtype
+        is_coded = str(dtype).startswith("dictionary")
+        return column.astype(pd.ArrowDtype(dtype.value_type)) if is_coded else column
     if column.dtype != object:
         return column
     held = pd.api.types.infer_dtype(column, skipna=True)
@@ -214,6 +218,19 @@ def is_nan(number: nw.Expr) -> nw.Expr:
         A column of float64 without nulls.
     """
     return ~number.is_finite() & (number != float("inf")) & (number != float("-inf"))
+
+
+def is_whole(number: nw.Expr) -> nw.Expr:
+    """Whether a number is whole; of those that no integer holds, that it is.
+
+    Parameters
+    ----------
+    number
+        A column of float64 without nulls.
+    """
+    # Spark rounds to an integer, and raises where there is none.
+    held = nw.when(number.abs() < MOST_WHOLE).then(number).otherwise(nw.lit(0.0))
+    return held.floor() == held
 
 
 def texts_of(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> Texts:
@@ -276,7 +293,7 @@ def _of_floats(rows: nw.LazyFrame[Any], name: str, *, single: bool) -> nw.Expr:
     number = column.cast(nw.Float64).fill_null(0.0)
     finite = number.is_finite()
     missing = column.is_null() | is_nan(number)
-    whole = finite & (number.floor() == number) & (number.abs() < MOST_WHOLE)
+    whole = finite & (number.abs() < MOST_WHOLE) & is_whole(number)
     plain = finite & (number.abs() >= 1e-3) & (number.abs() < 1e7)
     odd = ~missing & ~whole & ~plain
     values = rows.filter(odd).select(number.alias(name)).unique().head(ODD + 1)

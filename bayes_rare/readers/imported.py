@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayes_rare.checking import checked_call
 from bayes_rare.dropped import Dropped
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
@@ -29,6 +30,7 @@ MAX_DROPPED = 0.05
 """Largest share of lost rows of a behaviour, where no other is given."""
 
 
+@checked_call
 @dataclass(frozen=True, eq=False)
 class ImportedTable:
     """An evaluation table, a row a query, and what was left out of it.

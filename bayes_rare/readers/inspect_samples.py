@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
@@ -44,6 +45,7 @@ _REMOVED = "Key removed from summary"
 _CONFIG = {"task", "model", "dataset"}
 
 
+@checked_call
 def import_inspect(
     logs: Any,
     *,

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
@@ -70,6 +71,7 @@ _EMPTY, _NOTHING = "is empty", "is the word None"
 _WORD = re.compile(r"[^\s()\[\]{}|^$*?\\]+")
 
 
+@checked_call
 def import_lm_eval(
     logs: str | Path | Sequence[str | Path],
     *,
@@ -656,7 +658,8 @@ def _document(row: Json, place: str) -> tuple[str, str]:
             f"{place} has a document that is nested too deeply. Give a log as lm-eval "
             "wrote it."
         ) from error
-    return str(number), hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    content = text.encode("utf-8", "surrogatepass")
+    return str(number), hashlib.sha256(content).hexdigest()
 
 
 def _metrics(row: Json) -> list[str]:

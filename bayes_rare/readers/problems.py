@@ -14,7 +14,7 @@ from bayes_rare.parts import MOST_TRIALS
 from bayes_rare.queries import FILL_IN_FAMILIES, half_told
 from bayes_rare.readers.contract import FILE, NUMBERS, ROW, WRITTEN
 from bayes_rare.readers.frames import SURE, TALLY, has, value
-from bayes_rare.readers.given import Given, is_nan
+from bayes_rare.readers.given import Given, is_nan, is_whole
 
 __all__ = [
     "PROBLEMS",
@@ -56,9 +56,7 @@ class Problem:
 
 def _is_no_count(name: str) -> nw.Expr:
     return has(name) & (
-        (value(name) < 0)
-        | ~value(name).is_finite()
-        | (value(name).floor() != value(name))
+        (value(name) < 0) | ~value(name).is_finite() | ~is_whole(value(name))
     )
 
 

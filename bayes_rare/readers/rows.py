@@ -7,6 +7,7 @@ import narwhals as nw
 import numpy as np
 
 from bayes_rare.cells import Columns
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData
 from bayes_rare.evaluation import RESOLUTION, checked_resolution
 from bayes_rare.parts import coded
@@ -22,6 +23,7 @@ from bayes_rare.scores import score_from_log_risk, score_from_risk
 __all__ = ["read_pool"]
 
 
+@checked_call
 def read_pool(
     source: Any,
     *,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 
@@ -23,6 +24,7 @@ SAMPLE = Path(str(files("bayes_rare"))) / "data" / "smollm2_sample.parquet"
 """Where the sample lies: an evaluation table like any other."""
 
 
+@checked_call
 def sample_table() -> "pandas.DataFrame":
     """The sample as a table: query_id, behaviour, family, query_text, log_risk.
 
@@ -37,6 +39,7 @@ def sample_table() -> "pandas.DataFrame":
     return _table().copy()
 
 
+@checked_call
 def sample_evaluation(queries: int | None = None, *, seed: int = 0) -> Evaluation:
     """The evaluation of the whole sample, or of some of its queries drawn at random.
 
@@ -63,6 +66,7 @@ def sample_evaluation(queries: int | None = None, *, seed: int = 0) -> Evaluatio
     return _evaluation(table[_drawn(queries, seed)])
 
 
+@checked_call
 def sample_split(
     queries: int = 1_000, *, seed: int = 0
 ) -> tuple[Evaluation, Evaluation]:

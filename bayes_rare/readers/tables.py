@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import narwhals as nw
 
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.readers.carried import record_of
@@ -43,6 +44,7 @@ MEMORY_LIMIT = "800MB"
 _WIDE = 1_000
 
 
+@checked_call
 def read_table(
     source: Any,
     *,

@@ -14,6 +14,7 @@ import numpy as np
 
 from bayes_rare import averages, mixes, notes, printing
 from bayes_rare.averages import Average
+from bayes_rare.checking import checked_call
 from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import replacing
@@ -60,6 +61,7 @@ _UNCONVERGED = "THE FIT DID NOT CONVERGE"
 _PANELS = 12
 
 
+@checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """A page that says what a posterior means for a deployment.
@@ -102,6 +104,7 @@ class Report:
         )
 
 
+@checked_call
 def report(
     posterior: Posterior | Average,
     *,

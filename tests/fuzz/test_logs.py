@@ -26,8 +26,23 @@ type Rows = list[Any]
 FAULTS = ["drop", "rename", "change", "repeat", "delete", "order"]
 
 JUNK: list[Any] = [
-    *(None, True, False, 0, 1, 2, -1, 0.5, math.nan, math.inf, 10**400, "", "x"),
-    *([], {}, [None], [[]], {"a": None}, [1, "x"], [[["x"]]], {"text": "x"}),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        2,
+        -1,
+        0.5,
+        math.nan,
+        math.inf,
+        10**400,
+        "",
+        "x",
+        "\ud800",
+    ),
+    *([], {}, [None], [[]], {"a": None}, [1, "x"], [[["x"]]], {"text": "x"}, "\ud800"),
     *("x" * 700, ["y" * 700], {"z" * 700: 1}, {"turns": [None, {"role": []}]}),
 ]
 

@@ -1,0 +1,14 @@
+"""Reading a saved posterior of one model, as several files of tests do."""
+
+from pathlib import Path
+from typing import Any
+
+from bayes_rare.averages import load_posterior
+from bayes_rare.posterior import Posterior
+
+
+def loaded(path: Path, **more: Any) -> Posterior:
+    """What was saved, which is no average."""
+    made = load_posterior(path, **more)
+    assert isinstance(made, Posterior)
+    return made
