@@ -124,7 +124,7 @@ def _quantiles(
 ) -> Levels:
     """Lower end, median and upper end."""
     if tails is None:
-        guess = np.quantile(values, 0.5, method="inverted_cdf")
+        guess = np.sort(values)[(len(values) - 1) // 2]  # the lower of two medians
         return np.array([np.nan, guess, np.nan])
     if target == "worst_query_risk" and size is not None:
         return risk_from_score(outcomes.worst_score_quantile(population, size, tails))
