@@ -19,6 +19,7 @@ from bayes_rare.netcdf import read_tree, write_tree
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior, Verdict, posterior_of
 from bayes_rare.restored import Damaged, json_of, numbers_of
+from bayes_rare.shortening import listed
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class Average:
         if behaviour is None or behaviour not in self.behaviours:
             raise InvalidInput(
                 f"this average has no behaviour {behaviour!r}. It has: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
         parts = [part.population(behaviour) for part in self.parts(behaviour)]
         if len(parts) == 1:

@@ -26,6 +26,7 @@ import numpy as np
 from bayes_rare.checking import SAMPLING
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
 from bayes_rare.nearness import nearby, shown
+from bayes_rare.shortening import listed
 from bayes_rare.sources import Source
 
 __all__ = [
@@ -213,7 +214,7 @@ class Model:
             raise InvalidInput(
                 f"model {self.name} has no prior {shown(unknown[0])}. "
                 f"{nearby(unknown[0], [*settings, *SAMPLING])}It has: "
-                f"{', '.join(settings)}."
+                f"{listed(settings)}."
             )
         given = {
             name: _checked(self.name, name, value, settings[name])

@@ -13,6 +13,7 @@ from bayes_rare.forecasting import Deployment, Forecast
 from bayes_rare.posterior import ESS_LIMIT
 from bayes_rare.readers.sample import sample_split
 from bayes_rare.scores import risk_from_score
+from bayes_rare.spreadsheets import write_csv
 
 __all__ = ["run", "sampled"]
 
@@ -97,7 +98,7 @@ def run(output: Path) -> Forecast:
     out.print(printing.bullets(forecast.notes))
     posterior.save(places["posterior.nc"])
     with files.replacing(places["forecast.csv"]) as written:
-        summary.to_csv(written, index=False)
+        write_csv(summary, written)
     forecast.plot(truth=unseen, others=others, path=places["scaling.png"])
     with printing.progress_bar("Report") as progress:
         page = reporting.report(posterior, truth=unseen, progress=progress)

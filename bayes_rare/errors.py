@@ -1,10 +1,13 @@
 """What can go wrong, as types: one base, and each is also the builtin it specialises.
 
 A message has three parts: what cannot be done, the numbers that make it so, and the
-way out as something the reader can type.
+way out as something the reader can type. It has at most `LONGEST` characters: whatever
+is named in it may be long, and loses its middle, for the way out stands at the end.
 """
 
 from typing import override
+
+from bayes_rare.shortening import LONGEST, within
 
 __all__ = [
     "BayesRareError",
@@ -16,24 +19,21 @@ __all__ = [
 ]
 
 
-_LONGEST = 600
-# Of a longer message the end is kept too, where the way out stands.
-_END = 240
-
-
 class BayesRareError(Exception):
     """Base of every error that this package raises on purpose.
 
     Its message has at most 600 characters, whatever it was made from.
+
+    Examples
+    --------
+    >>> len(str(BayesRareError("much " * 1_000 + "Give less.")))
+    600
     """
 
     @override
     def __str__(self) -> str:
         # A lone surrogate in a name could not be printed.
-        text = super().__str__().encode("utf-8", "replace").decode()
-        if len(text) <= _LONGEST:
-            return text
-        return f"{text[: _LONGEST - _END - 5]} ... {text[-_END:]}"
+        return within(super().__str__().encode("utf-8", "replace").decode(), LONGEST)
 
 
 class InvalidInput(BayesRareError, ValueError):

@@ -59,6 +59,7 @@ from bayes_rare.scores import (
     risk_from_score,
     score_from_log_risk,
 )
+from bayes_rare.shortening import listed
 from bayes_rare.weights import shares, weighed
 
 if TYPE_CHECKING:
@@ -564,10 +565,17 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         """
-        code = self._code(behaviour)
-        if code in self.tallied["behaviour"]:
-            return "counts"
-        return "estimates" if code in self.estimated["behaviour"] else "exact"
+        return self._kinds[self._code(behaviour)]
+
+    @cached_property
+    def _kinds(self) -> list[Kind]:
+        """Kind of outcome of each behaviour."""
+        kinds: list[Kind] = ["exact"] * len(self.behaviours)
+        for code in np.unique(self.estimated["behaviour"]).tolist():
+            kinds[code] = "estimates"
+        for code in np.unique(self.tallied["behaviour"]).tolist():
+            kinds[code] = "counts"
+        return kinds
 
     def scores(self, behaviour: str) -> ScoreCells:
         """Scores of one behaviour over all its families, ties merged.
@@ -632,7 +640,7 @@ class Evaluation:
         chosen = sorted({self._code(name) for name in behaviours})
         if not chosen:
             raise InvalidInput(
-                f"no behaviour is named. Known: {', '.join(self.behaviours)}."
+                f"no behaviour is named. Known: {listed(self.behaviours)}."
             )
         parts = [
             chosen_rows(part, np.isin(part["behaviour"], chosen))
@@ -787,12 +795,16 @@ class Evaluation:
         return sum(len(p["count"]) for p in (self.exact, self.tallied, self.estimated))
 
     def _code(self, behaviour: str) -> int:
-        if behaviour not in self.behaviours:
+        if behaviour not in self._codes:
             raise InvalidInput(
                 f"no behaviour {behaviour!r} in this evaluation. Known: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
-        return self.behaviours.index(behaviour)
+        return self._codes[behaviour]
+
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.behaviours)}
 
     def _parts(self) -> dict[str, Columns]:
         return {

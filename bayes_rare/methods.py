@@ -25,6 +25,7 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast, forecast
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import score_from_risk
+from bayes_rare.shortening import listed
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 from bayes_rare.stacks import Stack, load_stack
 
@@ -593,7 +594,7 @@ def _refuse_unknown(
         if setting not in known:
             raise InvalidInput(
                 f"{name} has no setting {setting!r}. It has: "
-                f"{', '.join([*known, 'pseudocount'])}."
+                f"{listed([*known, 'pseudocount'])}."
             )
 
 

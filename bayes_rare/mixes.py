@@ -16,10 +16,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
 from bayes_rare.populations import FamilyMixture, Population
+from bayes_rare.readers.tables import read_columns
+from bayes_rare.readers.texts import TextFormat
+from bayes_rare.shortening import listed
 
 __all__ = [
     "MOST_UNSEEN",
@@ -105,13 +108,15 @@ def checked_mix(families: Any) -> tuple[tuple[str, float], ...]:
     return tuple((name, found[name] / total) for name in sorted(found))
 
 
-def read_mix(path: str | Path) -> dict[str, float]:
+def read_mix(path: str | Path, text: TextFormat | None = None) -> dict[str, float]:
     """Weights of families from a table with the columns family and weight.
 
     Parameters
     ----------
     path
-        A .csv, .tsv or .parquet file.
+        A .csv, .tsv, .parquet or JSON file, as of `bayes_rare.read_table`.
+    text
+        How it is written, where it does not tell.
 
     Raises
     ------
@@ -122,30 +127,17 @@ def read_mix(path: str | Path) -> dict[str, float]:
     """
     import pandas as pd
 
-    path = Path(path)
-    way_out = "Give a .csv, .tsv or .parquet file with the columns family and weight."
-    if not path.is_file():
-        raise InvalidData(f"there is no file {path}. {way_out}")
-    try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            # Names stay text: 007 is not 7, and a family may be called NA.
-            table = pd.read_csv(
-                path,
-                sep="\t" if path.suffix == ".tsv" else ",",
-                dtype={"family": str},
-                keep_default_na=False,
-            )
-    except (OSError, ValueError) as error:
-        raise InvalidData(f"{path} cannot be read ({error}). {way_out}") from error
-    missing = [name for name in ("family", "weight") if name not in table]
-    if missing:
-        raise InvalidData(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(table.columns)}. "
-            f"{way_out}"
-        )
-    return dict(checked_mix(table))
+    given = text or TextFormat()
+    found = read_columns(path, ("family", "weight"), given)
+    weights: list[Any] = [
+        # A point would stand between thousands.
+        weight.replace(".", "?").replace(",", ".")
+        if isinstance(weight, str) and given.decimal == ","
+        else weight
+        for weight in found["weight"]
+    ]
+    names = ["" if name is None else name for name in found["family"]]
+    return dict(checked_mix(pd.DataFrame({"family": names, "weight": weights})))
 
 
 def deployed(
@@ -247,11 +239,10 @@ def _gathered(
 def _refuse_unknown(shares: Mapping[str, float], evaluation: Evaluation) -> None:
     unknown = sorted(set(shares) - set(evaluation.labels))
     if unknown:
-        few = [repr(name) for name in evaluation.families[:5]]
-        more = ", ..." if len(evaluation.families) > 5 else ""
+        known = listed([*map(repr, evaluation.families)]) or "none"
         raise InvalidInput(
             f"the evaluation has no family {unknown[0]!r}. It has: "
-            f"{', '.join(few) or 'none'}{more}. The share of families that it has not "
+            f"{known}. The share of families that it has not "
             f"met is given as unseen_share={shares[unknown[0]]:.3g}, "
             f"unseen_families={len(unknown)} (--unseen-share, --unseen-families)."
         )

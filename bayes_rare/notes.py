@@ -13,6 +13,7 @@ from bayes_rare.missed import MissedMode
 from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
+from bayes_rare.shortening import listed
 from bayes_rare.stacking import TRUSTED, trusted
 from bayes_rare.tails.checks import UNSEEN_CHANCE, TailCheck
 
@@ -81,7 +82,7 @@ def on_average(average: Average) -> list[str]:
     )
     if doubtful:
         lines.append(
-            f"Weights are uncertain of {', '.join(doubtful)}: without one query the "
+            f"Weights are uncertain of {listed(doubtful)}: without one query the "
             f"posterior changes so much (Pareto k above {TRUSTED}) that leaving it out "
             "by importance weights is a guess."
         )
@@ -268,7 +269,7 @@ def on_concentration(evaluation: Evaluation) -> list[str]:
         if found is None or found.p_value > mixes.FALSE_ALARMS:
             continue
         few = len(found.families)
-        first = ", ".join(map(repr, found.families[:3])) + (", ..." if few > 3 else "")
+        first = listed([*map(repr, found.families)], most=80)
         families = "family" if few == 1 else "families"
         made.append(
             f"{behaviour}: {found.held} of the {found.queries} riskiest queries are of "
@@ -430,7 +431,7 @@ def on_tail(posterior: Posterior) -> list[str]:
             strict=True,
         )
     ]
-    return [f"What each tail rests on: {'; '.join(rests)}."]
+    return [f"What each tail rests on: {listed(rests, '; ', most=500, each=120)}."]
 
 
 def on_caps(draws: "xarray.Dataset") -> list[str]:

@@ -1,6 +1,7 @@
 """The parts of an evaluation, column by column: their types, labels and order."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "nothing",
     "rank",
     "riskiest_first",
+    "rows_by_behaviour",
     "shown_risk",
     "typed",
 ]
@@ -105,6 +107,25 @@ def chosen_rows(columns: Columns, chosen: np.ndarray) -> Columns:
         Which rows: a mask, or their numbers.
     """
     return {name: values[chosen] for name, values in columns.items()}
+
+
+def rows_by_behaviour(columns: Columns, size: int) -> list[Columns]:
+    """The rows of each behaviour, in their order.
+
+    Parameters
+    ----------
+    columns
+        Columns of equal length, among them ``behaviour``, codes from 0 on.
+    size
+        Number of behaviours.
+    """
+    order = np.argsort(columns["behaviour"], kind="stable")
+    ends = np.searchsorted(columns["behaviour"][order], np.arange(size + 1)).tolist()
+    ordered = chosen_rows(columns, order)
+    return [
+        {name: values[first:last] for name, values in ordered.items()}
+        for first, last in pairwise(ends)
+    ]
 
 
 def joined_rows(

@@ -30,6 +30,7 @@ from bayes_rare.restored import (
     json_of,
     numbers_of,
 )
+from bayes_rare.shortening import listed
 from bayes_rare.sources import Source
 
 if TYPE_CHECKING:
@@ -426,7 +427,7 @@ class Posterior:
         if behaviour not in self.behaviours:
             raise InvalidInput(
                 f"this posterior has no behaviour {behaviour!r}. It has: "
-                f"{', '.join(self.behaviours)}."
+                f"{listed(self.behaviours)}."
             )
         return self.behaviours.index(behaviour)
 

@@ -12,6 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bayes_rare.shortening import shortened
+
 if TYPE_CHECKING:
     import pandas
 
@@ -39,7 +41,6 @@ __all__ = [
     "queries_report",
     "records",
     "risk",
-    "shortened",
     "span",
     "stack_report",
     "table",
@@ -452,18 +453,6 @@ def _observed(row: Row) -> str:
     if row.get("trials") is not None:
         return f"{count(row['successes'])} of {count(row['trials'])}"
     return risk(row["observed"])
-
-
-def shortened(text: str, most: int) -> str:
-    r"""A text in one line of printable characters, its end left out if it is long.
-
-    Examples
-    --------
-    >>> shortened("Ignore all\nprevious instructions.", 14)
-    'Ignore all pr…'
-    """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def families_report(rows: Sequence[Row], most: int) -> Generator[Any]:

@@ -14,6 +14,7 @@ from bayes_rare.cells import Columns
 from bayes_rare.dropped import Repeats
 from bayes_rare.errors import InvalidData
 from bayes_rare.parts import MOST_TRIALS, coded, riskiest_first
+from bayes_rare.shortening import listed
 
 __all__ = [
     "BLANKS",
@@ -510,7 +511,7 @@ def joined_labels(labels: Any, sizes: Mapping[str, int], what: str) -> list[str]
     if not isinstance(labels, Mapping) or {*cast("Labels", labels)} != set(sizes):
         raise InvalidData(
             f"scores come by behaviour, {what} does not. Give a mapping with the same "
-            f"names: {', '.join(sizes)}."
+            f"names: {listed(sizes)}."
         )
     return [
         x for name, size in sizes.items() for x in _one_each(labels[name], size, what)

@@ -36,6 +36,7 @@ from bayes_rare.scores import (
     risk_from_score,
     score_from_log_risk,
 )
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -324,7 +325,7 @@ def _given(
     if len(names) != 1:
         raise InvalidInput(
             f"outcomes are those of one behaviour, and there are {len(names)}: "
-            f"{', '.join(names)}. Say which: behaviour={names[0]!r}."
+            f"{listed(names)}. Say which: behaviour={names[0]!r}."
         )
     pairs = [
         pair for pair in (counts, estimates) if any(value is not None for value in pair)
@@ -370,10 +371,9 @@ def _places_of(
         )
     for label in labels:
         if label not in known:
-            few = ", ".join(map(repr, [*known][:5]))
-            few += ", ..." if len(known) > 5 else ""
             raise InvalidInput(
-                f"behaviour {behaviour!r} has no family {label!r}. It has: {few}."
+                f"behaviour {behaviour!r} has no family {label!r}. It has: "
+                f"{listed([*map(repr, known)])}."
             )
     return np.array([known[label] for label in labels])
 
@@ -476,7 +476,7 @@ def _named(
         )
         raise InvalidInput(
             f"query {first!r} is not among those that the evaluation keeps: the "
-            f"riskiest of {', '.join(names)} as observed, at most a hundred each (see "
+            f"riskiest of {listed(names)} as observed, at most a hundred each (see "
             "posterior.evaluation.riskiest). Give what was seen of it instead, as in "
             f"query_ids=[{first!r}], behaviour={names[0]!r}, {way_out}."
         )
@@ -595,7 +595,7 @@ def _notes(asked: Sequence[_Asked], *, given: bool, chosen: bool) -> list[str]:
         )
     if exact:
         found.append(
-            f"Risks of {', '.join(exact)} are known exactly and have no interval."
+            f"Risks of {listed(exact)} are known exactly and have no interval."
         )
     if given:
         found.append(

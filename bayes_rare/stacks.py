@@ -13,6 +13,7 @@ from bayes_rare import catalog
 from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import replacing
+from bayes_rare.shortening import listed
 from bayes_rare.sources import ModelFiles, Source, named_files, refuse_unused
 
 __all__ = ["Stack", "StackMember", "load_stack"]
@@ -123,14 +124,14 @@ class Stack:
             raise InvalidData(
                 "a stack has weights of one evaluation size or more, of members of "
                 f"different labels; here are {len(self.weights)} sizes and the members "
-                f"{', '.join(labels)[:150] or 'none'}. {_WAY_OUT}"
+                f"{listed(labels) or 'none'}. {_WAY_OUT}"
             )
         for size, row in self.weights.items():
             if size < 1 or {*row} != {*labels}:
                 raise InvalidData(
                     f"the weights for {size} queries are of "
-                    f"{', '.join(row)[:150] or 'none'}, and the members are "
-                    f"{', '.join(labels)[:150]}. Sizes are from 1, and each member has "
+                    f"{listed(row) or 'none'}, and the members are "
+                    f"{listed(labels)}. Sizes are from 1, and each member has "
                     f"a weight for each. {_WAY_OUT}"
                 )
             shares = np.array([*row.values()], dtype=np.float64)

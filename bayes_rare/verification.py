@@ -36,6 +36,7 @@ from bayes_rare.scores import (
     risk_from_score,
 )
 from bayes_rare.scoring import CLAMP
+from bayes_rare.shortening import listed
 
 __all__ = ["INTERVALS", "PREDICTIVE", "SCORED", "Realised", "Risky", "score"]
 
@@ -218,7 +219,7 @@ def score(
     if realised.behaviour not in forecast.populations:
         raise InvalidInput(
             f"{forecast.method} has no forecast of {realised.behaviour!r}. It has: "
-            f"{', '.join(forecast.behaviours)}."
+            f"{listed(forecast.behaviours)}."
         )
     population = forecast.populations[realised.behaviour]
     samples = forecast.deployment.samples_per_query

@@ -31,6 +31,7 @@ from bayes_rare.methods import Answer, Sampling, observed_shares
 from bayes_rare.methods import methods as named_methods
 from bayes_rare.pools import QueryPool
 from bayes_rare.readers.rows import read_pool
+from bayes_rare.readers.texts import TextFormat
 from bayes_rare.sources import ModelFiles
 from bayes_rare.verification import score
 
@@ -54,6 +55,9 @@ def backtest(
     repeats: int | None = None,
     behaviours: Sequence[str] | None = None,
     columns: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
     hold_out_families: int = 0,
     ignore_families: bool = False,
     split: str | None = None,
@@ -94,7 +98,7 @@ def backtest(
         out: then all queries that the column marks are taken.
     repeats
         Splits of each behaviour; 10, or 1 if all marked queries are taken.
-    behaviours, columns
+    behaviours, columns, encoding, delimiter, decimal
         As of `bayes_rare.read_table`.
     hold_out_families, ignore_families, split, pool, trials_per_query
         See `Options`.
@@ -174,7 +178,13 @@ def backtest(
     queries = (
         source
         if isinstance(source, QueryPool)
-        else read_pool(source, columns=columns, behaviours=behaviours, split=split)
+        else read_pool(
+            source,
+            columns=columns,
+            behaviours=behaviours,
+            split=split,
+            text=TextFormat(encoding, delimiter, decimal),
+        )
     )
     options = with_sizes(options, queries, whole=repeats is None)
     queries.refuse_too_small(options.splitting)

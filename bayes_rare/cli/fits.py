@@ -13,10 +13,12 @@ from bayes_rare.cli.words import (
     EvaluationFile,
     ModelFile,
     Names,
+    Text,
     columns_of,
     priors_of,
     whole,
 )
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     from bayes_rare.stacks import Stack
@@ -64,6 +66,7 @@ def fit(
     ] = None,
     columns: ColumnNames = None,
     behaviours: Names = None,
+    text: Text | None = None,
     chains: Count = 4,
     warmup: Count = 1000,
     draws: Count = 1000,
@@ -134,7 +137,12 @@ def fit(
         "seed": whole("--seed", seed),
     }
     priors = priors_of(prior or [])
-    read = read_table(evaluation, columns=columns_of(columns), behaviours=behaviours)
+    read = read_table(
+        evaluation,
+        columns=columns_of(columns),
+        behaviours=behaviours,
+        **vars(text or Text()),
+    )
     out.print(f"Read {evaluation}:\n", soft_wrap=True)
     out.print(printing.evaluation_table(read))
     if read.record is not None:
@@ -184,7 +192,7 @@ def _fitted_average(
     if priors:
         raise InvalidInput(
             f"{'a stack' if stack else 'average'} has no settings of its own, got "
-            f"--prior {', '.join(priors)}. Name one model (--model) to set its priors."
+            f"--prior {listed(priors)}. Name one model (--model) to set its priors."
         )
     averaged = inference.fit(evaluation, stack, progress=progress, **sizes)
     out = printing.console()

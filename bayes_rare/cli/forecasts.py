@@ -23,6 +23,7 @@ from bayes_rare.cli.words import (
     Probability,
     Risks,
     Share,
+    Text,
     WeightsFile,
     optional,
     whole,
@@ -39,6 +40,7 @@ def forecast(
     risk_thresholds: Risks = None,
     samples_per_query: Count = 1,
     families: WeightsFile = None,
+    text: Text | None = None,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
     missed_share: BetaPrior = None,
@@ -99,6 +101,7 @@ def forecast(
         queries,
         samples_per_query,
         families,
+        text,
         unseen_share,
         unseen_families,
         _missed_mode(missed_share, missed_risk),
@@ -133,6 +136,7 @@ def families(
     *,
     queries: Counts,
     families: WeightsFile = None,
+    text: Text | None = None,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
     top: Count = 5,
@@ -180,7 +184,7 @@ def families(
     for place in (output, picture):
         if place is not None:
             files.refuse_unwritable(place, *_read(posterior, families, model_file))
-    deployment = _deployment(queries, 1, families, unseen_share, unseen_families)
+    deployment = _deployment(queries, 1, families, text, unseen_share, unseen_families)
     most, start = whole("--top", top), whole("--seed", seed)
     loaded = averages.load_posterior(posterior, model_file)
     made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
@@ -269,6 +273,7 @@ def _deployment(
     queries: list[int | float],
     samples_per_query: int | float,
     families: Path | None,
+    text: Text | None,
     unseen_share: float,
     unseen_families: int | float | None,
     missed_mode: Any = None,
@@ -276,11 +281,14 @@ def _deployment(
     """The deployment that flags describe."""
     from bayes_rare.forecasting import Deployment
     from bayes_rare.mixes import read_mix
+    from bayes_rare.readers.texts import TextFormat
+
+    written = TextFormat(**vars(text or Text()))
 
     return Deployment(
         queries,
         whole("--samples-per-query", samples_per_query),
-        None if families is None else read_mix(families),
+        None if families is None else read_mix(families, written),
         unseen_share,
         optional("--unseen-families", unseen_families),
         missed_mode,

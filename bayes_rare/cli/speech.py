@@ -35,10 +35,11 @@ def import_slowly(*names: str) -> None:
 def write_table(table: Any, output: Path | None) -> None:
     """Write a table as CSV, if anywhere: whole or not at all."""
     from bayes_rare import files
+    from bayes_rare.spreadsheets import write_csv
 
     if output is not None:
         with files.replacing(output) as written:
-            table.to_csv(written, index=False)
+            write_csv(table, written)
 
 
 def print_answer(

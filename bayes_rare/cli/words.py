@@ -1,6 +1,7 @@
 """The words of a command line: what parameters take, and what is made of it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ __all__ = [
     "Probability",
     "Risks",
     "Share",
+    "Text",
     "WeightsFile",
     "columns_of",
     "optional",
@@ -71,6 +73,28 @@ type ModelFile = Annotated[
     list[Path] | None, Parameter(metavar="FILE.py", consume_multiple=SEVERAL)
 ]
 type AsJson = Annotated[bool, Parameter("--json")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Text:
+    """How the text of a table is written, where its file does not tell.
+
+    Parameters
+    ----------
+    encoding
+        Encoding of a table in text, such as latin-1, cp1252 or utf-16; by default that
+        of its byte order mark, or else UTF-8.
+    delimiter
+        Character between its values, such as ';' or tab; by default a tab in a .tsv
+        file, and a comma in a .csv file unless its header has none.
+    decimal
+        Character before the decimals of its numbers: '.' or ','.
+    """
+
+    encoding: Annotated[str | None, Parameter(metavar="NAME")] = None
+    delimiter: Annotated[str | None, Parameter(metavar="CHARACTER")] = None
+    decimal: Annotated[str, Parameter(metavar="CHARACTER")] = "."
 
 
 def whole(name: str, value: int | float) -> int:

@@ -14,6 +14,7 @@ from bayes_rare.comparison.cells import checked, codes, numbers
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.scores import score_from_risk
 from bayes_rare.scoring import CLAMP
+from bayes_rare.shortening import listed
 from bayes_rare.stacks import Stack, StackMember
 
 if TYPE_CHECKING:
@@ -250,12 +251,12 @@ def _members(
         if name not in models:
             raise InvalidInput(
                 f"{name!r} is no model of this backtest, which has "
-                f"{', '.join(models) or 'none'}. Only models have posteriors that a "
+                f"{listed(models) or 'none'}. Only models have posteriors that a "
                 "fit can mix."
             )
     if len(chosen) < 2:
         raise InvalidInput(
-            f"weights are for two models or more, and here is {', '.join(chosen)}. Run "
+            f"weights are for two models or more, and here is {listed(chosen)}. Run "
             "a backtest of several: --methods gpd_tail log_normal family_tail."
             if chosen
             else "this backtest has no models. Run one: --methods gpd_tail log_normal."

@@ -5,6 +5,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from bayes_rare.comparison.cells import CELL, groups
+from bayes_rare.shortening import listed
 
 __all__ = ["notes_on_origin", "notes_on_table", "verdict"]
 
@@ -142,7 +143,7 @@ def notes_on_origin(origin: Mapping[str, Any]) -> Generator[str]:
             )
     if origin.get("counted"):
         yield (
-            f"The truth of {', '.join(map(repr, origin['counted']))} is a share of "
+            f"The truth of {listed([*map(repr, origin['counted'])])} is a share of "
             "trials, not a known risk: the largest of many shares overstates the "
             "largest risk, most where trials are few, and a method that allows for "
             "that is marked down for it."

@@ -13,6 +13,7 @@ from bayes_rare.forecasting.luck import generator, refuse_negative
 from bayes_rare.forecasting.summaries import refuse_interval
 from bayes_rare.populations import Population
 from bayes_rare.scores import risk_from_score
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -95,12 +96,10 @@ def _refuse_unknown(
     for name in behaviours:
         if name not in populations:
             raise InvalidInput(
-                f"no forecast of {name!r} here. There are: {', '.join(populations)}."
+                f"no forecast of {name!r} here. There are: {listed(populations)}."
             )
     if not behaviours:
-        raise InvalidInput(
-            f"no behaviour is named. There are: {', '.join(populations)}."
-        )
+        raise InvalidInput(f"no behaviour is named. There are: {listed(populations)}.")
 
 
 def _scores(

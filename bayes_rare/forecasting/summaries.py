@@ -50,17 +50,24 @@ def summary(
 
     refuse_interval(interval)
     tails = np.array([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
+    # Arrays: of thousands of behaviours, asking labels for each number takes minutes.
+    place = {name: k for k, name in enumerate(draws["behaviour"].to_numpy().tolist())}
+    values = {
+        target: draws[target].transpose("behaviour", ..., "sample").to_numpy()
+        for target in TARGETS
+        if target in draws
+    }
     rows = [
         row
         for behaviour, population in populations.items()
-        for target in TARGETS
-        if target in draws
+        for target, drawn in values.items()
         for row in _rows(
             behaviour,
             population,
             target,
             deployment,
             draws,
+            drawn[place[behaviour]],
             None if is_point else tails,
         )
     ]
@@ -81,20 +88,16 @@ def _rows(
     target: str,
     deployment: Deployment,
     draws: "xarray.Dataset",
+    drawn: np.ndarray,
     tails: Levels | None,
 ) -> list[dict[str, Any]]:
     """Rows of one behaviour and target; a single guess has no tails."""
-    cells = draws[target].sel(behaviour=behaviour)
+    sized, counted = target not in WHATEVER_THE_SIZE, target in BY_THRESHOLD
     risks = draws["risk_threshold"].to_numpy()
     rows: list[dict[str, Any]] = []
-    for size in [None] if target in WHATEVER_THE_SIZE else deployment.queries:
-        for risk in risks if target in BY_THRESHOLD else [None]:
-            chosen: dict[str, Any] = {}
-            if size is not None:
-                chosen["queries"] = size
-            if risk is not None:
-                chosen["risk_threshold"] = risk
-            values = cells.sel(chosen).to_numpy()
+    for row, size in enumerate(deployment.queries if sized else [None]):
+        for column, risk in enumerate(risks if counted else [None]):
+            values = drawn[(row,) * sized + (column,) * counted]
             low, median, high = _quantiles(population, target, size, values, tails)
             rows.append(
                 {

@@ -18,6 +18,7 @@ from bayes_rare.inference.weighing import (
 )
 from bayes_rare.latent import usual_exceedances
 from bayes_rare.posterior import Posterior
+from bayes_rare.shortening import listed
 from bayes_rare.stacks import Stack
 
 __all__ = [
@@ -233,8 +234,8 @@ def _blended(
     learnt = sorted({stack.nearest(sizes[behaviour]) for behaviour in rows})
     source = (
         "The weights are those of a stack, learnt by a backtest from evaluations of "
-        f"{', '.join(f'{size:,}' for size in learnt)} queries; here there are "
-        f"{', '.join(f'{size:,}' for size in sorted({*map(int, sizes.values())}))}."
+        f"{listed([f'{size:,}' for size in learnt])} queries; here there are "
+        f"{listed([f'{n:,}' for n in sorted({*map(int, sizes.values())})])}."
     )
     weights: dict[str, dict[str, float]] = {label: {} for label in trusted}
     for behaviour, row in rows.items():
@@ -256,7 +257,7 @@ def _without_weight(fits: Sequence[Fit], refusals: Sequence[str]) -> list[str]:
     lines = [f"Without weight, which the others share: {each}" for each in refusals]
     if doubtful:
         lines.append(
-            f"{', '.join(doubtful)} did not converge, and the others share the weight."
+            f"{listed(doubtful)} did not converge, and the others share the weight."
         )
     return lines
 

@@ -13,6 +13,7 @@ from bayes_rare.inference.averaging import average, blend_many
 from bayes_rare.inference.fitting import check_evaluations, fit_many, served
 from bayes_rare.nearness import nearby
 from bayes_rare.posterior import ESS_LIMIT, Posterior
+from bayes_rare.shortening import listed
 from bayes_rare.stacks import Stack, load_stack
 
 __all__ = ["fit"]
@@ -151,7 +152,7 @@ def fit(
         if priors:
             what = "a stack" if isinstance(model, Stack) else "an average"
             raise InvalidInput(
-                f"{what} has no settings of its own, got {', '.join(priors)}. "
+                f"{what} has no settings of its own, got {listed(priors)}. "
                 f"{nearby(next(iter(priors)), SAMPLING)}Name "
                 "one model to set its priors: fit(evaluation, 'gpd_tail', ...), or "
                 "--model gpd_tail --prior ..."

@@ -30,6 +30,7 @@ from bayes_rare.posterior import (
     extreme_scores,
     judge,
 )
+from bayes_rare.shortening import listed
 
 __all__ = ["check_evaluations", "fit_many", "served"]
 
@@ -256,7 +257,7 @@ def _check_kind(model: catalog.Model, evaluation: Evaluation, behaviour: str) ->
     others = [m.name for m in models if kind in m.accepts and not m.reference_only]
     alike = [n for n in evaluation.behaviours if evaluation.kind(n) == kind]
     apart = (
-        f" Kinds differ between behaviours: fit {', '.join(map(repr, alike))} apart "
+        f" Kinds differ between behaviours: fit {listed([*map(repr, alike)])} apart "
         "(--behaviours)."
         if len(alike) < len(evaluation.behaviours)
         else ""

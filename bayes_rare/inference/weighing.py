@@ -15,6 +15,7 @@ from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.fitting import fit_many
 from bayes_rare.posterior import Posterior
+from bayes_rare.shortening import listed
 from bayes_rare.tops import Top, top_of, without
 
 __all__ = ["Candidate", "Fit", "fitted_together", "weighed_many"]
@@ -207,7 +208,7 @@ def _weighed(
             doubts[label][behaviour] = float(one.pareto_k.max(initial=0.0))
     anew = sorted({key.label for key in again if key.place == place})
     note = (
-        f"Queries that {', '.join(anew)} hangs on were left out by fitting it again: "
+        f"Queries that {listed(anew)} hangs on were left out by fitting it again: "
         f"importance weights cannot be trusted there (Pareto k above "
         f"{stacking.TRUSTED})."
     )

@@ -18,6 +18,7 @@ from bayes_rare.plotting.figures import (
     panel_grid,
     shown_figure,
 )
+from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import pandas
@@ -363,7 +364,7 @@ def _reference(rows: Any, against: str | None) -> str:
         if against not in methods:
             raise InvalidInput(
                 f"no method {against!r} to hold the others against. There are: "
-                f"{', '.join(methods)}."
+                f"{listed(methods)}."
             )
         return against
     if "gumbel_ols" in methods:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bayes_rare.readers.gathering import Gathering, shortened
+from bayes_rare.readers.gathering import Gathering
+from bayes_rare.shortening import shortened
 
 __all__ = ["LOWER_BOUND", "cautions"]
 

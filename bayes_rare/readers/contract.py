@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.shortening import listed
 
 __all__ = [
     "FILE",
@@ -64,7 +65,7 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
         if given not in there:
             raise InvalidInput(
                 f"{name} is mapped to {given!r}, which is not in the table"
-                f"{near(given, there)}. It has: {', '.join(there)}."
+                f"{near(given, there)}. It has: {listed(there)}."
             )
     names = {name: name for name in contract if name in there} | dict(columns)
     if "log_risk" in names or {"successes", "trials"} <= set(names):
@@ -80,11 +81,11 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
         )
         raise InvalidData(
             f"the table has {half.pop()} but no {other}{near(other, there)}. "
-            f"It has: {', '.join(there)}. Map it: columns={{{other!r}: ...}}.{one_each}"
+            f"It has: {listed(there)}. Map it: columns={{{other!r}: ...}}.{one_each}"
         )
     raise InvalidData(
         "the table has neither log_risk nor successes and trials"
-        f"{_likely(there)}. It has: {', '.join(there)}."
+        f"{_likely(there)}. It has: {listed(there)}."
     )
 
 
@@ -108,7 +109,7 @@ def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
     if split not in there:
         raise InvalidInput(
             f"the table has no column {split!r} to split it by{near(split, there)}. It "
-            f"has: {', '.join(there)}."
+            f"has: {listed(there)}."
         )
     return {SPLIT: split}
 

@@ -17,6 +17,7 @@ from bayes_rare.estimates import ERROR_STEPS, VARIANCE_UNIT
 from bayes_rare.parts import shown_risk
 from bayes_rare.readers.contract import NUMBERS, near
 from bayes_rare.readers.given import Given
+from bayes_rare.shortening import listed
 
 __all__ = [
     "ABOVE",
@@ -37,6 +38,9 @@ __all__ = [
 
 BELOW, ABOVE, TALLY, PROBLEM = -(2**40), 2**40, 2**41, 2**42
 """What a row is, beside the number of its bin of scores: no bin is as far out."""
+
+# Cuts that an engine is asked for at once.
+_CONDITIONS = 64
 
 SURE = -(2**40)
 """What a row without a standard error has for the number of its bin of those."""
@@ -232,7 +236,10 @@ def one_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
 
 
 def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
-    """Whether a row's key is at or above the cut of its behaviour.
+    """Whether a row's key may be at or above the cut of its behaviour.
+
+    Of very many cuts those that are next to each other become the lowest of them: an
+    engine that is asked for thousands of conditions takes minutes, or gives up.
 
     Parameters
     ----------
@@ -241,9 +248,12 @@ def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
     cuts
         By behaviour.
     """
+    known = sorted(set(cuts.values()))
+    together = math.ceil(len(known) / _CONDITIONS)
+    lowest = {cut: known[k - k % together] for k, cut in enumerate(known)}
     names: dict[float, list[str]] = {}
     for name, cut in cuts.items():
-        names.setdefault(cut, []).append(name)
+        names.setdefault(lowest[cut], []).append(name)
     return one_of(
         [is_behaviour(own) & (nw.col(column) >= cut) for cut, own in names.items()]
     )
@@ -272,8 +282,8 @@ def selected(table: Given, behaviours: Sequence[str]) -> Given:
     unknown = [name for name in behaviours if name not in known]
     if unknown or not behaviours:
         raise InvalidInput(
-            f"no behaviour {', '.join(map(repr, unknown)) or 'is named'} in this table"
-            f"{near(unknown[0], known) if unknown else ''}. Known: {', '.join(known)}."
+            f"no behaviour {listed([*map(repr, unknown)]) or 'is named'} in this table"
+            f"{near(unknown[0], known) if unknown else ''}. Known: {listed(known)}."
         )
     if "behaviour" not in table.names:
         return table

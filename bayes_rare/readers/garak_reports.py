@@ -21,15 +21,7 @@ from typing import Any, cast
 from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import (
-    HIT,
-    MISS,
-    Gathering,
-    listed,
-    quoted,
-    shortened,
-    tail,
-)
+from bayes_rare.readers.gathering import HIT, MISS, Gathering, tail
 from bayes_rare.readers.imported import (
     MAX_DROPPED,
     ImportedTable,
@@ -37,6 +29,7 @@ from bayes_rare.readers.imported import (
     imported,
 )
 from bayes_rare.readers.streams import Json, as_list, as_object, json_lines
+from bayes_rare.shortening import listed, quoted, shortened
 
 __all__ = ["import_garak"]
 
@@ -245,7 +238,7 @@ class _Reading:
         missing = [name for name in self._detectors if name not in known]
         if missing:
             raise InvalidInput(
-                f"no attempt in {listed(names, 3)} has scores of the detector "
+                f"no attempt in {listed(names)} has scores of the detector "
                 f"{quoted(missing[0], 60)}{near(missing[0], list(known))}. There "
                 f"are: {listed(sorted(known)) or 'none'}."
             )
@@ -264,13 +257,14 @@ class _Reading:
                 said += f", and {self._unchecked:,} could not be checked"
             yield (
                 "Reports of garak do not say from which score on an output counts as a "
-                f"failure ({listed(self._assumed, 3)}): {_THRESHOLD:g} was taken, "
+                f"failure ({listed(self._assumed)}): {_THRESHOLD:g} was taken, "
                 f"its default, and {said}. If the run had another: --threshold SCORE."
             )
         if self._contrary:
             yield (
                 "What was read differs from what the reports count, "
-                f"{len(self._contrary):,} times: {'; '.join(self._contrary[:3])}."
+                f"{len(self._contrary):,} times: "
+                f"{listed(self._contrary, '; ', each=100)}."
             )
         if self._surplus:
             yield (

@@ -6,15 +6,16 @@ later trial takes the place of the earlier, which was a failed attempt or a copy
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from bayes_rare.dropped import ASIDE, LOST, Judgement, Reason, Tally
 from bayes_rare.errors import InvalidData
 from bayes_rare.readers.surrogates import Storable, storable
+from bayes_rare.shortening import shortened
 
-__all__ = ["HIT", "MISS", "Gathering", "listed", "quoted", "shortened", "tail"]
+__all__ = ["HIT", "MISS", "Gathering", "tail"]
 
 MISS, HIT = 0, 1
 """What a trial showed. A lost one is a number from 2 on, by its reason."""
@@ -377,43 +378,6 @@ class Gathering:
         return cast("Any", pa).table(columns)
 
 
-def shortened(text: Any, most: int) -> str:
-    r"""A text on one line, at most so long.
-
-    Parameters
-    ----------
-    text
-        Anything.
-    most
-        Characters.
-
-    Examples
-    --------
-    >>> shortened("a\nlong text", 6)
-    'a l...'
-    """
-    line = " ".join(str(text).split())
-    return line if len(line) <= most else f"{line[: most - 3]}..."
-
-
-def quoted(value: Any, most: int) -> str:
-    """A value as Python writes it, on one line, at most so long.
-
-    Parameters
-    ----------
-    value
-        Anything.
-    most
-        Characters.
-
-    Examples
-    --------
-    >>> quoted("a long text", 8)
-    "'a lo..."
-    """
-    return shortened(repr(value), most)
-
-
 def tail(path: Path, most: int = 200) -> str:
     """A path, by its end where it is long.
 
@@ -431,27 +395,6 @@ def tail(path: Path, most: int = 200) -> str:
     """
     text = str(path)
     return text if len(text) <= most else f"...{text[-most:]}"
-
-
-def listed(names: Sequence[str], most: int = 8, length: int = 40) -> str:
-    """The first of some names, each shortened, as one text.
-
-    Parameters
-    ----------
-    names
-        Any texts.
-    most
-        How many are named.
-    length
-        Characters of each.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"], 2)
-    'a, b, ...'
-    """
-    named = [shortened(name, length) for name in names[:most]]
-    return ", ".join([*named, *["..."][: len(names) > most]])
 
 
 def _tally(behaviour: str, rows: Counter[str]) -> Tally:

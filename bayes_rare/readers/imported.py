@@ -14,8 +14,9 @@ from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import refuse_unwritable, replacing
 from bayes_rare.readers.carried import DROPPED_KEY
 from bayes_rare.readers.cautions import cautions
-from bayes_rare.readers.gathering import Gathering, listed, quoted, shortened
+from bayes_rare.readers.gathering import Gathering
 from bayes_rare.readers.surrogates import storable
+from bayes_rare.shortening import listed, quoted, shortened
 
 __all__ = [
     "MAX_DROPPED",
@@ -161,7 +162,7 @@ def imported(
             raise InvalidData(_too_many(record, tally.behaviour, max_dropped))
     if not any(tally.kept for tally in record.tallies):
         raise InvalidData(
-            f"there is no measurement in {listed(sources, 3, 60)}. Give logs with "
+            f"there is no measurement in {listed(sources, each=60)}. Give logs with "
             "samples that have been scored."
         )
     return ImportedTable(gathered.table(), record)
@@ -241,7 +242,7 @@ def _too_many(record: Dropped, behaviour: str, most: int | float) -> str:
     total = tally.kept + tally.lost
     said = (
         f"of {total:,} rows of behaviour {quoted(behaviour, 60)} in "
-        f"{listed(record.sources, 3, 60)}, "
+        f"{listed(record.sources, each=60)}, "
         f"{tally.lost:,} are lost "
         f"({100 * tally.share:.3g} %; {out}; kept {tally.kept:,})"
     )

@@ -12,6 +12,7 @@ from bayes_rare.readers.contract import ROW
 from bayes_rare.readers.inspect_logs import Run
 from bayes_rare.readers.streams import Json
 from bayes_rare.readers.surrogates import storable_frame
+from bayes_rare.shortening import listed
 
 __all__ = ["frame_runs"]
 
@@ -65,7 +66,7 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
     if missing or not any(name.startswith(_SCORE) for name in names):
         what = ", ".join(missing) or "score_<scorer>"
         raise InvalidInput(
-            f"the frame has no column {what}. It has: {', '.join(names)}. Give one "
+            f"the frame has no column {what}. It has: {listed(names)}. Give one "
             "that inspect_ai.analysis.samples_df returns."
         )
     keys = [n for n in ("task_id", "task_name", "model", "eval_id") if n in names]

@@ -12,7 +12,7 @@ from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import HIT, MISS, Gathering, listed, shortened
+from bayes_rare.readers.gathering import HIT, MISS, Gathering
 from bayes_rare.readers.imported import (
     MAX_DROPPED,
     ImportedTable,
@@ -25,6 +25,7 @@ from bayes_rare.readers.inspect_queries import QueryNames, pieces
 from bayes_rare.readers.inspect_scores import Scores
 from bayes_rare.readers.streams import Json, as_list, as_object
 from bayes_rare.readers.verdicts import Verdicts, label
+from bayes_rare.shortening import listed, shortened
 
 __all__ = ["import_inspect"]
 
@@ -201,7 +202,7 @@ class _Reading:
     def _files(self, task: str | None = None) -> str:
         runs = [run for run in self._runs if task in {None, run.task}]
         names = [shortened(name, _NAME) for name in dict.fromkeys(r.name for r in runs)]
-        return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        return listed(names)
 
     @property
     def rule(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bayes_rare.errors import InvalidInput
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import listed, shortened
+from bayes_rare.shortening import listed, shortened
 
 __all__ = ["Scores"]
 

@@ -26,15 +26,7 @@ from bayes_rare.checking import checked_call
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.readers.cautions import LOWER_BOUND
 from bayes_rare.readers.contract import near
-from bayes_rare.readers.gathering import (
-    HIT,
-    MISS,
-    Gathering,
-    listed,
-    quoted,
-    shortened,
-    tail,
-)
+from bayes_rare.readers.gathering import HIT, MISS, Gathering, tail
 from bayes_rare.readers.imported import (
     MAX_DROPPED,
     ImportedTable,
@@ -49,6 +41,7 @@ from bayes_rare.readers.streams import (
     file_chunks,
     json_lines,
 )
+from bayes_rare.shortening import listed, quoted, shortened
 
 __all__ = ["import_lm_eval"]
 
@@ -354,7 +347,7 @@ class _Reading:
             texts = [repr(text.strip()) for text, _ in _choices(row, place)]
             raise InvalidInput(
                 f"{place} is multiple choice, and nothing says which choice is the "
-                f"behaviour. It has {', '.join(texts)}: --choice {texts[0]}. Its "
+                f"behaviour. It has {listed(texts)}: --choice {texts[0]}. Its "
                 "accuracy is no trial: the choice of the largest probability is the "
                 "same each time."
             )
@@ -377,7 +370,7 @@ class _Reading:
             what = "no" if value is None else "no single value for"
             raise InvalidInput(
                 f"{place} has {what} {name!r} in its document{near(name, known)}. "
-                f"There are: {', '.join(known)}."
+                f"There are: {listed(known)}."
             )
         return str(value)
 

@@ -1,6 +1,7 @@
 """What can be wrong with a table, and the refusal that names row and way out."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -228,6 +229,7 @@ def refuse_first_problem(
     raise InvalidData(
         f"{problem.sentence}: {_place(row, names)}"
         f"{_values(row, names, problem)}{_others(total)}. {problem.way_out}"
+        f"{_decimal_comma(row, problem.column)}"
     )
 
 
@@ -431,6 +433,13 @@ def _written(row: Mapping[str, Any], column: str) -> str:
     written = row.get(column + WRITTEN, row[column])
     missing = written is None or (isinstance(written, float) and math.isnan(written))
     return "missing" if written is None else "NaN" if missing else repr(written)
+
+
+def _decimal_comma(row: Mapping[str, Any], column: str) -> str:
+    """The way out where a text has a comma that may stand before decimals."""
+    if not re.fullmatch(r"\s*[+-]?\d*,\d+\s*", str(row.get(column + WRITTEN, ""))):
+        return ""
+    return " If a comma stands before decimals, say so: decimal=',' (--decimal ',')."
 
 
 def _place(row: Mapping[str, Any], names: Mapping[str, str]) -> str:

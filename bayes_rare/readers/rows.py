@@ -17,6 +17,7 @@ from bayes_rare.readers.frames import arrays
 from bayes_rare.readers.given import Given
 from bayes_rare.readers.grouping import Checked, checked
 from bayes_rare.readers.tables import opened
+from bayes_rare.readers.texts import TextFormat
 from bayes_rare.scores import score_from_log_risk, score_from_risk
 
 __all__ = ["read_pool"]
@@ -30,6 +31,7 @@ def read_pool(
     behaviours: Sequence[str] | None = None,
     split: str | None = None,
     resolution: tuple[float, float] = RESOLUTION,
+    text: TextFormat | None = None,
 ) -> QueryPool:
     """All queries of an evaluation table, each with its risk.
 
@@ -45,6 +47,8 @@ def read_pool(
     split
         Column that says which queries are for the evaluation and which for the
         deployment, by these two words; rows with neither are for none.
+    text
+        How files of text are written.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def read_pool(
         _refuse_without_truth(table)
         return _pool(_fetched(table.rows, split), split, resolution)
 
-    return opened(source, columns or {}, pool, split)
+    return opened(source, columns or {}, pool, split, text=text)
 
 
 def _refuse_without_truth(table: Checked) -> None:

@@ -35,6 +35,7 @@ from bayes_rare.parts import (
     nothing,
     rank,
     riskiest_first,
+    rows_by_behaviour,
     typed,
 )
 from bayes_rare.readers.contract import LABELS
@@ -148,21 +149,25 @@ def _exact(
     fetched = (
         table.rows.filter(nw.col("_finite") & at_or_above("_cell", named))
         .group_by("_behaviour", "_family", "_log_risk")
-        .agg(nw.len().alias("count"))
+        .agg(nw.len().alias("count"), nw.col("_cell").max())
     )
-    top = _coded(arrays(fetched), behaviours, labels)
+    top = _above(_coded(arrays(fetched), behaviours, labels), cuts)
     top["score"] = score_from_log_risk(top.pop("log_risk").astype(np.float64))
+    size = len(behaviours)
+    mine, high = (rows_by_behaviour(each, size) for each in (groups, top))
     parts = [
         cells_of_scores(np.empty(0), np.empty(0, np.int32), np.empty(0))
         if number not in cuts
-        else _cells(
-            chosen_rows(groups, groups["behaviour"] == number),
-            cuts[number],
-            chosen_rows(top, top["behaviour"] == number),
-        )
-        for number in range(len(behaviours))
+        else _cells(mine[number], cuts[number], high[number])
+        for number in range(size)
     ]
     return stacked_cells(parts)
+
+
+def _above(rows: Columns, cuts: Mapping[int, float]) -> Columns:
+    """Those of fetched rows whose cell is at or above the cut of their behaviour."""
+    cut = np.array([cuts[number] for number in rows["behaviour"].tolist()])
+    return chosen_rows(rows, rows.pop("cell") >= cut)
 
 
 def _cells(groups: Columns, cut: float, top: Columns) -> Columns:
@@ -188,8 +193,11 @@ def _cells(groups: Columns, cut: float, top: Columns) -> Columns:
 def _cuts(groups: Columns, limit: int) -> dict[int, tuple[float, int]]:
     """The key of each behaviour's ``limit``-th row from the top; rows down to it."""
     answer: dict[int, tuple[float, int]] = {}
-    for number in np.unique(groups["behaviour"]).tolist():
-        mine = chosen_rows(groups, groups["behaviour"] == number)
+    known = {name: groups[name] for name in ("behaviour", "key", "count")}
+    size = int(known["behaviour"].max(initial=-1)) + 1
+    for number, mine in enumerate(rows_by_behaviour(known, size)):
+        if not len(mine["key"]):
+            continue
         order = np.argsort(-mine["key"], kind="stable")
         key, above = mine["key"][order], np.cumsum(mine["count"][order])
         last = min(int(np.searchsorted(above, limit)), len(key) - 1)
@@ -228,11 +236,12 @@ def _estimated(
         return nothing("estimated")
     groups = groups | {"edge": groups["cell"].astype(np.float64)}
     groups["count"] = groups["count"].astype(np.float64)
-    numbers: list[int] = np.unique(groups["behaviour"]).tolist()
-    own = {number: groups["behaviour"] == number for number in numbers}
+    size = len(behaviours)
+    own = rows_by_behaviour(groups, size)
     cuts = {
-        number: kept_from(groups["edge"][mine], groups["count"][mine])
-        for number, mine in own.items()
+        number: kept_from(mine["edge"], mine["count"])
+        for number, mine in enumerate(own)
+        if len(mine["edge"])
     }
     keys = ("family", "log_risk", "log_risk_se")
     named = {behaviours[n]: cut for n, cut in cuts.items() if cut < math.inf}
@@ -241,17 +250,20 @@ def _estimated(
         fetched = (
             table.rows.filter(nw.col("_estimated") & at_or_above("_cell", named))
             .group_by("_behaviour", *(f"_{name}" for name in keys))
-            .agg(nw.len().alias("count"), *(nw.col(f"_{n}").sum() for n in table.sums))
+            .agg(
+                nw.len().alias("count"),
+                nw.col("_cell").max(),
+                *(nw.col(f"_{n}").sum() for n in table.sums),
+            )
         )
-        top = _coded(arrays(fetched), behaviours, labels)
+        top = _above(_coded(arrays(fetched), behaviours, labels), cuts)
         # Adding 0 makes one zero of two: -0.0 and 0.0 differ in their bytes.
         top |= {n: v + 0.0 for n, v in top.items() if n not in {"behaviour", "family"}}
     bins = ("family", "edge", "step", "count", "deviation", "square", "variance")
     parts: list[Columns] = []
-    for number in range(len(behaviours)):
-        mine = own.get(number, np.zeros(len(groups["edge"]), bool))
-        low = chosen_rows(groups, mine & (groups["edge"] < cuts.get(number, math.inf)))
-        high = chosen_rows(top, top["behaviour"] == number)
+    for number, high in enumerate(rows_by_behaviour(top, size)):
+        mine = own[number]
+        low = chosen_rows(mine, mine["edge"] < cuts.get(number, math.inf))
         del high["behaviour"]
         parts.append(
             joined_estimates(
@@ -285,11 +297,14 @@ def _shown(
     nameless = not {"query_id", "query_text"} & set(table.names)
     rows = table.rows if "_key" in table.columns else table.rows.with_columns(ranked())
 
+    code = {name: number for number, name in enumerate(behaviours)}
+    own = rows_by_behaviour(groups, len(behaviours))
+
     def near_rows(column: str, chosen: Mapping[str, float]) -> nw.LazyFrame[Any]:
         near = at_or_above(column, chosen)
         if column == "_cell":
             return rows.filter(near)
-        mine = np.isin(groups["behaviour"], [behaviours.index(name) for name in chosen])
+        mine = np.isin(groups["behaviour"], [code[name] for name in chosen])
         above = mine & (key >= np.array([cuts[n][0] for n in groups["behaviour"]]))
         least = int(groups["successes"][above].min())
         # A condition on a column of the table lets an engine pass over most of a file.
@@ -300,8 +315,8 @@ def _shown(
     for number, (cut, near) in cuts.items():
         column = "_key" if number in kinds else "_cell"
         if column == "_key" and nameless:
-            mine = (groups["behaviour"] == number) & (key >= cut)
-            parts.append(_alike(chosen_rows(groups, mine)))
+            mine = own[number]
+            parts.append(_alike(chosen_rows(mine, mine["key"] >= cut)))
         elif near <= NEAR_LIMIT:
             few[column][behaviours[number]] = cut
         else:

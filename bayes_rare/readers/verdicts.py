@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.gathering import shortened
+from bayes_rare.shortening import listed, shortened
 
 __all__ = ["Verdicts", "label"]
 
@@ -120,7 +120,7 @@ class Verdicts:
         """The rule in words."""
         said = [repr(value) for value in self._values]
         said += [f"{sign} {limit:g}" for sign, limit in self._bounds]
-        return f"{self.what} is {' or '.join(said)}"
+        return f"{self.what} is {listed(said, ' or ')}"
 
     def judged(self, value: Any, place: str = "a score") -> bool | None:
         """Whether a value is the behaviour; None where it is no verdict.
@@ -205,7 +205,7 @@ class Verdicts:
                 own <= words or set(self._values) <= words
             ):
                 return
-        wanted = " or ".join(map(_shown, self._values[:_LISTED]))
+        wanted = listed([*map(_shown, self._values)], " or ")
         raise InvalidData(
             f"{files}: {self.what} is never {wanted}: it has the values "
             f"{self._tally()}. {self._readings(values)}"
@@ -282,7 +282,7 @@ def _quoted(value: str) -> str:
 def _no_scalar(place: str, value: Any) -> str:
     kind = "no single value"
     if isinstance(value, dict):
-        keys = ", ".join(map(_shown, list(cast("dict[Any, Any]", value))[:_LISTED]))
+        keys = listed([*map(_shown, cast("dict[Any, Any]", value))])
         kind = f"a value for each of {keys}: name one, --score-key KEY"
     elif isinstance(value, list):
         kind = f"a list of {len(cast('list[Any]', value))} values: make it one verdict"

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
+from bayes_rare.shortening import listed
 from bayes_rare.tails.checks import RISKIEST, TailCheck
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ __all__ = ["doubts", "quantiles", "together"]
 
 _BAND = (0.05, 0.5, 0.95)
 _NOT_DOUBTS = ("extrapolation", "shape_contraction")
-# Behaviours that a banner names; the section on tails names them all.
-_NAMED = 6
 
 
 def quantiles(
@@ -107,9 +106,6 @@ def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
     for name, against in doubts.items():
         for check in against:
             names.setdefault(check.in_short, []).append(name)
-    return ". ".join(f"{_some(few)}: {doubt}" for doubt, few in names.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ". ".join(
+        f"{listed(few, most=100)}: {doubt}" for doubt, few in names.items()
+    )
