@@ -33,17 +33,65 @@ MARKS = {
 type Rows = list[tuple[str, str, float]]
 
 texts = st.sampled_from(
-    ["a", "b c", "q,1", "x;y", 'say "no"', "two\nlines", "é", "€", "=1+1", "-5", "'@b"]
-    + ["", "tab\there", "'", "NA", "007", "😀", "a|b", " led", "trailed "]
+    [
+        "a",
+        "b c",
+        "q,1",
+        "x;y",
+        'say "no"',
+        "two\nlines",
+        "é",
+        "€",
+        "=1+1",
+        "-5",
+        "'@b",
+        "",
+        "tab\there",
+        "'",
+        "NA",
+        "007",
+        "😀",
+        "a|b",
+        " led",
+        "trailed ",
+    ]
 )
 numbers = st.sampled_from(
     ["-1", "-2.5", "-1e-3", "0", "-inf", "-0.125", "-7", "-12.0625", " -3 ", "-.5"]
 )
 tables = st.lists(st.tuples(texts, texts, numbers), min_size=1, max_size=6)
 bits = st.sampled_from(
-    [b",", b";", b"\t", b'"', b'""', b"\n", b"\r\n", b"\r", b"\n\n", b" ", b"\0", b"'"]
-    + [b"\xe9", b"\xff\xfe", codecs.BOM_UTF8, b"-1,5", b"{", b"}", b":", b"null", b"\\"]
-    + [b"NaN", b"1", b"log_risk", b"[]", b"#", b"\xc2\x85", b"\xe2\x80\xa8", b"="]
+    [
+        b",",
+        b";",
+        b"\t",
+        b'"',
+        b'""',
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\n\n",
+        b" ",
+        b"\x00",
+        b"'",
+        b"\xe9",
+        b"\xff\xfe",
+        codecs.BOM_UTF8,
+        b"-1,5",
+        b"{",
+        b"}",
+        b":",
+        b"null",
+        b"\\",
+        b"NaN",
+        b"1",
+        b"log_risk",
+        b"[]",
+        b"#",
+        b"\xc2\x85",
+        b"\xe2\x80\xa8",
+        b"=",
+    ]
 )
 
 
