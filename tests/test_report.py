@@ -14,13 +14,14 @@ import pandas as pd
 import pymc as pm
 import pytest
 from scipy import stats
+from unfitted import as_if, unfitted
 
 import bayes_rare as br
 from bayes_rare import catalog, outcomes, plotting
 from bayes_rare.averages import Average, Member
 from bayes_rare.cli import main
 from bayes_rare.dropped import Dropped, Reason, Tally
-from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.gathered import Gathered
 from bayes_rare.populations import BodyAndTail, Normal
@@ -600,6 +601,75 @@ def test_sensitivity_says_whether_prior_or_data_rule(posterior: Posterior) -> No
     )
     words = Reader(report(elsewhere).html).words
     assert "That is not known. gumbel_tail, built again from the evaluation" in words
+
+
+INF = float("inf")
+UNIFORM = '''
+"""Normal scores, with uniform priors."""
+import numpy as np
+import pymc as pm
+from bayes_rare.populations import Normal
+
+
+def build(evaluation):
+    scores = evaluation.scores(evaluation.behaviours[0]).score
+    with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
+        location = pm.Uniform("location", -9, 9, initval=[0.0], dims="behaviour")
+        width = pm.Uniform("width", 0.1, 3, dims="behaviour")
+        pm.Normal("y", location[0], width[0], observed=scores)
+    return model
+
+
+def population(draws, data):
+    return Normal(draws["location"], draws["width"])
+'''
+
+
+@pytest.mark.parametrize(
+    ("model", "flat", "all_flat"),
+    [
+        pytest.param("gumbel_tail", {"log_scale_sd": INF}, True, id="gumbel_tail"),
+        pytest.param(
+            "log_normal",
+            {"location_sd": INF, "log_scale_sd": INF},
+            True,
+            id="log_normal",
+        ),
+        pytest.param("log_normal", {"location_sd": INF}, False, id="one of two"),
+        pytest.param(
+            "beta_binomial", {"risk_logit_sd": INF}, False, id="beta_binomial"
+        ),
+        pytest.param("mine", {}, True, id="uniform priors of a user's model"),
+    ],
+)
+def test_a_flat_prior_has_no_sensitivity(
+    model: str, flat: dict[str, float], *, all_flat: bool, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    seen = br.Evaluation.from_scores(rng.normal(-2, 0.4, 60))
+    if model == "beta_binomial":
+        seen = br.Evaluation.from_counts(rng.binomial(20, 0.1, 60), np.full(60, 20))
+    if model == "mine":
+        path = tmp_path / "mine.py"
+        path.write_text(UNIFORM, encoding="utf-8")
+        model = str(path)
+    table = sensitivity.sensitivity(as_if(unfitted(model, seen), **flat))
+    assert (table["diagnosis"] == sensitivity.FLAT).all() == all_flat
+    assert (table["prior"] == 0).all() == all_flat
+    assert (table["likelihood"] > 0).any()
+    assert np.isfinite(table[["prior", "likelihood"]]).all(axis=None)
+
+
+def test_a_report_of_flat_priors_says_so(posterior: Posterior) -> None:
+    flat = as_if(posterior, log_scale_sd=INF, pool=False)
+    words = Reader(report(flat, queries=10_000, refit=False).html).words
+    assert "The density of this prior is the same for all draws" in words
+    assert "There is no prior to show. gumbel_tail has an improper prior" in words
+
+
+def test_too_few_draws_have_no_sensitivity(posterior: Posterior) -> None:
+    with pytest.raises(NotApplicable, match=r"it takes 25.*--draws 1000"):
+        sensitivity.sensitivity(posterior.thinned(20))
 
 
 def ink(path: Path) -> float:

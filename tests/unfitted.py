@@ -1,5 +1,6 @@
 """Posteriors that are quick to have: draws from the prior, as if they were sampled."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,3 +42,9 @@ def unfitted(
             "seed": seed,
         },
     )
+
+
+def as_if(posterior: Posterior, **priors: Any) -> Posterior:
+    """The posterior as if it had been fitted with other priors."""
+    settings = catalog.plain(posterior.settings | priors)
+    return replace(posterior, provenance={**posterior.provenance, "priors": settings})

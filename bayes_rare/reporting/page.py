@@ -503,16 +503,19 @@ def _sensitivity(posterior: Posterior) -> dict[str, Any]:
     try:
         found = sensitivity.sensitivity(posterior)
     except BayesRareError as error:  # the model cannot be built as it was
-        return {"rows": [], "why": str(error), "ruled": []}
+        return {"rows": [], "why": str(error)}
     rows = printing.records(found)
     # Of the score that forecasts rest on: where the prior moves it.
     ruled = [
         row["of"]
         for row in rows
         if row["parameter"] == sampling.EXTREME
+        and row["prior"] is not None
         and row["prior"] >= sensitivity.SENSITIVE
     ]
-    return {"rows": rows, "why": "", "ruled": ruled}
+    flat = any(row["diagnosis"] == sensitivity.FLAT for row in rows)
+    unknown = any(row["prior"] is None for row in rows)
+    return {"rows": rows, "ruled": ruled, "flat": flat, "unknown": unknown}
 
 
 def _fit_of_tail(

@@ -211,7 +211,8 @@ def prior_and_posterior(
     -------
     Columns ``parameter, of, prior_lower, prior_median, prior_upper, lower, median,
     upper, learnt``, intervals of 90 %; ``learnt`` is the share of the prior interval's
-    width that the data took away. Parameters with many values have no row.
+    width that the data took away. Parameters with many values have no row, nor those
+    whose prior reaches beyond the largest number, or leaves nothing open.
     """
     import pandas as pd
 
@@ -223,6 +224,8 @@ def prior_and_posterior(
         place = places[name] = places.get(name, -1) + 1
         before = prior[name].reshape(priors.PRIOR_DRAWS, -1)[:, place]
         known, found = (np.quantile(each, _INTERVAL) for each in (before, values))
+        if not np.isfinite(known).all() or known[2] <= known[0]:
+            continue
         ends = ("lower", "median", "upper")
         rows.append(
             {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.errors import InvalidData
+from bayes_rare.errors import InvalidData, NotApplicable
 from bayes_rare.inference import devices
 from bayes_rare.posterior import Posterior, extreme_scores
 from bayes_rare.reporting.sampling import EXTREME, single_numbers
@@ -15,7 +15,7 @@ from bayes_rare.reporting.sampling import EXTREME, single_numbers
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["SENSITIVE", "log_densities", "sensitivity"]
+__all__ = ["FLAT", "SENSITIVE", "log_densities", "sensitivity"]
 
 type Array = Float[np.ndarray, "..."]
 type Chains = Float[np.ndarray, "chain draw"]
@@ -23,6 +23,13 @@ type Chains = Float[np.ndarray, "chain draw"]
 SENSITIVE = 0.05
 """Sensitivities from here on are told, as Kallioinen et al. propose."""
 
+FLAT = "the prior is flat"
+"""What is said of a prior whose log density does not vary."""
+
+# Differences of log densities, relative to their size, that are rounding.
+_ROUNDING = 1e-10
+# Draws whose largest weights can be smoothed.
+_FEWEST = 25
 # Draws of all chains together that are looked at.
 _DRAWS = 4000
 # Scores beyond this stand for risks of 0 and 1.
@@ -45,12 +52,18 @@ def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
     Returns
     -------
     Columns ``parameter, of, prior, likelihood, diagnosis``: first the score that one
-    query in a million exceeds.
+    query in a million exceeds. Where the log density of the prior is the same for all
+    draws, as of a flat or a uniform one, to raise it to a power changes nothing: its
+    sensitivity is 0, and the diagnosis says `FLAT`. Missing where draws are weighted
+    so unevenly that it cannot be told.
 
     Raises
     ------
     InvalidData
-        If the model that is built again is not the one that was fitted.
+        If the model that is built again is not the one that was fitted, or gives some
+        draws no density.
+    NotApplicable
+        If there are too few draws to weight anew.
 
     References
     ----------
@@ -65,6 +78,16 @@ def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
     prior, likelihood = log_densities(
         few.pymc_model(), few.draws, few.data, few.model.name
     )
+    if prior.size < _FEWEST:
+        raise NotApplicable(
+            f"{prior.size} draws are too few to be weighted anew: it takes {_FEWEST}. "
+            "Sample longer (--draws 1000)."
+        )
+    if not (np.isfinite(prior).all() and np.isfinite(likelihood).all()):
+        raise InvalidData(
+            f"{few.model.name}, built again from the evaluation that the posterior "
+            "carries, gives some draws no density. Fit again with this version."
+        )
     tails = extreme_scores(few.model, few.draws, few.data, few.dims, few.behaviours)
     shown = {
         (EXTREME, name): np.clip(values, -_SURE, _SURE)
@@ -81,17 +104,42 @@ def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
             "log_likelihood": xr.Dataset({"likelihood": (axes, likelihood)}),
         }
     )
-    psense = import_module("arviz_stats").psense
-    found = {group: psense(tree, group=group) for group in ("prior", "likelihood")}
+    flat = _constant(prior)
+    found = {
+        group: _scaled(tree, group, len(moving), constant=_constant(density))
+        for group, density in (("prior", prior), ("likelihood", likelihood))
+    }
     rows: list[dict[str, Any]] = []
     for at, (name, of) in enumerate(moving):
-        two = {group: float(table[str(at)]) for group, table in found.items()}
-        rows.append({"parameter": name, "of": of, **two, "diagnosis": _diagnosis(two)})
-    return pd.DataFrame(rows)
+        two = {group: values[at] for group, values in found.items()}
+        diagnosis = FLAT if flat else _diagnosis(two)
+        rows.append({"parameter": name, "of": of, **two, "diagnosis": diagnosis})
+    return pd.DataFrame(
+        rows, columns=["parameter", "of", "prior", "likelihood", "diagnosis"]
+    )
+
+
+def _constant(density: Chains) -> bool:
+    """Whether a log density is the same for all draws, but for rounding."""
+    return float(np.ptp(density)) <= _ROUNDING * max(float(np.abs(density).max()), 1.0)
+
+
+def _scaled(tree: Any, group: str, moving: int, *, constant: bool) -> list[float]:
+    """Sensitivities of as many quantities to the prior or the likelihood."""
+    if constant or not moving:
+        return [0.0] * moving
+    psense = import_module("arviz_stats").psense
+    try:
+        table = psense(tree, group=group)
+    except ValueError:  # the largest weights are all one, and are not smoothed
+        return [np.nan] * moving
+    return [float(table[str(at)]) for at in range(moving)]
 
 
 def _diagnosis(found: Mapping[str, float]) -> str:
     """What two sensitivities say together, after the authors' table."""
+    if np.isnan([*found.values()]).any():
+        return "not known"
     if found["prior"] < SENSITIVE:
         return "the data have the say"
     if found["likelihood"] < SENSITIVE:
@@ -127,6 +175,9 @@ def log_densities(
     import jax
 
     conditioning: Any = import_module("pymc.model.transform.conditioning")
+    # Where sampling starts has no part in a density, and PyMC converts no model with
+    # starts of its own.
+    built.rvs_to_initial_values.update(dict.fromkeys(built.rvs_to_initial_values))
     plain = conditioning.remove_value_transforms(built)
     names = [value.name for value in plain.value_vars]
     now = {variable.name: variable.get_value() for variable in built.data_vars}
