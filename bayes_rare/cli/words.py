@@ -75,7 +75,7 @@ type ModelFile = Annotated[
 type AsJson = Annotated[bool, Parameter("--json")]
 
 
-@Parameter(name="*")
+@Parameter(name="*", help="How the text of a table is written.")
 @dataclass(frozen=True)
 class Text:
     """How the text of a table is written, where its file does not tell.
