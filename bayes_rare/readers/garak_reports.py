@@ -264,7 +264,7 @@ class _Reading:
             yield (
                 "What was read differs from what the reports count, "
                 f"{len(self._contrary):,} times: "
-                f"{listed(self._contrary, '; ', each=100)}."
+                f"{listed(self._contrary, '; ', most=400, each=200)}."
             )
         if self._surplus:
             yield (

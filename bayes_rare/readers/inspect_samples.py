@@ -202,7 +202,7 @@ class _Reading:
     def _files(self, task: str | None = None) -> str:
         runs = [run for run in self._runs if task in {None, run.task}]
         names = [shortened(name, _NAME) for name in dict.fromkeys(r.name for r in runs)]
-        return listed(names)
+        return listed(names, each=100)
 
     @property
     def rule(self) -> str:

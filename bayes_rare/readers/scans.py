@@ -239,15 +239,15 @@ class Scan:
             return found
         except OSError as found:
             return InvalidData(
-                f"cannot read {listed(self.files)}: {found.strerror or found}. Give "
-                "files that you may read."
+                f"cannot read {listed(self.files, each=100)}: "
+                f"{found.strerror or found}. Give files that you may read."
             )
         # Only the first sentence is about the file; the rest are options of DuckDB.
         said = re.split(r"\n|(?<=[.!]) ", str(error).strip())[0]
         said = said.partition("Error: ")[2] or said
         return InvalidData(
-            f"cannot read {listed(self.files)}: {shortened(said, 200)} Check that the "
-            "content is what the name's ending says."
+            f"cannot read {listed(self.files, each=100)}: {shortened(said, 200)} Check "
+            "that the content is what the name's ending says."
         )
 
     def _refuse_row(

@@ -237,8 +237,9 @@ def _scanned(
             scan = Scan(files, mended, ending, text, wanted, folder)
         except OSError as error:
             raise InvalidData(
-                f"cannot read {listed(files)}: {error.strerror or error}. Give files "
-                "that you may read, and room for a copy where they are not UTF-8."
+                f"cannot read {listed(files, each=100)}: {error.strerror or error}. "
+                "Give files that you may read, and room for a copy where they are not "
+                "UTF-8."
             ) from error
         yield connection, scan
 
@@ -274,8 +275,9 @@ def _ending(files: Sequence[str]) -> str:
     endings = {_plain(Path(file).name.lower()) for file in files}
     if len(endings) != 1 or not endings <= set(ENDINGS):
         raise InvalidData(
-            f"cannot tell one format from {listed(files)}. Give files that all "
-            f"end in one of {', '.join(ENDINGS)}, or in such an ending of text and .gz."
+            f"cannot tell one format from {listed(files, each=100)}. Give files that "
+            f"all end in one of {', '.join(ENDINGS)}, or in such an ending of text and "
+            ".gz."
         )
     return endings.pop()
 
