@@ -151,12 +151,14 @@ def rows_of_csv(content: bytes, ending: str) -> Rows:
         between = others[0]
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
     names, *rows = [row for row in lines if row]
-    places = [[n.strip(" ") for n in names].index(name) for name in COLUMNS]
+    plain = [name.strip(" ") for name in names]
     found: Rows = []
     for row in rows:
         if row[len(names) :] not in ([], [""]) or len(row) < len(names):
             raise ValueError(row)
-        found.append(row_of(*(row[place] for place in places)))
+        values = dict(zip(plain, row, strict=False))
+        query, family = (values.get(name, "") for name in COLUMNS[:2])
+        found.append(row_of(query, family, values["log_risk"]))
     return found
 
 
