@@ -293,7 +293,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     return {len(tree.children): tree for tree in made}
 
 
-@fuzz()
+@fuzz(0.5)
 @given(data=st.data())
 def test_content_that_changed_is_seen(
     saved: Saved, damaged: Path, others: dict[int, Any], data: st.DataObject
