@@ -38,7 +38,8 @@ _SHIFT = 8
 _TINY = 1e-200
 # A continued fraction ends by then: it is asked only far out in a tail.
 _MOST_TERMS = 5_000
-_EPSILON = 1e-16
+# Factors that differ by less from 1 differ by rounding, and may do so for ever.
+_EPSILON = 1e-15
 # An inverse is polished until a log level is known to so much, in so many rounds; what
 # is left is found by bisection between these scores.
 _POLISHED, _ROUNDS = 1e-13, 4

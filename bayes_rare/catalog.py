@@ -14,6 +14,7 @@ import inspect
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
@@ -269,6 +270,11 @@ def _checked(model: str, name: str, value: Any, default: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(
             f"{name} of {model} is a number, got {value!r}. Its default is {default}."
+        )
+    if abs(value) > sys.float_info.max and value not in (math.inf, -math.inf):
+        raise InvalidInput(
+            f"{name} of {model} is too large a number to compute with. Its default is "
+            f"{default}."
         )
     positive = name.endswith(("_sd", "_spread"))
     finite = math.isfinite(value) or (value == math.inf and name.endswith("_sd"))

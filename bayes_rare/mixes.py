@@ -19,6 +19,7 @@ import numpy as np
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.gathered import Gathered
+from bayes_rare.nearness import shown
 from bayes_rare.populations import FamilyMixture, Population
 from bayes_rare.readers.tables import read_columns
 from bayes_rare.readers.texts import TextFormat
@@ -86,13 +87,13 @@ def checked_mix(families: Any) -> tuple[tuple[str, float], ...]:
     found: dict[str, float] = {}
     for name, weight in pairs:
         try:
-            number = float(weight)
-        except (TypeError, ValueError):
+            number = math.nan if isinstance(weight, bool) else float(weight)
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not (number >= 0 and math.isfinite(number)):
             raise InvalidInput(
-                f"the weight of family {name!r} is {weight!r}: a weight is a number "
-                "from 0 on. Leave out a family that has none."
+                f"the weight of family {shown(name)} is {shown(weight)}: a weight is a "
+                "number from 0 on. Leave out a family that has none."
             )
         if name in found:
             raise InvalidInput(

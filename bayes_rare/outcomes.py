@@ -17,6 +17,7 @@ __all__ = [
     "FOREVER",
     "FOREVER_WRITTEN",
     "aggregate_log_hazard",
+    "exceedance_by_share",
     "exceedance_probability",
     "family_contributions",
     "first_failure",
@@ -234,6 +235,19 @@ def exceedance_probability(population: Population, queries: int, risk: float) ->
     the spread over draws is what is not known of the population.
     """
     share = np.exp(log_behaviour_frequency(population, risk))
+    return exceedance_by_share(share, queries)
+
+
+def exceedance_by_share(share: Draws, queries: int) -> Draws:
+    """Chance that one of n queries is of those that are riskier than a threshold.
+
+    Parameters
+    ----------
+    share
+        Share of all queries that is riskier, draw by draw.
+    queries
+        Queries served, at least 1.
+    """
     with np.errstate(divide="ignore"):
         return -np.expm1(queries * np.log1p(-share))
 

@@ -20,7 +20,7 @@ from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.outcomes import FOREVER, log_worst_level
 from bayes_rare.posterior import population_of
-from bayes_rare.scores import risk_from_score, score_from_log_risk
+from bayes_rare.scores import risk_from_score, score_from_log_risk, score_from_risk
 
 if TYPE_CHECKING:
     import pandas
@@ -364,44 +364,51 @@ def _all(built: Any, name: str) -> list[Any]:
 
 
 def _seen(evaluation: Evaluation) -> "pandas.DataFrame":
-    """The riskiest queries seen: the i-th of m at m/i, its risk or observed share."""
+    """The riskiest queries seen: the i-th of m at m/i, its risk or observed share.
+
+    Queries that are alike are one point, at the last of their ranks. A risk or a share
+    of 1 has an infinite score; those of 0 are left out.
+    """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    kept = evaluation.riskiest
+    frames: list[pandas.DataFrame] = []
     for behaviour in evaluation.behaviours:
-        size = evaluation.sizes[behaviour]
-        if evaluation.kind(behaviour) == "exact":
-            cells = evaluation.scores(behaviour)
-            ranks = cells.censored_above + np.cumsum(cells.count[:_POINTS])
-            scores = cells.score[:_POINTS]
-        else:
-            own = kept[kept["behaviour"] == behaviour]
-            share = _shares(own)
-            share = np.sort(share[(share > 0) & (share < 1)])[::-1]
-            ranks = 1 + np.arange(share.size)
-            scores = score_from_log_risk(np.log(share))
-        rows += [
+        score, weight = _outcomes(evaluation, behaviour)
+        score, weight = score[weight > 0], weight[weight > 0]
+        values, place = np.unique(score, return_inverse=True)
+        number = np.bincount(place, weight, values.size)
+        rank = np.cumsum(number[::-1])
+        frame = pd.DataFrame(
             {
                 "behaviour": behaviour,
-                "queries": float(size / rank),
-                "score": float(score),
+                "queries": number.sum() / rank,
+                "score": values[::-1],
             }
-            for rank, score in zip(ranks, scores, strict=False)
-        ]
-    return pd.DataFrame(rows, columns=["behaviour", "queries", "score"])
-
-
-def _shares(kept: Any) -> Float[np.ndarray, " query"]:
-    """Observed share of successes of each query that was kept, or its estimate."""
-    share = np.full(len(kept), np.nan)
-    if "log_risk" in kept:
-        share = np.exp(kept["log_risk"].to_numpy(dtype=np.float64, na_value=np.nan))
-    if "trials" in kept:
-        successes, trials = (
-            kept[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            for name in ("successes", "trials")
         )
-        counted = trials > 0
-        share = np.where(counted, successes / np.where(counted, trials, 1.0), share)
-    return share
+        frames.append(frame[frame["score"] > -np.inf].head(_POINTS))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _outcomes(
+    evaluation: Evaluation, behaviour: str
+) -> tuple[Float[np.ndarray, " cell"], Float[np.ndarray, " cell"]]:
+    """Scores of what was seen of a behaviour's queries, and how many each stands for.
+
+    Weights add up to the effective number of queries.
+    """
+    kind = evaluation.kind(behaviour)
+    if kind == "exact":
+        cells = evaluation.scores(behaviour)
+        ends = [cells.censored_above, cells.censored_below]
+        return (
+            np.concatenate([[np.inf, -np.inf], cells.score]),
+            np.concatenate([ends, cells.count]).astype(np.float64),
+        )
+    columns = evaluation.tallied if kind == "counts" else evaluation.estimated
+    mine = columns["behaviour"] == evaluation.behaviours.index(behaviour)
+    own = {name: values[mine] for name, values in columns.items()}
+    if kind == "counts":
+        score = score_from_risk(own["successes"] / own["trials"])
+    else:
+        score = score_from_log_risk(own["log_risk"])
+    return score, own["weight"].astype(np.float64)

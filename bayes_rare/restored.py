@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Damaged", "arrays_of", "checked_provenance", "json_of", "numbers_of"]
 
 _SAMPLE = ("chain", "draw")
+# From here on float64 does not tell whole numbers apart.
+_MOST = 2**53
 
 
 class Damaged(Exception):
@@ -60,7 +62,8 @@ def _each(kind: Any) -> Callable[[Any], bool]:
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and 0 <= value < _MOST
 
 
 def _text(value: Any) -> bool:
@@ -74,7 +77,7 @@ _PROVENANCE: dict[str, Callable[[Any], bool]] = {
     "chains": _count,
     "warmup": _count,
     "draws": _count,
-    "seed": lambda value: isinstance(value, int),
+    "seed": lambda value: isinstance(value, int),  # of any size
     "draws_kept": _count,
     "device": _text,
     "versions": _each(str),
@@ -109,7 +112,8 @@ def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     ):
         if name not in found[group]:
             raise Damaged(f"its provenance has no {name} of its {group}")
-    if not isinstance(found.get("seconds", 0.0), int | float):
+    seconds = found.get("seconds", 0.0)
+    if not (isinstance(seconds, float) or _count(seconds)):
         raise Damaged("its provenance has seconds that cannot be")
     return found
 
@@ -131,7 +135,7 @@ def numbers_of(found: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str,
     """
     for name, kind in kinds.items():
         value = found.get(name)
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, float) or _count(value)
         if not (_count(value) if kind is int else number):
             raise Damaged(f"its {name} is {str(value)[:40] if value else 'missing'}")
     return {name: kind(found[name]) for name, kind in kinds.items()}

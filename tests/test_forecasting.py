@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,13 @@ from bayes_rare import catalog, notes, outcomes, plotting, printing
 from bayes_rare.baselines import gumbel_ols, log_normal_moments
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.forecasting import TARGETS, Deployment, Forecast, forecast
+from bayes_rare.forecasting import (
+    TARGETS,
+    Deployment,
+    Forecast,
+    forecast,
+    summaries,
+)
 from bayes_rare.outcomes import FOREVER
 from bayes_rare.populations import BodyAndTail, Normal
 from bayes_rare.posterior import Posterior, Verdict
@@ -444,6 +450,36 @@ def test_the_largest_safe_deployment_keeps_the_predictive_chance(
         assert chance[0] <= 0.2 < chance[1]
         draws = answer.draws["largest_safe_deployment"].sel(behaviour=row["behaviour"])
         assert int(draws.mean()) > 1.5 * row["mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class Counted(Normal):
+    """A population that counts how often its survival is asked for."""
+
+    asked: list[Any] = field(default_factory=list)
+
+    def log_survival(self, score: Any) -> np.ndarray:
+        self.asked.append(score)
+        return super().log_survival(score)
+
+
+@pytest.mark.parametrize("level", [1e-12, 0.05, 0.999])
+@pytest.mark.parametrize("mean", [-60.0, -4.0, 1.0, 60.0])
+def test_the_largest_safe_size_asks_for_the_survival_once(
+    mean: float, level: float
+) -> None:
+    """And is the size that a search finds which asks for it at every size."""
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0.3, 0.6, 200)
+    population = Counted(rng.normal(mean, 0.1, 200), spread)
+    found = summaries._largest_safe(population, 0.5, level)
+    assert len(population.asked) == 1
+    low, high = 0, outcomes.FOREVER
+    while low < high:
+        middle = (low + high + 1) // 2
+        chance = outcomes.exceedance_probability(population, middle, 0.5).mean()
+        low, high = (middle, high) if chance <= level else (low, middle - 1)
+    assert found == low
 
 
 def test_the_variance_adds_up(made: Forecast) -> None:

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 from matplotlib import image, pyplot
 from scipy import stats
+from scipy.special import expit
 
 import bayes_rare as br
 from bayes_rare import catalog, plotting
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
-from bayes_rare.priors import PriorPredictive, prior_predictive
-from bayes_rare.scores import score_from_risk
+from bayes_rare.priors import PriorPredictive, _seen, prior_predictive
+from bayes_rare.scores import risk_from_score, score_from_risk
 
 NAMES = ("leak", "costs $5 and $x_{1")
 
@@ -156,6 +157,54 @@ def test_counts_are_shown_by_their_shares(counts: br.Evaluation) -> None:
     ]
     most = counts.riskiest["successes"].max() / 50
     assert np.nanmax(drawn["y"]) == pytest.approx(float(score_from_risk(most)))
+
+
+@pytest.mark.parametrize("kind", ["exact", "counts", "weighted counts", "estimates"])
+def test_what_was_seen_is_drawn_at_its_ranks(
+    kind: str, rng: np.random.Generator
+) -> None:
+    """The i-th riskiest of m at m/i, those that always failed too: by sorting."""
+    trials = rng.integers(1, 8, 300)
+    successes = rng.binomial(trials, 0.3)
+    share, weight = successes / trials, np.ones(300)
+    match kind:
+        case "exact":
+            seen = br.Evaluation.from_scores(score_from_risk(share))
+        case "counts":
+            seen = br.Evaluation.from_counts(successes, trials)
+        case "weighted counts":
+            weight = rng.choice([1.0, 2.0], 300)
+            columns = {"successes": successes, "trials": trials, "weight": weight}
+            seen = br.read_table(pd.DataFrame(columns))
+        case _:
+            share = np.maximum(share, 1e-3)
+            seen = br.Evaluation.from_estimates(np.log(share), np.full(300, 0.1))
+    found = _seen(seen)
+    assert (share == 1).sum() > 5
+    # A query alone: the share of the weight of those that are as risky or riskier.
+    risk = risk_from_score(found["score"].to_numpy())
+    as_risky = [weight[share >= level - 1e-12].sum() / weight.sum() for level in risk]
+    np.testing.assert_allclose(1 / found["queries"], as_risky, rtol=1e-9)
+    np.testing.assert_allclose(
+        np.sort(risk), [level for level in np.unique(share) if level > 0], rtol=1e-9
+    )
+
+
+def test_the_prior_of_counts_is_that_of_simulated_deployments(
+    counts: br.Evaluation,
+) -> None:
+    """Brute force: parameters from the prior, each with its queries one by one."""
+    queries = 50
+    made = prior_predictive(counts, "beta_binomial", queries=[queries])
+    rng = np.random.default_rng(4)
+    size = (20_000, 1)
+    logit = rng.normal(-5.5, 2.7, size)
+    first = np.exp(rng.normal(-0.7, 1.1, size))
+    fallible = rng.random((size[0], queries)) >= expit(rng.normal(-1.0, 1.5, size))
+    risk = rng.beta(first, first * np.exp(-logit), (size[0], queries)) * fallible
+    below = [float((risk.max(axis=1) <= level).mean()) for level in made.table["risk"]]
+    # 400 draws from the prior: their quantiles are off by 2.5 % or so.
+    np.testing.assert_allclose(below, made.table["level"], atol=0.08)
 
 
 def test_any_backend_of_arviz_draws_it(made: PriorPredictive, tmp_path: Path) -> None:

@@ -58,6 +58,9 @@ class Forecast:
     by_family
         Makes the populations of those members of an average that know families, where
         others have a say in the forecast.
+    shrunken
+        Makes the table of the risks of the riskiest queries, given what was seen of
+        each, of those behaviours whose outcomes are counts or estimates.
     """
 
     method: str
@@ -72,6 +75,7 @@ class Forecast:
         default_factory=dict[str, Sequence[TailCheck]]
     )
     by_family: Callable[[], Mapping[str, Population]] | None = None
+    shrunken: Callable[[], "pandas.DataFrame | None"] | None = None
 
     @property
     def behaviours(self) -> tuple[str, ...]:
@@ -311,10 +315,15 @@ class Forecast:
     ) -> "Figure":
         """The risk of the riskiest query against the number of queries.
 
+        The riskiest queries of the evaluation are drawn in: where risks are known, as
+        they are; of counts and estimates with the intervals of their shrunken risks, if
+        a posterior is behind the forecast that tells them.
+
         Parameters
         ----------
         truth
-            A larger evaluation that was held out; its riskiest queries are drawn in.
+            A larger evaluation that was held out; its riskiest queries are drawn in
+            where their risks are known.
         others
             Point forecasts to be drawn beside; of one method they are numbered.
         path
@@ -336,6 +345,7 @@ class Forecast:
             title=f"Forecast by {self.method}",
             doubtful=not self.converged,
             checks=self.tail_checks,
+            shrunken=self.shrunken() if self.shrunken else None,
         )
         if path is not None:
             plotting.save(figure, path)

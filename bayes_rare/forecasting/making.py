@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bayes_rare import mixes, notes
 from bayes_rare.averages import Average
 from bayes_rare.checking import checked_call
-from bayes_rare.errors import InvalidInput
+from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting.deployment import Deployment
 from bayes_rare.forecasting.drawing import drawn
@@ -20,6 +20,7 @@ from bayes_rare.posterior import Posterior
 from bayes_rare.tails.verdict import tail_verdict
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 __all__ = ["forecast", "point_forecast", "population_forecast"]
@@ -27,6 +28,8 @@ __all__ = ["forecast", "point_forecast", "population_forecast"]
 # A population holds a weight of each query of the evaluation for each draw: 32 MB for
 # 1,000 queries at so many draws, which tell the chance of 5 % to a third of a percent.
 _DRAWS = 4000
+# Draws that an interval in a picture is made of.
+_SHOWN_DRAWS = 1000
 
 
 @checked_call
@@ -121,7 +124,23 @@ def forecast(
         by_family=None
         if posterior is knowing or deployment.missed_mode is not None
         else partial(_deployed, knowing, deployment),
+        shrunken=partial(_shrunken, whole),
     )
+
+
+def _shrunken(posterior: Posterior | Average) -> "pandas.DataFrame | None":
+    """Risks of the riskiest queries that were counted or estimated, if they are told.
+
+    A model of the user's own may not say how the risk of a query is drawn.
+    """
+    seen = posterior.evaluation
+    names = [name for name in seen.behaviours if seen.kind(name) != "exact"]
+    if not names:
+        return None
+    try:
+        return posterior.thinned(_SHOWN_DRAWS).query_risks(behaviour=names).summary()
+    except NotApplicable:
+        return None
 
 
 def _knowing(posterior: Posterior | Average) -> Posterior | Average:

@@ -149,9 +149,10 @@ def _mean(
 
 def _largest_safe(population: Population, risk: float, level: float) -> int:
     """Largest size whose predictive chance of a query above ``risk`` is ``level``."""
+    share = np.exp(outcomes.log_behaviour_frequency(population, risk))
     low, high = 0, FOREVER
     while low < high:
         middle = (low + high + 1) // 2
-        chance = outcomes.exceedance_probability(population, middle, risk).mean()
+        chance = outcomes.exceedance_by_share(share, middle).mean()
         low, high = (middle, high) if chance <= level else (low, middle - 1)
     return low

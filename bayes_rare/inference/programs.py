@@ -124,8 +124,8 @@ def density_and_data(
     if model.observe is None:
         return _built_each_time(model, settings, evaluation)
     data = _observed(model.observe, settings, evaluation)
-    # A density has so many unknowns as the data that it was made from.
     check_data(model, data)
+    # A density has so many unknowns as the data that it was made from.
     sizes = [f"{name}{data[name].shape}" for name in model.sized_by if name in data]
     compiled = _compiled(model, settings, evaluation, [*data, *sizes])
     check_data(model, data, compiled.density)

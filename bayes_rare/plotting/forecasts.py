@@ -23,7 +23,7 @@ from bayes_rare.plotting.figures import (
     panel_grid,
     remark,
 )
-from bayes_rare.scores import risk_from_score, score_from_log_risk
+from bayes_rare.scores import risk_from_score, score_from_log_risk, score_from_risk
 from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ _DECADES = (-300, -100, -50, -20, -12, -9, -6, -5, -4, -3, -2, -1)
 _NINES = (0.5, 0.9, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9)
 _COLUMNS, _WIDTH, _HEIGHT = 3, 3.9, 3.1
 _MARGIN = 0.06
+# Scores of risks that float64 rounds to 0 and to 1.
+_NO_RISK, _CERTAIN = -7.0, 37.0
 
 
 def scaling(
@@ -54,6 +56,7 @@ def scaling(
     title: str = "",
     doubtful: bool = False,
     checks: Mapping[str, Sequence[TailCheck]] | None = None,
+    shrunken: "pandas.DataFrame | None" = None,
     backend: str | None = None,
 ) -> "Figure":
     """The risk of the riskiest query against the number of queries.
@@ -61,7 +64,10 @@ def scaling(
     A panel for each behaviour: the forecast's median and its bands, 50 and 90 % where
     the default levels are given; the evaluation, its i-th riskiest of m queries at m/i
     queries; a larger evaluation that was held out, in the same way; and point
-    forecasts as lines. The vertical axis is even in the score, labelled by the risk.
+    forecasts as lines. Where an evaluation has counts or estimates its queries are
+    drawn with the intervals of their shrunken risks, if these are given, and not at all
+    if not: a share of successes is no risk. The vertical axis is even in the score,
+    labelled by the risk.
 
     Parameters
     ----------
@@ -80,6 +86,9 @@ def scaling(
     checks
         By behaviour, what was looked at to tell whether its tail is sound; a panel
         names those that raise an alarm.
+    shrunken
+        Columns ``behaviour, median, lower, upper``, risks of the riskiest queries of
+        behaviours with counts or estimates, as `QueryRisks.summary` gives.
     backend
         None or ``"matplotlib"``, which alone draws this picture.
 
@@ -104,7 +113,7 @@ def scaling(
             own = _of(frame, behaviour)
             panel.plot(
                 own["queries"],
-                own["score"],
+                _drawable(own["score"]),
                 color=colour,
                 linestyle=style,
                 label=name,
@@ -112,14 +121,22 @@ def scaling(
         if truth is not None and behaviour in truth.behaviours:
             _draw_queries(panel, truth, behaviour, "held out", GREY, hollow=True)
         _draw_queries(panel, evaluation, behaviour, "evaluation", "black", hollow=False)
+        if shrunken is not None:
+            _draw_shrunken(panel, _of(shrunken, behaviour), evaluation.sizes[behaviour])
         _label_axes(panel, behaviour)
         names = [c.name for c in (checks or {}).get(behaviour, ()) if c.alarm]
         if names:
             doubts = ", ".join(name.replace("_", " ") for name in names)
             remark(panel, f"doubtful: {doubts}", alarm=True)
+    entries = {
+        label: handle
+        for panel in panels.flat
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
     legend_below(
         figure,
-        *panels.flat[0].get_legend_handles_labels(),
+        list(entries.values()),
+        list(entries),
         columns=2 * panels.shape[1] + 1,
     )
     for panel in panels[-1]:
@@ -137,7 +154,9 @@ def _of(frame: Any, behaviour: str) -> Any:
 
 def _draw_bands(panel: "Axes", frame: Any) -> None:
     """The median, and a band for each pair of levels that leave equal tails."""
-    table: Any = frame.pivot_table(index="queries", columns="level", values="score")
+    table: Any = frame.assign(score=_drawable(frame["score"])).pivot_table(
+        index="queries", columns="level", values="score"
+    )
     levels = sorted(float(level) for level in table.columns)
     for rank, low in enumerate(level for level in levels if level < 0.5):
         high = 1 - low
@@ -165,7 +184,9 @@ def _draw_queries(
     *,
     hollow: bool,
 ) -> None:
-    """The riskiest queries seen: the i-th of m at m/i queries."""
+    """The riskiest queries seen, of exact risks: the i-th of m at m/i queries."""
+    if evaluation.kind(behaviour) != "exact":
+        return
     scores = evaluation.scores(behaviour)
     queries, score = _riskiest(scores)
     panel.plot(
@@ -180,6 +201,34 @@ def _draw_queries(
         label=f"{label} ({scores.size:,} queries)",
         zorder=3,
     )
+
+
+def _draw_shrunken(panel: "Axes", risks: Any, queries: int) -> None:
+    """Shrunken risks of the riskiest of so many queries, with their intervals."""
+    if not len(risks):
+        return
+    ordered = risks.sort_values("median", ascending=False, kind="stable")
+    low, middle, high = (
+        _drawable(score_from_risk(ordered[name].to_numpy(np.float64)))
+        for name in ("lower", "median", "upper")
+    )
+    panel.errorbar(
+        queries / (1 + np.arange(len(ordered))),
+        middle,
+        yerr=[middle - low, high - middle],
+        color="black",
+        linestyle="none",
+        linewidth=0.8,
+        marker="o",
+        markersize=3.2,
+        label=f"evaluation ({queries:,} queries), shrunken risks",
+        zorder=3,
+    )
+
+
+def _drawable(scores: Any) -> Any:
+    """Scores, those of risks of 0 and of 1 at the ends of what can be drawn."""
+    return np.clip(scores, _NO_RISK, _CERTAIN)
 
 
 def _riskiest(

@@ -293,7 +293,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
     return {len(tree.children): tree for tree in made}
 
 
-@fuzz()
+@fuzz(0.5)
 @given(data=st.data())
 def test_content_that_changed_is_seen(
     saved: Saved, damaged: Path, others: dict[int, Any], data: st.DataObject
@@ -372,11 +372,19 @@ def test_a_file_of_an_earlier_version_is_looked_at_part_by_part(
         load_posterior(damaged)
 
 
+@pytest.fixture(scope="module")
+def members() -> tuple[StackMember, ...]:
+    """Members of a stack, whose models have run: to import PyMC takes long."""
+    names = ("gpd_tail", "log_normal")
+    return tuple(StackMember(n, n, catalog.load(n).digest) for n in names)
+
+
 @fuzz()
 @given(data=st.data())
-def test_a_stack_that_changed_is_seen(damaged: Path, data: st.DataObject) -> None:
-    names: list[str] = ["gpd_tail", "log_normal"]
-    members = tuple(StackMember(n, n, catalog.load(n).digest) for n in names)
+def test_a_stack_that_changed_is_seen(
+    members: tuple[StackMember, ...], damaged: Path, data: st.DataObject
+) -> None:
+    names = [member.label for member in members]
     weights = {size: dict.fromkeys(names, 0.5) for size in (100, 1_000)}
     one = Stack(members, weights, {100: {"stack": 0.1}}, {100: 0.1}, ("a note",), "1f")
     text = json.dumps(changed(one.json(), data))
