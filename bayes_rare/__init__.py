@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bayes_rare.readers.rows import read_pool
     from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
     from bayes_rare.readers.tables import read_table
+    from bayes_rare.replicates import posterior_predictive
     from bayes_rare.reporting import Report, report
     from bayes_rare.stacks import Stack, load_stack
     from bayes_rare.verification import Realised, score
@@ -78,6 +79,7 @@ _HOMES = {
     "load_posterior": "averages",
     "load_stack": "stacks",
     "log_normal_moments": "baselines",
+    "posterior_predictive": "replicates",
     "prior_predictive": "priors",
     "query_risks": "querying",
     "read_pool": "readers.rows",
@@ -124,6 +126,7 @@ __all__ = [
     "load_posterior",
     "load_stack",
     "log_normal_moments",
+    "posterior_predictive",
     "prior_predictive",
     "query_risks",
     "read_pool",

@@ -437,6 +437,10 @@ class Posterior:
         Where a bound of the data enters as a `pm.Potential`, as in gpd_tail, draws from
         PyMC's prior leave it out and PyMC says so: ``posterior.model.simulate`` draws
         from the prior as it is meant.
+
+        Its observed variables are cells, which stand for several queries each, in rows
+        that are padded with zeros. To hold predictive draws against what was observed,
+        take `bayes_rare.posterior_predictive`.
         """
         return self.model.build(self.evaluation, **self.settings)
 

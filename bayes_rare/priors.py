@@ -89,7 +89,7 @@ class PriorPredictive:
         made = plotting.prior_predictive(
             self.table,
             seen=_seen(self.evaluation),
-            title=f"Risk of the riskiest query, by the prior of {self.model.name}",
+            title=f"Riskiest query, by the prior of {self.model.name}",
             backend=backend,
         )
         if path is not None:

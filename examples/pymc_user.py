@@ -81,6 +81,15 @@ for name, tree in (("PyMC", other), ("bayes_rare", posterior.tree)):
     print(f"{name:>10}:", mean.round(3).to_dict())
 
 # %% [markdown]
+# ## What was observed, and what the posterior expects
+#
+# Inside the density queries that are alike are one cell, and rows are padded.
+# `posterior_predictive` has each query as it was observed, beside new ones.
+
+# %%
+check = az.plot_ppc_dist(br.posterior_predictive(posterior, "Death"), kind="ecdf")
+
+# %% [markdown]
 # ## The file
 
 # %%
