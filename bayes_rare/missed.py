@@ -29,6 +29,8 @@ type Array = Float[np.ndarray, "..."]
 
 # Halvings of an interval of scores: it ends narrower than scores are told apart.
 _HALVINGS = 60
+# A score below which risks are 0 in float64, whatever their logarithm.
+_LOWEST = -800.0
 
 
 @checked_call
@@ -134,7 +136,8 @@ class WithMissedMode(Population):
 
     @cached_property
     def _log_shares(self) -> tuple[Array, Array]:
-        return np.log1p(-self.share), np.log(self.share)
+        with np.errstate(divide="ignore"):  # a share may round to 0 or to 1
+            return np.log1p(-self.share), np.log(self.share)
 
     @override
     def log_survival(self, score: Numbers) -> Array:
@@ -165,10 +168,11 @@ class WithMissedMode(Population):
     def _below(self, low: Array, high: Array, level: Array) -> Array:
         """Finite scores that no smaller fraction than the level exceeds."""
         step = np.ones_like(high)
+        floor = np.minimum(high, _LOWEST)
         low = np.where(np.isfinite(low), low, high - step)
-        while (short := self.log_survival(low) < level).any():
+        while (short := (self.log_survival(low) < level) & (low > floor)).any():
             step = np.where(short, 2 * step, step)
-            low = np.where(short, low - step, low)
+            low = np.where(short, np.maximum(low - step, floor), low)
         return low
 
     @override

@@ -19,7 +19,7 @@ from bayes_rare.scores import log_risk_from_score
 CHAINS, DRAWS = 2, 30
 BEHAVIOURS = ("a", "b")
 QUERIES = 120
-METHODS = ("gpd_tail", "log_normal")
+METHODS: tuple[str, ...] = ("gpd_tail", "log_normal")
 # A model brings PyMC, which raises Python's limit of recursion as it is imported:
 # not inside an example of hypothesis, which minds.
 MODEL = catalog.load("gpd_tail")
@@ -97,15 +97,12 @@ def averaged() -> br.Average:
         posterior(),
         draws={**posterior().draws, "shape": posterior().draws["shape"] - 0.05},
     )
-    return br.Average(
-        tuple(
-            Member(label, one, dict.fromkeys(BEHAVIOURS, weight), {"a": 0.1, "b": 0.2})
-            for label, one, weight in (
-                ("heavy", posterior(), 0.7),
-                ("light", other, 0.3),
-            )
-        )
-    )
+    weighed = (("heavy", posterior(), 0.7), ("light", other, 0.3))
+    members = [
+        Member(label, one, dict.fromkeys(BEHAVIOURS, weight), {"a": 0.1, "b": 0.2})
+        for label, one, weight in weighed
+    ]
+    return br.Average(tuple(members), size=100)
 
 
 @cache
