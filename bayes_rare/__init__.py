@@ -12,84 +12,92 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayes_rare.averages import Average, load_posterior
-    from bayes_rare.backtesting import Backtest, backtest, load_backtest
-    from bayes_rare.baselines import (
-        evaluation_maximum,
-        gpd_mle,
-        gumbel_ols,
-        gumbel_ols_pivot,
-        log_normal_moments,
+    from bayes_rare.backtesting import (
+        Backtest,
+        Comparison,
+        backtest,
+        compare,
+        load_backtest,
+        stack,
     )
-    from bayes_rare.comparison import Comparison, compare, stack
+    from bayes_rare.backtesting.scoring import Realised, score
     from bayes_rare.errors import BayesRareError
-    from bayes_rare.evaluation import Evaluation
+    from bayes_rare.evaluation import Evaluation, QueryPool
     from bayes_rare.forecasting import Deployment, Forecast, forecast
+    from bayes_rare.forecasting.prior_predictive import (
+        PriorPredictive,
+        prior_predictive,
+    )
     from bayes_rare.inference import average, fit, fit_many
-    from bayes_rare.missed import MissedMode
-    from bayes_rare.pools import QueryPool
-    from bayes_rare.posterior import Posterior
-    from bayes_rare.priors import PriorPredictive, prior_predictive
-    from bayes_rare.querying import QueryRisks, query_risks
-    from bayes_rare.readers.garak_reports import import_garak
-    from bayes_rare.readers.imported import ImportedTable
-    from bayes_rare.readers.inspect_samples import import_inspect
-    from bayes_rare.readers.lm_eval_samples import import_lm_eval
-    from bayes_rare.readers.rows import read_pool
-    from bayes_rare.readers.sample import sample_evaluation, sample_split, sample_table
-    from bayes_rare.readers.tables import read_table
-    from bayes_rare.replicates import posterior_predictive
+    from bayes_rare.inference.stack import Stack, load_stack
+    from bayes_rare.methods.evaluation_maximum import evaluation_maximum
+    from bayes_rare.methods.gpd_mle import gpd_mle
+    from bayes_rare.methods.gumbel_ols import gumbel_ols, gumbel_ols_pivot
+    from bayes_rare.methods.log_normal_moments import log_normal_moments
+    from bayes_rare.populations.missed_mode import MissedMode
+    from bayes_rare.posterior import Average, Posterior, load_posterior
+    from bayes_rare.posterior.query_risks import QueryRisks, query_risks
+    from bayes_rare.posterior.replicates import posterior_predictive
+    from bayes_rare.readers.logs.garak import import_garak
+    from bayes_rare.readers.logs.imported import ImportedTable
+    from bayes_rare.readers.logs.inspect_ai import import_inspect
+    from bayes_rare.readers.logs.lm_eval import import_lm_eval
+    from bayes_rare.readers.tables.read_pool import read_pool
+    from bayes_rare.readers.tables.read_table import read_table
+    from bayes_rare.readers.tables.sample import (
+        sample_evaluation,
+        sample_split,
+        sample_table,
+    )
     from bayes_rare.reporting import Report, report
-    from bayes_rare.stacks import Stack, load_stack
-    from bayes_rare.verification import Realised, score
 
 __version__ = version("bayes-rare")
 
 _HOMES = {
-    "Average": "averages",
+    "Average": "posterior",
     "Backtest": "backtesting",
     "BayesRareError": "errors",
-    "Comparison": "comparison",
+    "Comparison": "backtesting",
     "Deployment": "forecasting",
     "Evaluation": "evaluation",
     "Forecast": "forecasting",
-    "ImportedTable": "readers.imported",
-    "MissedMode": "missed",
+    "ImportedTable": "readers.logs.imported",
+    "MissedMode": "populations.missed_mode",
     "Posterior": "posterior",
-    "PriorPredictive": "priors",
-    "QueryPool": "pools",
-    "QueryRisks": "querying",
-    "Realised": "verification",
+    "PriorPredictive": "forecasting.prior_predictive",
+    "QueryPool": "evaluation",
+    "QueryRisks": "posterior.query_risks",
+    "Realised": "backtesting.scoring",
     "Report": "reporting",
-    "Stack": "stacks",
+    "Stack": "inference.stack",
     "average": "inference",
     "backtest": "backtesting",
-    "compare": "comparison",
-    "evaluation_maximum": "baselines",
+    "compare": "backtesting",
+    "evaluation_maximum": "methods.evaluation_maximum",
     "fit": "inference",
     "fit_many": "inference",
     "forecast": "forecasting",
-    "gpd_mle": "baselines",
-    "gumbel_ols": "baselines",
-    "gumbel_ols_pivot": "baselines",
-    "import_garak": "readers.garak_reports",
-    "import_inspect": "readers.inspect_samples",
-    "import_lm_eval": "readers.lm_eval_samples",
+    "gpd_mle": "methods.gpd_mle",
+    "gumbel_ols": "methods.gumbel_ols",
+    "gumbel_ols_pivot": "methods.gumbel_ols",
+    "import_garak": "readers.logs.garak",
+    "import_inspect": "readers.logs.inspect_ai",
+    "import_lm_eval": "readers.logs.lm_eval",
     "load_backtest": "backtesting",
-    "load_posterior": "averages",
-    "load_stack": "stacks",
-    "log_normal_moments": "baselines",
-    "posterior_predictive": "replicates",
-    "prior_predictive": "priors",
-    "query_risks": "querying",
-    "read_pool": "readers.rows",
-    "read_table": "readers.tables",
+    "load_posterior": "posterior",
+    "load_stack": "inference.stack",
+    "log_normal_moments": "methods.log_normal_moments",
+    "posterior_predictive": "posterior.replicates",
+    "prior_predictive": "forecasting.prior_predictive",
+    "query_risks": "posterior.query_risks",
+    "read_pool": "readers.tables.read_pool",
+    "read_table": "readers.tables.read_table",
     "report": "reporting",
-    "sample_evaluation": "readers.sample",
-    "sample_split": "readers.sample",
-    "sample_table": "readers.sample",
-    "score": "verification",
-    "stack": "comparison",
+    "sample_evaluation": "readers.tables.sample",
+    "sample_split": "readers.tables.sample",
+    "sample_table": "readers.tables.sample",
+    "score": "backtesting.scoring",
+    "stack": "backtesting",
 }
 
 __all__ = [

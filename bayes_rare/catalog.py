@@ -10,48 +10,184 @@ another population draws for itself with ``query_scores(rng, draws, data, succes
 trials)``.
 """
 
+import ast
+import hashlib
 import inspect
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, wraps
+from functools import cached_property, lru_cache, wraps
 from importlib.resources import files
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 
-from bayes_rare.checking import SAMPLING
-from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel
-from bayes_rare.nearness import nearby, shown
-from bayes_rare.shortening import listed
-from bayes_rare.sources import Source
+from bayes_rare.arguments.checking import SAMPLING
+from bayes_rare.arguments.near_words import nearby, shown
+from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel, listed
 
 __all__ = [
     "FOLDER",
     "Model",
+    "ModelFiles",
+    "Source",
     "from_plain",
     "load",
+    "named_files",
     "names",
     "plain",
     "recalled",
+    "refuse_unused",
     "setting",
     "summaries",
 ]
 
+type ModelFiles = str | Path | Sequence[str | Path] | None
+"""The file of a model of the user's own, or several; None for none."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file as it was when it was read.
+
+    Parameters
+    ----------
+    path
+        Where it lay, absolute.
+    content
+        Its bytes.
+    """
+
+    path: Path
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Source":
+        """The file at a path; nothing of it runs.
+
+        Raises
+        ------
+        NoSuchModel
+            If there is none, or it cannot be read.
+        """
+        try:
+            found = Path(path).resolve()
+            return cls(found, found.read_bytes())
+        except FileNotFoundError as error:
+            raise NoSuchModel(
+                f"there is no file {path}. Give a path that exists."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise NoSuchModel(
+                f"{str(path)[:200]!r} cannot be read as a file: "
+                f"{getattr(error, 'strerror', None) or error}. Give the path of a "
+                "Python file."
+            ) from error
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring; nothing of the file runs."""
+        tree = ast.parse(self.content, filename=str(self.path))
+        return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+    def run(self) -> dict[str, Any]:
+        """What the file defines, by name: its content is run."""
+        name = f"bayes_rare_file_{self.digest[:16]}"
+        module = ModuleType(name)
+        module.__file__ = str(self.path)
+        code = compile(self.content, str(self.path), "exec", dont_inherit=True)
+        sys.modules[name] = module  # where a dataclass looks its annotations up
+        try:
+            exec(code, vars(module))
+        finally:
+            sys.modules.pop(name, None)
+        return vars(module)
+
+
+def named_files(model_file: ModelFiles) -> dict[str, Source]:
+    """The files that a user names in a call, by digest.
+
+    Parameters
+    ----------
+    model_file
+        A path, several, or None.
+
+    Raises
+    ------
+    NoSuchModel
+        If there is no such file.
+    InvalidInput
+        If it is no path of a Python file.
+    """
+    if model_file is None:
+        return {}
+    given: list[Any] = (
+        [*model_file]
+        if isinstance(model_file, Sequence) and not isinstance(model_file, str)
+        else [model_file]
+    )
+    found: dict[str, Source] = {}
+    for one in given:
+        if not isinstance(one, str | Path) or not str(one).endswith(".py"):
+            raise InvalidInput(
+                "model_file is the path of a Python file, ending in .py, or several; "
+                f"got {str(one)[:200]!r}."
+            )
+        source = Source.read(one)
+        found[source.digest] = source
+    return found
+
+
+def refuse_unused(files: dict[str, Source], digests: Iterable[str], what: str) -> None:
+    """Refuse a file that was named and is of no model.
+
+    Parameters
+    ----------
+    files
+        The files, by digest.
+    digests
+        SHA-256 of the models' files.
+    what
+        What has these models, for the message.
+
+    Raises
+    ------
+    InvalidInput
+        If one is of none.
+    """
+    known = set(digests)
+    for digest, source in files.items():
+        if digest not in known:
+            raise InvalidInput(
+                f"{source.path.name} (SHA-256 {digest[:12]}) is no file of a model of "
+                f"{what}. Leave it out of model_file, or name the file as it was."
+            )
+
+
 _PACKAGE = Path(str(files("bayes_rare")))
+
 _INSTALLED, _CHECKOUT = _PACKAGE / "models", _PACKAGE.parent / "models"
 
 FOLDER = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 """Where the shipped models lie: in the package in a wheel, at the root in a clone."""
 
 _REQUIRED = ("build", "population")
+
 # What a population is asked, as `bayes_rare.populations.Population` has it.
 _ASKED = ("draws", "log_survival", "quantile", "mean", "mean_failure")
+
 _KINDS = ("exact", "counts", "estimates")
+
 # Words that stand for a value where a setting is written as text.
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 

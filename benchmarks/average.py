@@ -22,10 +22,10 @@ from held_out import print_ratio, print_worst
 from scipy import stats
 
 import bayes_rare as br
+from bayes_rare.evaluation.pool import Splitting
 from bayes_rare.inference import average_many, fit_many
 from bayes_rare.inference.averaging import candidates
-from bayes_rare.pools import Splitting
-from bayes_rare.readers.rows import read_pool
+from bayes_rare.readers.tables.read_pool import read_pool
 
 CELLS = {100: 10_000, 300: 30_000, 1_000: 40_000}
 SIMPLE = ["gumbel_ols_pivot", "log_normal", "evaluation_maximum"]

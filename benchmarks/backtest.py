@@ -22,7 +22,7 @@ import pymc as pm
 
 import bayes_rare as br
 from bayes_rare import catalog
-from bayes_rare.pools import Splitting
+from bayes_rare.evaluation.pool import Splitting
 
 METHODS = (
     "gumbel_ols",

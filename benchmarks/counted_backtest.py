@@ -20,7 +20,7 @@ import pandas as pd
 from held_out import clustered, print_ratio
 
 import bayes_rare as br
-from bayes_rare.readers.rows import read_pool
+from bayes_rare.readers.tables.read_pool import read_pool
 from bayes_rare.scores import log_safe_from_score
 
 BASELINES = ["gumbel_ols", "gumbel_ols_pivot", "evaluation_maximum"]

@@ -21,10 +21,10 @@ import pandas as pd
 from held_out import print_worst
 
 import bayes_rare as br
+from bayes_rare.evaluation.pool import Splitting
 from bayes_rare.inference import fit_many
-from bayes_rare.pools import Splitting
 from bayes_rare.posterior import Posterior
-from bayes_rare.readers.rows import read_pool
+from bayes_rare.readers.tables.read_pool import read_pool
 
 CELLS = {100: 10_000, 300: 30_000, 1_000: 40_000}
 RIVALS = ["gumbel_ols_pivot", "log_normal", "evaluation_maximum"]

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bayes_rare.readers.sample import SAMPLE
+from bayes_rare.readers.tables.sample import SAMPLE
 
 PROGRAM = [
     sys.executable,

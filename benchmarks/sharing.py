@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 
 import bayes_rare as br
+from bayes_rare.backtesting.proper_scores import worst_score_crps
 from bayes_rare.errors import NotApplicable
+from bayes_rare.forecasting.family_mix import deployed
+from bayes_rare.forecasting.outcomes import worst_score_quantile
 from bayes_rare.inference import fit_many
 from bayes_rare.inference.averaging import LEARNT_SHAPE
-from bayes_rare.mixes import deployed
-from bayes_rare.outcomes import worst_score_quantile
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import score_from_log_risk
-from bayes_rare.scoring import worst_score_crps
 
 NEW, OTHERS, SERVED = 50, 200, 10_000
 SOURCE, FAMILIES, OF_NEW_KIND = 300, 10, (0, 25, 100, 500)

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from bayes_rare.readers.tables import MEMORY_LIMIT
+from bayes_rare.readers.tables.read_table import MEMORY_LIMIT
 
 # Four behaviours, 50 families, 10 to 100 trials, half of the successes 0.
 ROWS = """
@@ -52,8 +52,8 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 READ = """
 import json, re, sys, time
 from pathlib import Path
-import bayes_rare.readers.summaries, pandas
-from bayes_rare.readers.tables import read_table
+import bayes_rare.readers.tables.summarise, pandas
+from bayes_rare.readers.tables.read_table import read_table
 start = time.perf_counter()
 evaluation = read_table(sys.argv[1])
 seconds = time.perf_counter() - start

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayes_rare.diagnostics import tail_checks as tail_checks
+from bayes_rare.diagnostics.tail_checks import TailCheck
+from bayes_rare.diagnostics.threshold_scan import EXCEEDANCES, SHARE, threshold_deviance
 from bayes_rare.populations import BodyAndTail, gpd_log_survival, gpd_quantile
 from bayes_rare.scores import risk_from_score
-from bayes_rare.tails import checks as tail_checks
-from bayes_rare.tails.checks import TailCheck
-from bayes_rare.tails.stability import EXCEEDANCES, SHARE, threshold_deviance
 
 SIZES = (100, 300, 1_000)
 ABOVE, TIMES, DRAWS, SEED = 10, 100, 2_000, 0

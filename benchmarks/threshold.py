@@ -18,7 +18,7 @@ import scoringrules
 
 import bayes_rare as br
 from bayes_rare.errors import NotApplicable
-from bayes_rare.outcomes import worst_score
+from bayes_rare.forecasting.outcomes import worst_score
 from bayes_rare.scores import score_from_log_risk
 
 SIZES = ((100, 10_000), (300, 20_000), (1_000, 20_000))

@@ -10,11 +10,11 @@ from paper import PAPER_WORST, markdown, number
 from whole_reasons import OURS, bold, explanation, reasons
 
 import bayes_rare as br
-from bayes_rare.baselines import BASELINES
-from bayes_rare.comparison import coverage_interval
+from bayes_rare.backtesting import PREDICTIVE, coverage_interval
+from bayes_rare.backtesting.scoring import SCORED
 from bayes_rare.errors import InvalidData
 from bayes_rare.methods import names
-from bayes_rare.verification import PREDICTIVE, SCORED
+from bayes_rare.methods.baselines import BASELINES
 
 __all__ = ["KINDS", "TRIALS", "USUAL", "page"]
 

@@ -29,12 +29,13 @@ import pandas as pd
 from whole_page import KINDS, TRIALS, USUAL, page
 
 import bayes_rare as br
+from bayes_rare.backtesting.proper_scores import CLAMP
+from bayes_rare.evaluation import QueryPool
+from bayes_rare.evaluation.pool import Split, Splitting
 from bayes_rare.files import replacing
 from bayes_rare.methods import names
-from bayes_rare.pools import QueryPool, Split, Splitting
-from bayes_rare.readers.rows import read_pool
+from bayes_rare.readers.tables.read_pool import read_pool
 from bayes_rare.scores import risk_from_score
-from bayes_rare.scoring import CLAMP
 
 SIZES = {100: 10_000, 300: 30_000, 1_000: 40_000}
 COSTLY = ("family_tail", "average")

@@ -13,7 +13,7 @@ import os
 import pandas as pd
 
 import bayes_rare as br
-from bayes_rare.comparison import plot_coverage, plot_pit
+from bayes_rare.backtesting import plot_coverage, plot_pit
 
 small = os.environ.get("BAYES_RARE_EXAMPLE_SIZE") == "small"  # set for a quick run
 

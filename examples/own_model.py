@@ -38,13 +38,13 @@ SOURCE = '''\
 
 import pymc as pm
 
-from bayes_rare.likelihoods import (
+from bayes_rare.likelihoods.exceedances import (
     data_variables,
     exceedance_data,
     observe_exceedances,
     tail_population,
 )
-from bayes_rare.pooling import partially_pooled
+from bayes_rare.likelihoods.partial_pooling import partially_pooled
 from bayes_rare.scores import score_from_risk
 
 ACCEPTS = {"exact"}

@@ -41,10 +41,11 @@ import pymc as pm
 import pytensor.tensor as pt
 from scipy.special import expit
 
-from bayes_rare import beta, marginal
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods import counts, layout
+from bayes_rare.likelihoods.partial_pooling import draw_pooled, partially_pooled
+from bayes_rare.populations import beta
 
 ACCEPTS = {"counts"}
 POINTWISE = {"tallies": "tally_count"}
@@ -53,7 +54,7 @@ DENSE_MASS = True
 
 def observe(evaluation: Any) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
-    rows = [marginal.outcomes(evaluation, name) for name in evaluation.behaviours]
+    rows = [counts.outcomes(evaluation, name) for name in evaluation.behaviours]
     estimates = evaluation.estimated["behaviour"]
     if len(estimates):
         behaviour = evaluation.behaviours[int(estimates[0])]
@@ -62,7 +63,7 @@ def observe(evaluation: Any) -> dict[str, np.ndarray]:
             "counts alone. Use binomial_tail for it (--behaviours)."
         )
     every = [np.ones(row["trials"].size, bool) for row in rows]
-    return marginal.counted(rows, every, marginal.TALLY, marginal.FEWEST_TALLIES)
+    return counts.counted(rows, every, counts.TALLY, counts.FEWEST_TALLIES)
 
 
 def build(
@@ -106,7 +107,7 @@ def build(
     data = observe(evaluation)
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
-        known = marginal.known(data)
+        known = layout.data_variables(data)
         risk_logit_b = partially_pooled(
             "risk_logit",
             behaviours,

@@ -43,14 +43,21 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from bayes_rare import latent, marginal
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods import counts, layout, quadrature
+from bayes_rare.likelihoods.partial_pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods.steps import (
+    draw_scores,
+    draw_steps,
+    prior_of_steps,
+    steps_nodes,
+    steps_population,
+)
 from bayes_rare.populations import StepsAndTail
 from bayes_rare.scores import risk_from_score
 
 ACCEPTS = {"counts", "estimates"}
-POINTWISE = marginal.POINTWISE
+POINTWISE = counts.POINTWISE
 DENSE_MASS = True
 
 
@@ -62,7 +69,7 @@ def observe(
     threshold: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
-    return marginal.outcome_data(
+    return counts.outcome_data(
         evaluation, exceedances=exceedances, fraction=fraction, threshold=threshold
     )
 
@@ -118,9 +125,9 @@ def build(
     )
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
-        model.add_coord("step", range(latent.STEPS + 1))
-        model.add_coord("upper_step", range(1, latent.STEPS + 1))
-        known = marginal.known(data)
+        model.add_coord("step", range(quadrature.STEPS + 1))
+        model.add_coord("upper_step", range(1, quadrature.STEPS + 1))
+        known = layout.data_variables(data)
         log_scale_b = partially_pooled(
             "log_scale",
             behaviours,
@@ -138,15 +145,15 @@ def build(
             pool=pool,
         )
         scale_b = pm.Deterministic("scale", pm.math.exp(log_scale_b), dims="behaviour")
-        log_weight, log_rate = marginal.prior_of_steps(
+        log_weight, log_rate = prior_of_steps(
             known["edges"],
             scale_b,
             step_rise=step_rise,
             step_sd=step_sd,
             lowest_step_sd=lowest_step_sd,
         )
-        steps = marginal.steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
-        marginal.observe_outcomes(known, steps)
+        steps = steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
+        counts.observe_outcomes(known, steps)
     return model
 
 
@@ -187,8 +194,8 @@ def simulate(
         pool=pool,
     )
     scale = np.exp(scales["log_scale"])
-    edges = np.tile(latent.step_edges(threshold, float(trials)), (len(design), 1))
-    weight, rate = marginal.draw_steps(
+    edges = np.tile(quadrature.step_edges(threshold, float(trials)), (len(design), 1))
+    weight, rate = draw_steps(
         rng,
         edges,
         scale,
@@ -198,7 +205,7 @@ def simulate(
     )
     parts = []
     for index, (behaviour, queries) in enumerate(design.items()):
-        drawn = marginal.draw_scores(
+        drawn = draw_scores(
             rng,
             queries,
             edges[index],
@@ -219,4 +226,4 @@ def population(
     draws: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
 ) -> StepsAndTail:
     """Return the distribution of a new query's score, for one behaviour."""
-    return marginal.steps_population(draws, data)
+    return steps_population(draws, data)

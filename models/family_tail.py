@@ -43,9 +43,9 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from bayes_rare import marginal
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.families import (
+from bayes_rare.likelihoods import counts
+from bayes_rare.likelihoods.families import (
     FINEST,
     draw_families,
     draw_scores,
@@ -55,14 +55,21 @@ from bayes_rare.families import (
     shared_effects,
     shared_families,
 )
-from bayes_rare.family_outcomes import family_outcomes, observe_family_outcomes
-from bayes_rare.family_scores import (
+from bayes_rare.likelihoods.family_counts import (
+    family_outcomes,
+    observe_family_outcomes,
+)
+from bayes_rare.likelihoods.family_scores import (
     family_scores,
     largest_deviate,
     observe_family_scores,
 )
-from bayes_rare.likelihoods import data_variables
-from bayes_rare.pooling import bounded_normal, draw_pooled, partially_pooled
+from bayes_rare.likelihoods.layout import data_variables
+from bayes_rare.likelihoods.partial_pooling import (
+    bounded_normal,
+    draw_pooled,
+    partially_pooled,
+)
 from bayes_rare.populations import SPLICED_SCALE, FamilyMixture
 from bayes_rare.scores import risk_from_score
 
@@ -72,7 +79,7 @@ POINTWISE = {
     "scores": "cell_count",
     "risks_of_zeros": "zeros",
     "risks_of_ones": "ones",
-    **marginal.POINTWISE,
+    **counts.POINTWISE,
 }
 # Of the locations of families: long tails, of finite variance. Their log scales are
 # normal: a log scale with long tails would make scales that know no bounds.

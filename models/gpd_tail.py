@@ -30,14 +30,18 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from bayes_rare.likelihoods import (
-    data_variables,
+from bayes_rare.likelihoods.exceedances import (
     exceedance_data,
     observe_exceedances,
     simulate_exceedances,
     tail_population,
 )
-from bayes_rare.pooling import bounded_normal, draw_pooled, partially_pooled
+from bayes_rare.likelihoods.layout import data_variables
+from bayes_rare.likelihoods.partial_pooling import (
+    bounded_normal,
+    draw_pooled,
+    partially_pooled,
+)
 from bayes_rare.populations import BodyAndTail
 
 ACCEPTS = {"exact"}

@@ -36,14 +36,27 @@ from typing import Any
 import numpy as np
 import pymc as pm
 
-from bayes_rare import judges, latent, marginal
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods import counts, layout, quadrature
+from bayes_rare.likelihoods.judge import (
+    draw_judge,
+    draw_verdicts,
+    prior_of_judge,
+    verdicts,
+)
+from bayes_rare.likelihoods.partial_pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods.steps import (
+    draw_scores,
+    draw_steps,
+    prior_of_steps,
+    steps_nodes,
+    steps_population,
+)
 from bayes_rare.populations import StepsAndTail
 from bayes_rare.scores import risk_from_score
 
 ACCEPTS = {"counts"}
-POINTWISE = marginal.POINTWISE
+POINTWISE = counts.POINTWISE
 DENSE_MASS = True
 
 
@@ -55,7 +68,7 @@ def observe(
     threshold: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density."""
-    return marginal.outcome_data(
+    return counts.outcome_data(
         evaluation, exceedances=exceedances, fraction=fraction, threshold=threshold
     )
 
@@ -130,9 +143,9 @@ def build(
     )
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
-        model.add_coord("step", range(latent.STEPS + 1))
-        model.add_coord("upper_step", range(1, latent.STEPS + 1))
-        known = marginal.known(data)
+        model.add_coord("step", range(quadrature.STEPS + 1))
+        model.add_coord("upper_step", range(1, quadrature.STEPS + 1))
+        known = layout.data_variables(data)
         log_scale_b = partially_pooled(
             "log_scale",
             behaviours,
@@ -150,23 +163,23 @@ def build(
             pool=pool,
         )
         scale_b = pm.Deterministic("scale", pm.math.exp(log_scale_b), dims="behaviour")
-        log_weight, log_rate = marginal.prior_of_steps(
+        log_weight, log_rate = prior_of_steps(
             known["edges"],
             scale_b,
             step_rise=step_rise,
             step_sd=step_sd,
             lowest_step_sd=lowest_step_sd,
         )
-        judge = judges.prior_of_judge(
+        judge = prior_of_judge(
             sensitivity=(sensitivity, sensitivity_size),
             false_positive_rate=(false_positive_rate, false_positive_rate_size),
             checked=(true_positives, false_negatives, false_positives, true_negatives),
         )
-        steps = marginal.steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
-        marginal.observe_outcomes(
+        steps = steps_nodes(known, log_weight, log_rate, scale_b, shape_b)
+        counts.observe_outcomes(
             known,
             steps,
-            **judges.verdicts(*judge, by_query=by_query),
+            **verdicts(*judge, by_query=by_query),
         )
     return model
 
@@ -213,8 +226,8 @@ def simulate(
         pool=pool,
     )
     scale = np.exp(scales["log_scale"])
-    edges = np.tile(latent.step_edges(threshold, float(trials)), (len(design), 1))
-    weight, rate = marginal.draw_steps(
+    edges = np.tile(quadrature.step_edges(threshold, float(trials)), (len(design), 1))
+    weight, rate = draw_steps(
         rng,
         edges,
         scale,
@@ -222,21 +235,21 @@ def simulate(
         step_sd=step_sd,
         lowest_step_sd=lowest_step_sd,
     )
-    judge = judges.draw_judge(
+    judge = draw_judge(
         rng,
         sensitivity=(sensitivity, sensitivity_size),
         false_positive_rate=(false_positive_rate, false_positive_rate_size),
     )
     parts = []
     for index, (behaviour, queries) in enumerate(design.items()):
-        drawn = marginal.draw_scores(
+        drawn = draw_scores(
             rng,
             queries,
             edges[index],
             weight[index],
             (rate[index], scale[index], shapes["shape"][index]),
         )
-        successes = judges.draw_verdicts(
+        successes = draw_verdicts(
             rng, trials, risk_from_score(drawn), *judge, by_query=by_query
         )
         parts.append(
@@ -260,7 +273,7 @@ def population(
     draws: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
 ) -> StepsAndTail:
     """Return the distribution of a new query's true score, for one behaviour."""
-    return marginal.steps_population(draws, data)
+    return steps_population(draws, data)
 
 
 def recorded(draws: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -31,10 +31,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from bayes_rare import latent, marginal
 from bayes_rare.errors import NotApplicable
-from bayes_rare.likelihoods import DIMS, normal_logcdf, padded, stacked
-from bayes_rare.pooling import partially_pooled
+from bayes_rare.likelihoods import counts, layout, quadrature, steps
+from bayes_rare.likelihoods.layout import DIMS, padded_length, padded_rows
+from bayes_rare.likelihoods.normal_scores import normal_logcdf
+from bayes_rare.likelihoods.partial_pooling import partially_pooled
 from bayes_rare.populations import StepsAndTail
 
 ACCEPTS = {"counts"}
@@ -53,7 +54,7 @@ def observe(
     threshold: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of the evaluation that enter the density, a query a cell."""
-    edges = marginal.outcome_data(
+    edges = counts.outcome_data(
         evaluation, exceedances=exceedances, fraction=fraction, threshold=threshold
     )["edges"]
     if len(evaluation.estimated["behaviour"]):
@@ -79,12 +80,12 @@ def observe(
         ]
         for name in ("successes", "trials")
     )
-    ways = list(map(latent.log_ways, successes, trials))
+    ways = list(map(quadrature.log_ways, successes, trials))
     count = [np.ones(row.size) for row in trials]
-    length = padded(max(row.size for row in trials))
+    length = padded_length(max(row.size for row in trials))
     columns = (successes, trials, ways, count)
     return {"edges": edges} | {
-        name: stacked(column, length)
+        name: padded_rows(column, length)
         for name, column in zip(QUERY, columns, strict=True)
     }
 
@@ -140,9 +141,9 @@ def build(
     )
     behaviours = len(evaluation.behaviours)
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
-        model.add_coord("step", range(latent.STEPS + 1))
-        model.add_coord("upper_step", range(1, latent.STEPS + 1))
-        known = marginal.known(data)
+        model.add_coord("step", range(quadrature.STEPS + 1))
+        model.add_coord("upper_step", range(1, quadrature.STEPS + 1))
+        known = layout.data_variables(data)
         log_scale_b = partially_pooled(
             "log_scale",
             behaviours,
@@ -160,7 +161,7 @@ def build(
             pool=pool,
         )
         scale_b = pm.Deterministic("scale", pm.math.exp(log_scale_b), dims="behaviour")
-        log_weight, log_rate = marginal.prior_of_steps(
+        log_weight, log_rate = steps.prior_of_steps(
             known["edges"],
             scale_b,
             step_rise=step_rise,
@@ -220,7 +221,7 @@ def _outcome_logp(
     successes: Any, score: Any, trials: Any, ways: Any, count: Any
 ) -> Any:
     """Log chance of each query's outcome; none for what only fills a row up."""
-    log_risk, log_safe = latent.log_chances(pt, score)
+    log_risk, log_safe = quadrature.log_chances(pt, score)
     terms = successes * log_risk + (trials - successes) * log_safe
     return count * (ways + terms)
 
@@ -241,4 +242,4 @@ def population(
     draws: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
 ) -> StepsAndTail:
     """Return the distribution of a new query's score, for one behaviour."""
-    return marginal.steps_population(draws, data)
+    return steps.steps_population(draws, data)

@@ -26,8 +26,9 @@ import numpy as np
 import pymc as pm
 
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.likelihoods import cell_data, data_variables, normal_cell_logp
-from bayes_rare.pooling import draw_pooled, partially_pooled
+from bayes_rare.likelihoods.layout import data_variables
+from bayes_rare.likelihoods.normal_scores import cell_data, normal_cell_logp
+from bayes_rare.likelihoods.partial_pooling import draw_pooled, partially_pooled
 from bayes_rare.populations import Normal
 
 ACCEPTS = {"exact"}

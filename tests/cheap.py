@@ -9,11 +9,11 @@ from scipy import stats
 
 import bayes_rare as br
 from bayes_rare import catalog
-from bayes_rare.averages import Member
 from bayes_rare.backtesting import COLUMNS, PREDICTIVE
 from bayes_rare.forecasting import population_forecast
 from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Verdict
+from bayes_rare.posterior.average import Member
 from bayes_rare.scores import log_risk_from_score
 
 CHAINS, DRAWS = 2, 30

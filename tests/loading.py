@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from bayes_rare.averages import load_posterior
-from bayes_rare.posterior import Posterior
+from bayes_rare.posterior import Posterior, load_posterior
 
 
 def loaded(path: Path, **more: Any) -> Posterior:

@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unfitted import unfitted
 
-from bayes_rare import averages, stacking
-from bayes_rare.averages import Average, Member, apportioned, written
+from bayes_rare.diagnostics import importance_weights
 from bayes_rare.errors import InvalidInput, NotApplicable, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, forecast
-from bayes_rare.gathered import Gathered
+from bayes_rare.forecasting.notes import on_average
 from bayes_rare.inference import average, average_many, averaging, fit
-from bayes_rare.inference.averaging import Candidate, candidates
+from bayes_rare.inference.average_weights import Candidate
+from bayes_rare.inference.averaging import candidates
 from bayes_rare.methods import method
-from bayes_rare.notes import on_average
 from bayes_rare.populations import FamilyMixture
-from bayes_rare.posterior import Posterior
+from bayes_rare.populations.gathered import Gathered
+from bayes_rare.posterior import Average, Posterior, load
+from bayes_rare.posterior.average import Member, _shared, apportioned, written
 
 QUICK: dict[str, Any] = {"warmup": 200, "draws": 200, "chains": 2, "target_ess": 0.0}
 
@@ -81,7 +82,7 @@ def test_fitting_again_weighs_as_importance_weights_do(
     # A fit that did not converge has no say.
     sampling: dict[str, Any] = QUICK | {"target_ess": 400.0}
     weighed = average(evaluation_of(120, 1), **sampling)
-    monkeypatch.setattr(stacking, "TRUSTED", -math.inf)
+    monkeypatch.setattr(importance_weights, "TRUSTED", -math.inf)
     again = average(evaluation_of(120, 1), **sampling)
     for behaviour, shares in weighed.weights().items():
         found = again.weights()[behaviour]
@@ -101,14 +102,14 @@ def test_a_forecast_of_an_average_says_who_has_a_say(averaged: Average) -> None:
 
 def test_what_is_saved_is_what_is_loaded(averaged: Average, tmp_path: Path) -> None:
     path = averaged.save(tmp_path / "average.nc")
-    loaded = averages.load_posterior(path)
+    loaded = load.load_posterior(path)
     assert isinstance(loaded, Average)
     assert loaded.weights() == averaged.weights()
     np.testing.assert_array_equal(
         loaded.population("b").quantile(-9.0), averaged.population("b").quantile(-9.0)
     )
     single = averaged.members[0].posterior.save(tmp_path / "one.nc")
-    assert not isinstance(averages.load_posterior(single), Average)
+    assert not isinstance(load.load_posterior(single), Average)
 
 
 def test_a_batch_gives_each_evaluation_its_own_average(averaged: Average) -> None:
@@ -352,7 +353,7 @@ def test_shared_draws_are_as_many_as_the_weights_say(
     weights: list[list[float]], draws: list[int]
 ) -> None:
     numbers = {str(b): apportioned(own, 200) for b, own in enumerate(weights)}
-    found = averages._shared(numbers, draws)
+    found = _shared(numbers, draws)
     held: list[np.ndarray] = []
     for name, own in numbers.items():
         places = np.concatenate([where for _, where in found[name]])

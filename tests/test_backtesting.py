@@ -16,13 +16,13 @@ import pandas as pd
 import pytest
 
 import bayes_rare as br
-from bayes_rare.backtesting import COLUMNS, Backtest, backtest, load_backtest, running
+from bayes_rare.backtesting import COLUMNS, Backtest, backtest, load_backtest, run
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.evaluation.pool import Splitting
 from bayes_rare.forecasting import Deployment, Forecast
-from bayes_rare.pools import Splitting
-from bayes_rare.readers.rows import read_pool
-from bayes_rare.readers.sample import SAMPLE
+from bayes_rare.readers.tables.read_pool import read_pool
+from bayes_rare.readers.tables.sample import SAMPLE
 from bayes_rare.scores import score_from_log_risk
 
 BEHAVIOURS = ["Death", "I destroy"]
@@ -150,7 +150,7 @@ SMALL: dict[str, Any] = {
     "repeats": 2,
     "behaviours": BEHAVIOURS,
 }
-OURS = "from bayes_rare.baselines import evaluation_maximum as ours\n"
+OURS = "from bayes_rare.methods.baselines import evaluation_maximum as ours\n"
 
 
 @pytest.mark.parametrize(("change", "message"), CHANGES)
@@ -177,7 +177,7 @@ def test_another_version_is_refused(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(OURS, encoding="utf-8")
     interrupted(Path("out.parquet"))
-    monkeypatch.setattr(running, "version", lambda _: "0.0.1")
+    monkeypatch.setattr(run, "version", lambda _: "0.0.1")
     with pytest.raises(InvalidData, match=r"versions bayes-rare was .* and is 0\.0\.1"):
         backtest(br.sample_table(), **SMALL, output="out.parquet")
 

@@ -10,23 +10,23 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from scipy.special import digamma
 
-from bayes_rare.baselines import (
-    BASELINES,
-    PUBLISHED,
-    Positions,
-    evaluation_maximum,
-    gpd_mle,
-    gumbel_ols,
-    gumbel_ols_pivot,
-    log_normal_moments,
-)
-from bayes_rare.baselines.lines import _least_squares, _standard_lines
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import TARGETS, Deployment, Forecast
-from bayes_rare.outcomes import worst_score_quantile
+from bayes_rare.forecasting.outcomes import worst_score_quantile
+from bayes_rare.methods.baselines import BASELINES, PUBLISHED
+from bayes_rare.methods.evaluation_maximum import evaluation_maximum
+from bayes_rare.methods.gpd_mle import gpd_mle
+from bayes_rare.methods.gumbel_ols import (
+    Positions,
+    _least_squares,
+    _standard_lines,
+    gumbel_ols,
+    gumbel_ols_pivot,
+)
+from bayes_rare.methods.log_normal_moments import log_normal_moments
 from bayes_rare.populations import BodyAndTail, Empirical
-from bayes_rare.readers.summaries import summarise
+from bayes_rare.readers.tables.summarise import summarise
 from bayes_rare.scores import risk_from_score
 
 SIZES = (1_000, 10**4, 10**9)

@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from bayes_rare import beta, catalog, latent, outcomes
-from bayes_rare.beta import BetaRisks
+from bayes_rare import catalog
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import outcomes
 from bayes_rare.inference.density import density_of
-from bayes_rare.populations import log_worst_level
+from bayes_rare.likelihoods import quadrature
+from bayes_rare.populations import beta, log_worst_level
+from bayes_rare.populations.beta import BetaRisks
 from bayes_rare.scores import log_safe_from_score, risk_from_score
 
 mp: Any = mpmath.mp.clone()
@@ -72,14 +74,16 @@ def exact_log_outcome(successes: int, trials: int, first: float, second: float) 
 @pytest.mark.parametrize("second", SECONDS)
 def test_the_chance_of_an_outcome_is_exact(first: float, second: float) -> None:
     successes, trials = np.array(TALLIES, dtype=float).T
-    found = latent.log_ways(successes, trials) + beta.log_outcome(
+    found = quadrature.log_ways(successes, trials) + beta.log_outcome(
         np, successes, trials, first, second
     )
     exact = [float(exact_log_outcome(s, t, first, second)) for s, t in TALLIES]
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-7)
     # Differences of log gamma functions would not be.
     naive = special.betaln(first + successes, second + trials - successes)
-    naive = naive - special.betaln(first, second) + latent.log_ways(successes, trials)
+    naive = (
+        naive - special.betaln(first, second) + quadrature.log_ways(successes, trials)
+    )
     if (first, second) == (3.0, 1e9):
         assert np.abs(naive - exact).max() > 1e-7
 

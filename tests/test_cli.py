@@ -18,9 +18,10 @@ from loading import loaded
 from rich.console import Console
 from room import little_room
 
-from bayes_rare import catalog, forecasting, inference, printing
-from bayes_rare.cli import app, main
+from bayes_rare import catalog, forecasting, inference
+from bayes_rare.cli import app, main, tables
 from bayes_rare.forecasting import TARGETS, Deployment, forecast
+from bayes_rare.reporting import wording
 from bayes_rare.scores import log_risk_from_score
 
 QUICK = ["--model", "gumbel_tail", "--warmup", "200", "--draws", "400"]
@@ -137,7 +138,8 @@ def test_fit_says_what_it_read_what_it_fitted_and_what_it_wrote(
 
 
 def test_fit_is_the_python_interface(table: Path, posterior: Path) -> None:
-    from bayes_rare import fit, read_table
+    from bayes_rare.inference import fit
+    from bayes_rare.readers.tables.read_table import read_table
 
     same = fit(read_table(table), "gumbel_tail", warmup=200, draws=400)
     stored = loaded(posterior)
@@ -333,7 +335,7 @@ def test_json_is_one_strict_object_with_the_rows_of_the_summary(
         risk_thresholds=[0.1],
         seed=3,
     ).summary(0.5)
-    assert rows == printing.records(summary)
+    assert rows == wording.records(summary)
 
 
 def test_the_csv_is_the_summary_and_replaces_what_was_there(
@@ -359,12 +361,12 @@ def test_the_forecast_starts_with_the_worst_query_in_words(
     assert main(["forecast", str(posterior), "--queries", *sizes]) == 0
     out = capsys.readouterr().out
     made = forecast(loaded(posterior), Deployment([1e9])).summary()
-    rows = printing.records(made[made["target"] == "worst_query_risk"])
+    rows = wording.records(made[made["target"] == "worst_query_risk"])
     row = max(rows, key=lambda row: row["median"])
     assert " ".join(out.split("\n\n")[0].split()) == (
         f"Of 1e9 queries, the riskiest is forecast to show {row['behaviour']!r} with "
-        f"a probability of {printing.risk(row['median'])} in each response (90 % "
-        f"interval {printing.span(row, printing.risk)}), the most of all behaviours."
+        f"a probability of {tables.risk(row['median'])} in each response (90 % "
+        f"interval {tables.span(row, tables.risk)}), the most of all behaviours."
     )
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80
@@ -501,9 +503,9 @@ def test_a_bar_shows_where_a_person_waits(
 ) -> None:
     seen = io.StringIO()
     screen = Console(file=seen, force_terminal=is_terminal, width=80)
-    monkeypatch.setattr(printing, "console", lambda **_: screen)
-    monkeypatch.setattr(printing, "_PATIENCE_SECONDS", patience)
-    with printing.progress_bar("Sampling") as progress:
+    monkeypatch.setattr(tables, "console", lambda **_: screen)
+    monkeypatch.setattr(tables, "_PATIENCE_SECONDS", patience)
+    with tables.progress_bar("Sampling") as progress:
         progress(1, 4)
         if shown:
             while "Sampling" not in seen.getvalue():

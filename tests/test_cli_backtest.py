@@ -10,7 +10,7 @@ import pytest
 
 from bayes_rare.backtesting import load_backtest
 from bayes_rare.cli import main
-from bayes_rare.readers.sample import SAMPLE
+from bayes_rare.readers.tables.sample import SAMPLE
 
 ROW_KEYS = [
     "method",

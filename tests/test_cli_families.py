@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 from loading import loaded
 
-from bayes_rare import mixes, plotting, printing
+from bayes_rare import plotting
 from bayes_rare.cli import main
-from bayes_rare.forecasting import Deployment, Forecast, forecast
+from bayes_rare.forecasting import Deployment, Forecast, family_mix, forecast
 from bayes_rare.populations import FamilyMixture
 from bayes_rare.posterior import Posterior
-from bayes_rare.readers.tables import read_table
+from bayes_rare.readers.tables.read_table import read_table
+from bayes_rare.reporting import wording
 
 FAMILIES = ("code", "chat", "maths", "poems")
 
@@ -110,7 +111,9 @@ def test_a_mix_without_the_risky_family_is_safer(
     moved = written.set_index("behaviour")["median"]
     usual = worst(forecast(posterior, Deployment(1e6)))
     assert moved["leak"] < usual["leak"] / 2
-    same = worst(forecast(posterior, Deployment(1e6, families=mixes.read_mix(weights))))
+    same = worst(
+        forecast(posterior, Deployment(1e6, families=family_mix.read_mix(weights)))
+    )
     pd.testing.assert_series_equal(moved, same)
 
 
@@ -162,8 +165,8 @@ def test_the_command_prints_json(
     assert list(answer) == ["rows", "converged", "model", "notes"]
     deployment = Deployment(1e4, unseen_share=0.1, unseen_families=3)
     made = forecast(posterior, deployment, targets=())
-    assert answer["rows"] == printing.records(made.family_contributions())
-    unmet = [row for row in answer["rows"] if row["family"] == mixes.UNSEEN]
+    assert answer["rows"] == wording.records(made.family_contributions())
+    unmet = [row for row in answer["rows"] if row["family"] == family_mix.UNSEEN]
     assert len(unmet) == 2  # one a behaviour
     assert unmet[0]["share_of_queries"] == pytest.approx(0.1)
 

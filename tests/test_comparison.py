@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from bayes_rare import printing
-from bayes_rare.backtesting import Backtest
-from bayes_rare.comparison import (
+from bayes_rare.backtesting import (
+    Backtest,
     Comparison,
     compare,
     coverage_interval,
     resampled_means,
 )
+from bayes_rare.cli import tables
 from bayes_rare.errors import InvalidData, InvalidInput
 
 ROW = {
@@ -410,7 +410,7 @@ def test_a_category_is_a_name(seed: int) -> None:
 def test_the_report_fits_a_terminal(compared: Comparison) -> None:
     seen = io.StringIO()
     screen = Console(file=seen, width=80, markup=False, highlight=False)
-    for part in printing.comparison_report(compared):
+    for part in tables.comparison_report(compared):
         screen.print(part)
     text = seen.getvalue()
     lines = text.splitlines()
@@ -427,9 +427,9 @@ def test_the_report_fits_a_terminal(compared: Comparison) -> None:
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = io.StringIO()
     clock = iter([0.0, 1.0, 11.0, 21.0, 22.0, 51.0])
-    monkeypatch.setattr(printing, "console", lambda **_: Console(file=seen, width=20))
-    monkeypatch.setattr(printing.time, "monotonic", lambda: next(clock))
-    with printing.progress_bar("Backtest", plain=True) as progress:
+    monkeypatch.setattr(tables, "console", lambda **_: Console(file=seen, width=20))
+    monkeypatch.setattr(tables.time, "monotonic", lambda: next(clock))
+    with tables.progress_bar("Backtest", plain=True) as progress:
         # What was done before, at second 1, tells nothing of the pace.
         for done in (50, 55, 60, 61, 75):
             progress(done, 100)
@@ -442,9 +442,9 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_bar_shows_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = io.StringIO()
     screen = Console(file=seen, force_terminal=True, width=80)
-    monkeypatch.setattr(printing, "console", lambda **_: screen)
-    monkeypatch.setattr(printing, "_PATIENCE_SECONDS", 0.0)
-    with printing.progress_bar("Backtest", time_left=True, plain=True) as progress:
+    monkeypatch.setattr(tables, "console", lambda **_: screen)
+    monkeypatch.setattr(tables, "_PATIENCE_SECONDS", 0.0)
+    with tables.progress_bar("Backtest", time_left=True, plain=True) as progress:
         done = 0
         while "left" not in seen.getvalue():
             done += 1

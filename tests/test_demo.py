@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from loading import loaded
 
-from bayes_rare import printing
 from bayes_rare.cli import main
+from bayes_rare.cli.tables import risk, span
 from bayes_rare.errors import InvalidInput
-from bayes_rare.readers.sample import sample_split
+from bayes_rare.readers.tables.sample import sample_split
+from bayes_rare.reporting import wording
 from bayes_rare.scores import risk_from_score
 
 
@@ -36,11 +37,11 @@ def test_it_shows_its_forecast_beside_the_truth(
     worst = forecast[forecast["target"] == "worst_query_risk"]
     _, unseen = sample_split(1_000)
     first, further = re.split("Risk of the riskiest query of larger", captured.out)
-    rows = {(row["behaviour"], row["queries"]): row for row in printing.records(worst)}
+    rows = {(row["behaviour"], row["queries"]): row for row in wording.records(worst)}
 
     def said(*key: Any) -> str:
         row = rows[key]
-        return f"{printing.risk(row['median'])}, {printing.span(row, printing.risk)}"
+        return f"{risk(row['median'])}, {span(row, risk)}"
 
     inside = 0
     for name in unseen.behaviours:
@@ -48,7 +49,7 @@ def test_it_shows_its_forecast_beside_the_truth(
         row = rows[name, 24_000]
         holds = row["lower"] <= truth <= row["upper"]
         inside += holds
-        judged = [printing.risk(truth), "yes" if holds else "no"]
+        judged = [risk(truth), "yes" if holds else "no"]
         for words, printed in (
             ([name, said(name, 24_000), *judged], first),
             ([name, said(name, 10**6), said(name, 10**9)], further),
@@ -63,8 +64,8 @@ def test_it_shows_its_forecast_beside_the_truth(
 
 
 def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
-    from bayes_rare import demo
+    from bayes_rare.cli import demonstration
 
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidInput, match="no folder"):
-        demo.run(tmp_path / "file")
+        demonstration.run(tmp_path / "file")

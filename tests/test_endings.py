@@ -16,7 +16,7 @@ import pytest
 import bayes_rare as br
 from bayes_rare.cli import main, signals
 from bayes_rare.errors import InvalidInput
-from bayes_rare.readers.sample import SAMPLE
+from bayes_rare.readers.tables.sample import SAMPLE
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals of POSIX")
 
@@ -194,7 +194,7 @@ import sys
 import time
 from pathlib import Path
 
-from bayes_rare.orphans import end_with_starter_of
+from bayes_rare.backtesting.orphans import end_with_starter_of
 
 
 def work(caller: int, folder: str) -> None:

@@ -16,11 +16,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.errors import InvalidData
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.readers.summaries import NEAR_LIMIT
-from bayes_rare.readers.tables import read_table
+from bayes_rare.evaluation.score_cells import EXACT_LIMIT
+from bayes_rare.readers.tables.read_table import read_table
+from bayes_rare.readers.tables.summarise import NEAR_LIMIT
 
 # Spark asks for a module that the Java of the wheel lacks, and does without it.
 JAVA = """#!/bin/sh

@@ -10,9 +10,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_rare.cells import BIN_WIDTH, EXACT_LIMIT
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.evaluation.score_cells import BIN_WIDTH, EXACT_LIMIT
 from bayes_rare.methods import observed_shares
 
 

@@ -12,10 +12,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_rare.cells import BIN_WIDTH, EXACT_LIMIT, ScoreCells
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
-from bayes_rare.evaluation import Evaluation
-from bayes_rare.readers.summaries import summarise
+from bayes_rare.evaluation import Evaluation, ScoreCells
+from bayes_rare.evaluation.score_cells import BIN_WIDTH, EXACT_LIMIT
+from bayes_rare.readers.tables.summarise import summarise
 
 COLUMNS = ("score", "count", "squares")
 

@@ -14,14 +14,14 @@ from unfitted import unfitted
 
 import bayes_rare as br
 from bayes_rare import plotting
-from bayes_rare.averages import Average, Member
-from bayes_rare.baselines import evaluation_maximum
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.forecasting import Deployment, Forecast, forecast, worst
+from bayes_rare.forecasting import Deployment, Forecast, forecast, tables
+from bayes_rare.forecasting.prior_predictive import prior_predictive
 from bayes_rare.methods import observed_shares
+from bayes_rare.methods.evaluation_maximum import evaluation_maximum
 from bayes_rare.populations import Normal
-from bayes_rare.posterior import Posterior
-from bayes_rare.priors import prior_predictive
+from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior.average import Member
 from bayes_rare.reporting import sampling, tails
 
 DEPLOYMENT = Deployment([1_000, 10**6])
@@ -136,7 +136,7 @@ MAKERS: dict[str, Callable[[str], Forecast]] = {
 @pytest.fixture(autouse=True)
 def few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A line through three points is one too, and takes an eighth of the time."""
-    monkeypatch.setattr(worst, "sizes_up_to", lambda _: [10, 1000, 10**6])
+    monkeypatch.setattr(tables, "sizes_up_to", lambda _: [10, 1000, 10**6])
 
 
 def points(figure: Figure) -> dict[str, np.ndarray]:

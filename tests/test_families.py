@@ -14,14 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayes_rare import mixes, notes, outcomes
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.families import draw_families, shared_effects, shared_families
-from bayes_rare.family_scores import family_scores
-from bayes_rare.forecasting import Deployment, population_forecast
-from bayes_rare.gathered import Gathered
-from bayes_rare.likelihoods import data_variables
+from bayes_rare.forecasting import (
+    Deployment,
+    family_mix,
+    notes,
+    outcomes,
+    population_forecast,
+)
+from bayes_rare.likelihoods.families import (
+    draw_families,
+    shared_effects,
+    shared_families,
+)
+from bayes_rare.likelihoods.family_scores import family_scores
+from bayes_rare.likelihoods.layout import data_variables
 from bayes_rare.populations import (
     SPLICE,
     FamilyMixture,
@@ -32,6 +40,7 @@ from bayes_rare.populations import (
     spliced_log_survival,
     spliced_quantile,
 )
+from bayes_rare.populations.gathered import Gathered
 from bayes_rare.scores import log_safe_from_score
 
 # Symbolic values have no useful types.
@@ -316,8 +325,8 @@ def test_weights_of_families_replace_the_mix_of_the_evaluation(
     rng: np.random.Generator,
 ) -> None:
     population, evaluation = mixture(families=3), seen(rng)
-    mix = mixes.checked_mix({"z": 3, "x": 1})
-    made = mixes.deployed(population, evaluation, "a", mix, 0.0, None)
+    mix = family_mix.checked_mix({"z": 3, "x": 1})
+    made = family_mix.deployed(population, evaluation, "a", mix, 0.0, None)
     assert isinstance(made, FamilyMixture)
     assert made.labels == ("x", "y", "z")
     np.testing.assert_allclose(made.weight[:, 0], [0.25, 0.0, 0.75])
@@ -327,17 +336,17 @@ def test_a_family_met_under_another_behaviour_only_is_new(
     rng: np.random.Generator,
 ) -> None:
     population, evaluation = mixture(families=2), seen(rng)
-    mix = mixes.checked_mix({"x": 1, "y": 1})
-    made = mixes.deployed(population, evaluation, "b", mix, 0.2, 4)
+    mix = family_mix.checked_mix({"x": 1, "y": 1})
+    made = family_mix.deployed(population, evaluation, "b", mix, 0.2, 4)
     assert isinstance(made, FamilyMixture)
-    assert made.labels == ("x", "z", "y", *[mixes.UNSEEN] * 4)
+    assert made.labels == ("x", "z", "y", *[family_mix.UNSEEN] * 4)
     np.testing.assert_allclose(
         made.weight[:, 0], [0.4, 0.0, 0.4, 0.05, 0.05, 0.05, 0.05]
     )
 
 
 def test_all_queries_may_be_from_families_not_met(rng: np.random.Generator) -> None:
-    made = mixes.deployed(mixture(families=3), seen(rng), "a", None, 1.0, 5)
+    made = family_mix.deployed(mixture(families=3), seen(rng), "a", None, 1.0, 5)
     assert isinstance(made, FamilyMixture)
     assert (made.weight[:3] == 0).all()
     np.testing.assert_allclose(made.weight[3:], 0.2)
@@ -347,8 +356,8 @@ def test_a_population_that_knows_no_families_stays_as_it_is(
     rng: np.random.Generator,
 ) -> None:
     plain = Normal(np.zeros(2), np.ones(2))
-    mix = mixes.checked_mix({"x": 1})
-    assert mixes.deployed(plain, seen(rng), "a", mix, 0.5, 3) is plain
+    mix = family_mix.checked_mix({"x": 1})
+    assert family_mix.deployed(plain, seen(rng), "a", mix, 0.5, 3) is plain
 
 
 @pytest.mark.parametrize(
@@ -370,9 +379,9 @@ def test_impossible_weights_are_refused(families: Any, way_out: str) -> None:
 def test_an_unknown_family_is_refused_with_those_that_there_are(
     rng: np.random.Generator,
 ) -> None:
-    mix = mixes.checked_mix({"x": 1, "w": 3})
+    mix = family_mix.checked_mix({"x": 1, "w": 3})
     with pytest.raises(InvalidInput, match=r"'w'.*'x', 'y', 'z'.*unseen_share=0.75"):
-        mixes.deployed(mixture(families=3), seen(rng), "a", mix, 0.0, None)
+        family_mix.deployed(mixture(families=3), seen(rng), "a", mix, 0.0, None)
 
 
 def test_too_many_new_families_are_refused() -> None:
@@ -394,12 +403,12 @@ def test_a_deployment_keeps_its_mix_at_every_size() -> None:
 def test_weights_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.csv"
     path.write_text("family,weight\n007,1\nNA,3\n", encoding="utf-8")
-    assert mixes.read_mix(path) == {"007": 0.25, "NA": 0.75}
+    assert family_mix.read_mix(path) == {"007": 0.25, "NA": 0.75}
     with pytest.raises(InvalidData, match="no file"):
-        mixes.read_mix(tmp_path / "other.csv")
+        family_mix.read_mix(tmp_path / "other.csv")
     path.write_text("name,weight\nx,1\n", encoding="utf-8")
     with pytest.raises(InvalidData, match="no column 'family'"):
-        mixes.read_mix(path)
+        family_mix.read_mix(path)
 
 
 def false_alarms(tilt: float, rng: np.random.Generator) -> int:
@@ -410,17 +419,19 @@ def false_alarms(tilt: float, rng: np.random.Generator) -> int:
     labels = [f"family {number:02d}" for number in family]
     for _ in range(1_000):
         score = rng.normal(size=family.size) + tilt * rng.normal(size=20)[family]
-        found = mixes.concentration(
+        found = family_mix.concentration(
             Evaluation.from_scores(score, family=labels), "behaviour"
         )
         assert found is not None
-        alarms += found.p_value <= mixes.FALSE_ALARMS
+        alarms += found.p_value <= family_mix.FALSE_ALARMS
     return alarms
 
 
 def test_false_alarms_are_as_rare_as_is_said(rng: np.random.Generator) -> None:
     alarms = false_alarms(0.0, rng)
-    test = stats.binomtest(alarms, 1_000, mixes.FALSE_ALARMS, alternative="greater")
+    test = stats.binomtest(
+        alarms, 1_000, family_mix.FALSE_ALARMS, alternative="greater"
+    )
     assert test.pvalue > 1e-6
 
 
@@ -454,7 +465,7 @@ def test_good_and_turing_say_how_much_is_not_met() -> None:
         evaluation = Evaluation.from_scores(
             np.arange(100.0), family=[str(number) for number in family]
         )
-        guesses.append(mixes.unseen_guess(evaluation, "behaviour")[0])
+        guesses.append(family_mix.unseen_guess(evaluation, "behaviour")[0])
         truths.append(1 - np.unique(family).size / 50)
     error = np.array(guesses) - np.array(truths)
     assert abs(error.mean()) < 5 * error.std() / 20
@@ -651,12 +662,12 @@ def test_an_average_in_another_mix_keeps_its_number_of_draws() -> None:
     plain = Normal(np.zeros(5), np.ones(5))
     both = Gathered((known, plain))
     mix = (("1", 1.0),)
-    moved = mixes.deployed(both, evaluation, "behaviour", mix, 0.0, None)
+    moved = family_mix.deployed(both, evaluation, "behaviour", mix, 0.0, None)
     assert moved.draws == 8
-    alone = mixes.deployed(known, evaluation, "behaviour", mix, 0.0, None)
+    alone = family_mix.deployed(known, evaluation, "behaviour", mix, 0.0, None)
     level = np.log(0.01)
     np.testing.assert_array_equal(
         moved.quantile(level), np.resize(alone.quantile(level), 8)
     )
-    unmoved = mixes.deployed(both, evaluation, "behaviour", None, 0.0, None)
+    unmoved = family_mix.deployed(both, evaluation, "behaviour", None, 0.0, None)
     assert isinstance(unmoved, Gathered)

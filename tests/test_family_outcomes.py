@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import special
 
-from bayes_rare import catalog, latent
+from bayes_rare import catalog
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.family_outcomes import family_outcomes
 from bayes_rare.inference.density import density_of
+from bayes_rare.likelihoods import quadrature
+from bayes_rare.likelihoods.family_counts import family_outcomes
 from bayes_rare.populations import spliced_log_density
 from bayes_rare.scores import log_risk_from_score, log_safe_from_score, risk_from_score
 
@@ -75,7 +76,7 @@ def test_chances_of_tallies_are_integrals_over_the_family(
 ) -> None:
     density, data, named, free, _ = density_at(counted(rng, trials), rng)
     cells = density.pointwise(*free, *data.values())
-    name = "tallies" if trials <= latent.SHARED_TRIALS else "sharp_tallies"
+    name = "tallies" if trials <= quadrature.SHARED_TRIALS else "sharp_tallies"
     prefix = "" if name == "tallies" else "sharp_"
     family = data["tally_family" if name == "tallies" else "sharp_family"][0]
     count = data["tally_count" if name == "tallies" else "sharp_count"][0]
@@ -84,9 +85,9 @@ def test_chances_of_tallies_are_integrals_over_the_family(
         place = int(family[row])
         successes = data[f"{prefix}successes"][0, row]
         failures = data[f"{prefix}trials"][0, row] - successes
-        log_likelihood = latent.times(
+        log_likelihood = quadrature.times(
             np.full_like(FINE, successes), log_risk_from_score(FINE)
-        ) + latent.times(np.full_like(FINE, failures), log_safe_from_score(FINE))
+        ) + quadrature.times(np.full_like(FINE, failures), log_safe_from_score(FINE))
         exact = float(data[f"{prefix}ways"][0, row]) + log_mean(
             log_likelihood,
             float(named["location"][0, place]),
@@ -105,7 +106,7 @@ def test_chances_of_estimates_are_integrals_over_the_family(
     cells = density.pointwise(*free, *data.values())["estimates"]
     for row in rng.choice(90, 12):
         place = int(data["estimate_family"][0, row])
-        log_likelihood = latent.log_normal_density(
+        log_likelihood = quadrature.log_normal_density(
             np,
             data["estimated"][0, row],
             data["estimate_error"][0, row],

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from bayes_rare import catalog, notes, outcomes, plotting, printing
-from bayes_rare.baselines import gumbel_ols, log_normal_moments
+from bayes_rare import catalog, plotting
+from bayes_rare.cli.tables import forecast_report
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import (
@@ -20,11 +20,16 @@ from bayes_rare.forecasting import (
     Deployment,
     Forecast,
     forecast,
-    summaries,
+    notes,
+    outcomes,
+    tables,
 )
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting.outcomes import FOREVER
+from bayes_rare.methods.gumbel_ols import gumbel_ols
+from bayes_rare.methods.log_normal_moments import log_normal_moments
 from bayes_rare.populations import BodyAndTail, Normal
 from bayes_rare.posterior import Posterior, Verdict
+from bayes_rare.reporting import wording
 from bayes_rare.scores import risk_from_score
 
 CHAINS, DRAWS = 4, 250
@@ -472,7 +477,7 @@ def test_the_largest_safe_size_asks_for_the_survival_once(
     rng = np.random.default_rng(0)
     spread = rng.uniform(0.3, 0.6, 200)
     population = Counted(rng.normal(mean, 0.1, 200), spread)
-    found = summaries._largest_safe(population, 0.5, level)
+    found = tables._largest_safe(population, 0.5, level)
     assert len(population.asked) == 1
     low, high = 0, outcomes.FOREVER
     while low < high:
@@ -620,7 +625,7 @@ def test_a_number_that_stands_for_more_is_said_aloud() -> None:
     (said,), (unsaid,) = near.summary()["mean"], far.summary()["mean"]
     assert said == near.draws["queries_to_first_failure"].mean()
     assert np.isnan(unsaid)
-    assert printing.records(far.summary())[0]["mean"] is None
+    assert wording.records(far.summary())[0]["mean"] is None
     assert far.summary()[["median", "lower", "upper"]].notna().all(axis=None)
 
 
@@ -628,8 +633,8 @@ def test_a_number_that_stands_for_more_is_printed_so() -> None:
     answer = forecast(posterior_of({"a": scores_of("a") - 8}), Deployment(10))
     out = Console(file=io.StringIO(), width=200)
     with out.capture() as printed:
-        table = printing.records(answer.summary())
-        for part in printing.forecast_report(answer, table, 0.9):
+        table = wording.records(answer.summary())
+        for part in forecast_report(answer, table, 0.9):
             out.print(part)
     assert "shows it after 1e12 or more queries" in printed.get()
     assert "Up to 1e12 or more queries" in printed.get()
@@ -786,7 +791,7 @@ def test_half_a_statement_of_unseen_families_is_refused(
 
 
 def test_a_method_that_knows_no_families_says_so() -> None:
-    from bayes_rare.baselines import gumbel_ols
+    from bayes_rare.methods.gumbel_ols import gumbel_ols
 
     evaluation = Evaluation.from_scores(np.random.default_rng(0).gumbel(-2, 0.3, 100))
     unseen = Deployment(1_000, unseen_share=0.2, unseen_families=40)

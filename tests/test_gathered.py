@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bayes_rare.gathered import Gathered
 from bayes_rare.populations import BodyAndTail, Normal, Population
+from bayes_rare.populations.gathered import Gathered
 from bayes_rare.scores import risk_from_score
 
 NORMAL = Normal(np.array([-2.0, -1.0, 0.0]), np.array([0.5, 1.0, 2.0]))

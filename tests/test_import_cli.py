@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import bayes_rare as br
-from bayes_rare import printing
-from bayes_rare.cli import main
-from bayes_rare.dropped import Dropped, Judgement, Tally, merged
+from bayes_rare.cli import main, tables
 from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation.import_record import Dropped, Judgement, Tally, merged
 
 type Capture = pytest.CaptureFixture[str]
 
@@ -223,9 +222,9 @@ def test_the_report_of_a_record_has_all_of_it() -> None:
             "queries": 5,
         }
     ]
-    out = printing.console()
+    out = tables.console()
     with out.capture() as captured:
-        for part in printing.dropped_report(record):
+        for part in tables.dropped_report(record):
             out.print(part)
     said = captured.get()
     assert "5.3 %" in said

@@ -8,7 +8,7 @@ import pytest
 
 import bayes_rare as br
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.readers.logs.imported import ImportedTable
 
 # As garak writes it: thresholds are named, and have no value.
 SETUP = {

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import bayes_rare as br
-from bayes_rare.dropped import Dropped, Judgement, Reason
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.archives import opened_archive
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.evaluation.import_record import Dropped, Judgement, Reason
+from bayes_rare.readers.logs.imported import ImportedTable
+from bayes_rare.readers.logs.zip_stream import opened_archive
 
 COUNTS = {"q01": (4, 4), "q02": (2, 4), "q03": (0, 4), "q04": (0, 3), "q05": (0, 3)}
 TIMED_OUT = Reason("errored", "RuntimeError('provider timed out')", 1, "rare")

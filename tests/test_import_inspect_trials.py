@@ -12,11 +12,10 @@ import pandas as pd
 import pytest
 
 import bayes_rare as br
-from bayes_rare import printing
-from bayes_rare.cli import main
-from bayes_rare.dropped import Dropped, Judgement, Reason
+from bayes_rare.cli import main, tables
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.evaluation.import_record import Dropped, Judgement, Reason
+from bayes_rare.readers.logs.imported import ImportedTable
 
 type Sample = dict[str, Any]
 
@@ -121,9 +120,9 @@ def test_a_record_without_behaviours_of_scores_is_still_read(tmp_path: Path) -> 
 
 def test_what_is_printed_names_the_behaviour_that_it_is_of(tmp_path: Path) -> None:
     record = read(two_models(tmp_path), max_dropped=0.2).dropped
-    out = printing.console()
+    out = tables.console()
     with out.capture() as captured:
-        for part in printing.dropped_report(record):
+        for part in tables.dropped_report(record):
             out.print(part)
     said = captured.get()
     assert "Scores of leak (second): 'I': 3, not the behaviour; 'C': 1, the" in said
@@ -531,9 +530,9 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     assert "boom \ufffd" in record
     read_again = br.read_table(tmp_path / "made.parquet")
     assert read_again.behaviours == ("t\ufffd",)
-    out = printing.console()
+    out = tables.console()
     with out.capture() as captured:
-        for part in printing.dropped_report(made.dropped):
+        for part in tables.dropped_report(made.dropped):
             out.print(part)
     io.StringIO(captured.get()).read().encode()
 

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 import bayes_rare as br
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.readers.logs.imported import ImportedTable
 
 
 @pytest.fixture(scope="module")

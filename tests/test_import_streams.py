@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_rare.errors import InvalidData
-from bayes_rare.readers import archives
-from bayes_rare.readers.archives import opened_archive
-from bayes_rare.readers.streams import MOST, JsonStream, json_lines
+from bayes_rare.readers.logs import zip_stream
+from bayes_rare.readers.logs.json_stream import MOST, JsonStream, json_lines
+from bayes_rare.readers.logs.zip_stream import opened_archive
 
 VALUES = st.recursive(
     st.none()
@@ -351,14 +351,14 @@ def test_without_zstd_in_pyarrow_another_reader_serves_or_is_named(
     zstd(path, {"a": TEXT.encode()})
     monkeypatch.setattr(pa, "Codec", Codec)
     assert content_of(path) == TEXT.encode()
-    imported = archives.import_module
+    imported = zip_stream.import_module
 
     def without(name: str) -> Any:
         if name == "zstandard":
             raise ImportError(name)
         return imported(name)
 
-    monkeypatch.setattr(archives, "import_module", without)
+    monkeypatch.setattr(zip_stream, "import_module", without)
     with pytest.raises(InvalidData, match=r"pip install 'bayes-rare\[inspect\]'"):
         content_of(path)
 

@@ -15,7 +15,7 @@ import pytest
 from bayes_rare import catalog
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import fit, fit_many, fitting
+from bayes_rare.inference import batches, fit, fit_many
 from bayes_rare.inference.density import starts_of
 from bayes_rare.inference.programs import density_and_data
 from bayes_rare.posterior import Posterior
@@ -118,7 +118,7 @@ def test_the_default_model_is_that_of_each_evaluation_alone() -> None:
     plain = evaluation_of(1, 60)
     counted = Evaluation.from_counts([0, 3, 1], [10, 10, 10])
     apart = Evaluation.from_scores(np.linspace(-3, -1, 4), family=list("aabb"))
-    chosen = [fitting._chosen(None, each).name for each in (plain, counted, apart)]
+    chosen = [batches._chosen(None, each).name for each in (plain, counted, apart)]
     assert chosen == ["gpd_tail", "binomial_tail", "family_tail"]
 
 

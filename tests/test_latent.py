@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from bayes_rare import catalog, latent
+from bayes_rare import catalog
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.density import Density, density_of
+from bayes_rare.likelihoods import quadrature
 from bayes_rare.populations import StepsAndTail, gpd_log_survival
 from bayes_rare.scores import (
     log_risk_from_score,
@@ -81,7 +82,7 @@ class Case:
 
     @property
     def edges(self) -> np.ndarray:
-        return latent.step_edges(self.threshold, self.trials)
+        return quadrature.step_edges(self.threshold, self.trials)
 
     @property
     def weight(self) -> np.ndarray:
@@ -123,7 +124,7 @@ CASES = [
 def nodes_of(xp: Any, population: list[Any], breaks: Any, number: int) -> Any:
     """Scores and log weights of `latent.population_nodes`."""
     edges, log_weight, log_rate, scale, shape = population
-    return latent.population_nodes(
+    return quadrature.population_nodes(
         xp, edges, log_weight, log_rate, scale, shape, breaks, number
     )
 
@@ -135,14 +136,17 @@ def log_integral(log_likelihood: np.ndarray, log_measure: np.ndarray) -> np.ndar
 def log_tallied(case: Case, successes: int, trials: int, most: float) -> float:
     """Log chance of a tally by the nodes that a model would take."""
     s, t = np.array([float(successes)]), np.array([float(trials)])
-    if trials <= latent.SHARED_TRIALS:
-        breaks, number = latent.shared_breaks(most)[None, None], latent.SHARED_NODES
+    if trials <= quadrature.SHARED_TRIALS:
+        breaks, number = (
+            quadrature.shared_breaks(most)[None, None],
+            quadrature.SHARED_NODES,
+        )
     else:
-        breaks, number = latent.sharp_breaks(s, t)[None], latent.SHARP_NODES
+        breaks, number = quadrature.sharp_breaks(s, t)[None], quadrature.SHARP_NODES
     score, log_measure = nodes_of(np, case.arguments, breaks, number)
-    yes, no = latent.log_chances(np, score)
+    yes, no = quadrature.log_chances(np, score)
     integral = log_integral(s * yes + (t - s) * no, log_measure)
-    return float((latent.log_ways(s, t) + integral)[0, 0])
+    return float((quadrature.log_ways(s, t) + integral)[0, 0])
 
 
 def falls_of(log_likelihood: Any, peak: float) -> list[float]:
@@ -241,9 +245,9 @@ def test_the_log_density_of_an_estimate_is_exact(
     exact = exact_log_integral(case, log_likelihood, falls_of(in_floats, peak))
     if exact < -60:
         return
-    breaks = latent.estimate_breaks(np.array([log_risk]), np.array([error]))[None]
-    score, log_measure = nodes_of(np, case.arguments, breaks, latent.SHARP_NODES)
-    terms = latent.log_normal_density(np, log_risk, error, -np.exp(-score))
+    breaks = quadrature.estimate_breaks(np.array([log_risk]), np.array([error]))[None]
+    score, log_measure = nodes_of(np, case.arguments, breaks, quadrature.SHARP_NODES)
+    terms = quadrature.log_normal_density(np, log_risk, error, -np.exp(-score))
     found = float(log_integral(terms, log_measure)[0, 0])
     assert found == pytest.approx(exact, abs=1e-6)
 
@@ -260,7 +264,7 @@ def test_means_over_nodes_are_those_of_the_population(case: Case) -> None:
     """The share of queries above a break, which only the weights have to tell."""
     breaks = np.linspace(-6.0, 12.0, 37)
     score, log_measure = nodes_of(
-        np, case.arguments, breaks[None, None], latent.SHARED_NODES
+        np, case.arguments, breaks[None, None], quadrature.SHARED_NODES
     )
     for place in breaks:
         above = np.exp(log_measure[score > place]).sum()
@@ -270,13 +274,15 @@ def test_means_over_nodes_are_those_of_the_population(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_numpy_and_pytensor_have_one_formula(case: Case) -> None:
-    breaks = latent.shared_breaks(100.0)[None, None]
+    breaks = quadrature.shared_breaks(100.0)[None, None]
     inputs = [pt.dmatrix(), pt.dmatrix(), pt.dvector(), pt.dvector(), pt.dvector()]
-    score, log_measure = nodes_of(pt, inputs, pt.as_tensor(breaks), latent.SHARED_NODES)
-    outputs = [score, log_measure, *latent.log_chances(pt, score)]
+    score, log_measure = nodes_of(
+        pt, inputs, pt.as_tensor(breaks), quadrature.SHARED_NODES
+    )
+    outputs = [score, log_measure, *quadrature.log_chances(pt, score)]
     symbolic = compiled(inputs, outputs, mode="FAST_COMPILE")(*case.arguments)
-    score, log_measure = nodes_of(np, case.arguments, breaks, latent.SHARED_NODES)
-    numbers = [score, log_measure, *latent.log_chances(np, score)]
+    score, log_measure = nodes_of(np, case.arguments, breaks, quadrature.SHARED_NODES)
+    numbers = [score, log_measure, *quadrature.log_chances(np, score)]
     for one, other in zip(symbolic, numbers, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
 
@@ -284,12 +290,12 @@ def test_numpy_and_pytensor_have_one_formula(case: Case) -> None:
 def test_log_safe_is_that_of_scores_with_a_finite_gradient() -> None:
     score = np.concatenate([np.linspace(-600, 700, 2_601), [1e3, 1e5]])
     variable = pt.dvector()
-    value = latent.log_safe(pt, variable)
+    value = quadrature.log_safe(pt, variable)
     both = [value, pytensor_any.gradient.grad(pt.sum(value), variable)]
     at_pytensor, slope = compiled([variable], both, mode="FAST_COMPILE")(score)
     exact = log_safe_from_score(score)
     # Absolutely: times the trials of any tally that is still nothing.
-    np.testing.assert_allclose(latent.log_safe(np, score), exact, 1e-14, 1e-15)
+    np.testing.assert_allclose(quadrature.log_safe(np, score), exact, 1e-14, 1e-15)
     np.testing.assert_allclose(at_pytensor, exact, 1e-13, 1e-15)
     assert np.isfinite(slope).all()
     likely = score > 30
@@ -373,9 +379,9 @@ def test_gradients_are_those_of_finite_differences(point: dict[str, float]) -> N
 # Where panels end, and where the tail begins.
 
 
-@given(st.floats(1, latent.SHARED_TRIALS))
+@given(st.floats(1, quadrature.SHARED_TRIALS))
 def test_shared_breaks_are_as_dense_as_the_sharpest_tally_needs(most: float) -> None:
-    breaks = latent.shared_breaks(most)
+    breaks = quadrature.shared_breaks(most)
     assert (np.diff(breaks) > 0).all()
     assert np.isfinite(breaks).all()
     angle = np.arcsin(np.sqrt(risk_from_score(breaks)))
@@ -385,11 +391,11 @@ def test_shared_breaks_are_as_dense_as_the_sharpest_tally_needs(most: float) -> 
 
 
 @pytest.mark.parametrize(
-    "tally", [tally for tally in TALLIES if tally[1] > latent.SHARED_TRIALS]
+    "tally", [tally for tally in TALLIES if tally[1] > quadrature.SHARED_TRIALS]
 )
 def test_sharp_breaks_span_the_likelihood(tally: tuple[int, int]) -> None:
     s, t = np.array([[float(tally[0])], [float(tally[1])]])
-    [breaks] = latent.sharp_breaks(s, t)
+    [breaks] = quadrature.sharp_breaks(s, t)
     assert (np.diff(breaks) >= 0).all()
     with np.errstate(invalid="ignore"):
         log_likelihood = np.asarray(stats.binom.logpmf(s, t, risk_from_score(breaks)))
@@ -403,9 +409,9 @@ def test_sharp_breaks_span_the_likelihood(tally: tuple[int, int]) -> None:
 def test_steps_end_at_the_threshold_and_begin_out_of_sight(
     threshold: float, trials: float
 ) -> None:
-    edges = latent.step_edges(threshold, trials)
+    edges = quadrature.step_edges(threshold, trials)
     widths = np.diff(edges)
-    assert edges.size == latent.STEPS + 2
+    assert edges.size == quadrature.STEPS + 2
     assert edges[-1] == threshold
     assert (widths > 0).all()
     assert (np.diff(widths[1:]) <= 1e-9).all()
@@ -433,7 +439,7 @@ def test_about_so_many_queries_exceed_the_threshold(
     scores = rng.normal(-1.5, 0.5, 2_000)
     tallies = tallies_of(scores, trials, rng)
     thresholds = [
-        latent.threshold_of(tallies, NO_ESTIMATES, float(wanted))
+        quadrature.threshold_of(tallies, NO_ESTIMATES, float(wanted))
         for wanted in (400, 100, 20)
     ]
     assert (np.diff(thresholds) > 0).all()
@@ -453,7 +459,7 @@ def test_the_threshold_of_estimates_and_of_counts_of_equal_sharpness(
         "count": np.ones(2_000),
     }
     none = {name: np.zeros(0) for name in ("successes", "trials", "count")}
-    threshold = latent.threshold_of(none, estimates, 100.0)
+    threshold = quadrature.threshold_of(none, estimates, 100.0)
     assert 50 < int((scores > threshold).sum()) < 200
 
 
@@ -461,8 +467,8 @@ def test_the_threshold_of_estimates_and_of_counts_of_equal_sharpness(
 def test_the_threshold_knows_only_shares(times: int, wanted: float) -> None:
     tallies = tallies_of(np.linspace(-3, 0.5, 120), 60, np.random.default_rng(3))
     more = tallies | {"count": times * tallies["count"]}
-    one = latent.threshold_of(tallies, NO_ESTIMATES, wanted)
-    assert latent.threshold_of(more, NO_ESTIMATES, times * wanted) == pytest.approx(
+    one = quadrature.threshold_of(tallies, NO_ESTIMATES, wanted)
+    assert quadrature.threshold_of(more, NO_ESTIMATES, times * wanted) == pytest.approx(
         one, abs=0.06
     )
 
@@ -485,11 +491,11 @@ def log_chances_of(
     case: Case, successes: np.ndarray, trials: np.ndarray, *, orders: bool
 ) -> np.ndarray:
     """Log chances of counts, binomial or, without the orders, geometric."""
-    breaks = latent.shared_breaks(float(AT_MOST))[None, None]
-    score, log_measure = nodes_of(np, case.arguments, breaks, latent.SHARED_NODES)
-    yes, no = latent.log_chances(np, score[0])
+    breaks = quadrature.shared_breaks(float(AT_MOST))[None, None]
+    score, log_measure = nodes_of(np, case.arguments, breaks, quadrature.SHARED_NODES)
+    yes, no = quadrature.log_chances(np, score[0])
     (s, t), place = np.unique([successes, trials], axis=1, return_inverse=True)
-    ways = latent.log_ways(s, t) if orders else 0.0
+    ways = quadrature.log_ways(s, t) if orders else 0.0
     terms = s[:, None] * yes + (t - s)[:, None] * no
     return (ways + log_integral(terms, log_measure[0]))[np.ravel(place)]
 

@@ -13,10 +13,12 @@ import pymc as pm
 import pytest
 from scipy import special
 
-from bayes_rare import catalog, fit, latent
+from bayes_rare import catalog
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference import fit
 from bayes_rare.inference.density import density_of
-from bayes_rare.marginal import steps_population
+from bayes_rare.likelihoods import quadrature
+from bayes_rare.likelihoods.steps import steps_population
 from bayes_rare.posterior import Posterior
 from bayes_rare.scores import risk_from_score
 
@@ -76,7 +78,7 @@ def point_of(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "log_scale": rng.normal(-1.0, 0.5, 1),
         "shape": rng.normal(0, 0.1, 1),
-        "step_offset": rng.normal(0, 0.5, (1, latent.STEPS)),
+        "step_offset": rng.normal(0, 0.5, (1, quadrature.STEPS)),
         "lowest_step_offset": rng.normal(0, 0.5, 1),
     }
 
@@ -124,8 +126,8 @@ def test_the_mean_over_scores_is_the_marginal_likelihood(
     values = point | {"place": place}
     named = density.constrain(*(values[name] for name in density.values), *data)
     score = np.asarray(named["score"])[0, : middle.size]
-    log_risk, log_safe = latent.log_chances(np, score)
-    ways = latent.log_ways(rows, np.full(rows.size, 50.0))
+    log_risk, log_safe = quadrature.log_chances(np, score)
+    ways = quadrature.log_ways(rows, np.full(rows.size, 50.0))
     terms = rows[:, None] * log_risk + (50 - rows[:, None]) * log_safe
     exact = ways + special.logsumexp(terms + log_share, axis=1)
     assert (exact > -30).all()
@@ -143,7 +145,7 @@ def test_gradients_are_finite_far_out(rng: np.random.Generator) -> None:
         point = {
             "log_scale": np.full(1, float(log_scale)),
             "shape": np.full(1, float(shape)),
-            "step_offset": spread * rng.choice([-1.0, 1.0], (1, latent.STEPS)),
+            "step_offset": spread * rng.choice([-1.0, 1.0], (1, quadrature.STEPS)),
             "lowest_step_offset": spread * rng.choice([-1.0, 1.0], 1),
             "place": rng.uniform(-6, 6, (1, 64)),
         }

@@ -15,22 +15,26 @@ from scipy import stats
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import devices
-from bayes_rare.likelihoods import (
+from bayes_rare.likelihoods.exceedances import (
     BODY_CELLS,
-    DIMS,
     binomial_logp,
-    cell_data,
-    data_variables,
     exceedance_data,
     gpd_logp,
     gpd_logsf,
+    observe_exceedances,
+    simulate_exceedances,
+    tail_population,
+)
+from bayes_rare.likelihoods.layout import (
+    DIMS,
+    data_variables,
+    padded_length,
+    padded_rows,
+)
+from bayes_rare.likelihoods.normal_scores import (
+    cell_data,
     normal_cell_logp,
     normal_logcdf,
-    observe_exceedances,
-    padded,
-    simulate_exceedances,
-    stacked,
-    tail_population,
 )
 from bayes_rare.populations import gpd_log_survival
 
@@ -278,8 +282,8 @@ def test_cells_of_all_scores_keep_count_mean_and_squares(
     ("size", "length"), [(1, 16), (16, 16), (17, 32), (1024, 1024)]
 )
 def test_rows_are_padded_to_a_few_lengths(size: int, length: int) -> None:
-    assert padded(size) == length
-    table = stacked([np.ones(size), np.ones(1)], length)
+    assert padded_length(size) == length
+    table = padded_rows([np.ones(size), np.ones(1)], length)
     assert table.sum() == size + 1
 
 

@@ -10,9 +10,9 @@ from scipy.special import logsumexp
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
-from bayes_rare.loo import compare_loo, loo
 from bayes_rare.populations import gpd_log_survival
 from bayes_rare.posterior import Posterior
+from bayes_rare.posterior.loo import compare_loo, loo
 
 az: Any = arviz
 THRESHOLD = -1.5

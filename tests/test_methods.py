@@ -8,18 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bayes_rare import catalog, methods
-from bayes_rare.baselines import BASELINES
+from bayes_rare import catalog
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
-from bayes_rare.methods import FunctionMethod, ModelMethod, Sampling, observed_shares
+from bayes_rare.methods import (
+    FunctionMethod,
+    ModelMethod,
+    Sampling,
+    by_name,
+    functions,
+    observed_shares,
+)
+from bayes_rare.methods.baselines import BASELINES
 
 QUICK = Sampling(chains=2, warmup=200, draws=200)
 DEPLOYMENT = Deployment([1_000, 10_000])
 
 MINE = """
-from bayes_rare.baselines import evaluation_maximum
+from bayes_rare.methods.baselines import evaluation_maximum
 from bayes_rare.errors import NotApplicable
 
 
@@ -55,13 +62,13 @@ def mine(tmp_path: Path) -> Path:
     "name",
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in DEAR else [])
-        for name in methods.names()
+        for name in by_name.names()
     ],
 )
 def test_every_shipped_method_forecasts_each_size(
     name: str, evaluation: Evaluation, rng: np.random.Generator
 ) -> None:
-    made = methods.method(name, QUICK)
+    made = by_name.method(name, QUICK)
     if name in catalog.names() and "exact" not in catalog.load(name).accepts:
         evaluation = counted(rng)
     [answer] = made.answers([evaluation], DEPLOYMENT)
@@ -76,26 +83,26 @@ def test_every_shipped_method_forecasts_each_size(
         assert (worst[1] >= worst[0]).all()
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", by_name.names())
 def test_a_method_crosses_a_process_boundary(name: str) -> None:
-    made = methods.method(name, QUICK)
+    made = by_name.method(name, QUICK)
     assert pickle.loads(pickle.dumps(made)).identity == made.identity
 
 
 def test_names_are_the_baselines_the_average_and_the_models() -> None:
     models = [n for n in catalog.names() if not catalog.load(n).reference_only]
-    assert methods.names() == [*BASELINES, "average", *models]
+    assert by_name.names() == [*BASELINES, "average", *models]
     assert "latent_reference" not in models
-    assert methods.method("latent_reference").name == "latent_reference"
+    assert by_name.method("latent_reference").name == "latent_reference"
 
 
 def test_settings_follow_a_name(evaluation: Evaluation) -> None:
-    made = methods.method("gpd_tail:exceedances=20,shape_sd=0.2,pool=false", QUICK)
+    made = by_name.method("gpd_tail:exceedances=20,shape_sd=0.2,pool=false", QUICK)
     assert isinstance(made, ModelMethod)
     assert made.settings == {"exceedances": 20, "shape_sd": 0.2, "pool": False}
     assert made.name == "gpd_tail:exceedances=20,shape_sd=0.2,pool=false"
-    line = methods.method("gumbel_ols:points=5,positions=digamma")
-    plain = methods.method("gumbel_ols")
+    line = by_name.method("gumbel_ols:points=5,positions=digamma")
+    plain = by_name.method("gumbel_ols")
     guesses = [
         one.answers([evaluation], DEPLOYMENT)[0]
         .forecasts[1_000]
@@ -109,7 +116,7 @@ def test_settings_follow_a_name(evaluation: Evaluation) -> None:
 
 
 def test_a_function_of_a_file_is_a_method(mine: Path, evaluation: Evaluation) -> None:
-    made = methods.method(f"{mine}:biggest")
+    made = by_name.method(f"{mine}:biggest")
     assert made.name == "mine:biggest"
     again = pickle.loads(pickle.dumps(made))
     assert again.identity == made.identity
@@ -117,14 +124,14 @@ def test_a_function_of_a_file_is_a_method(mine: Path, evaluation: Evaluation) ->
     assert answer.forecasts[1_000].method == "evaluation_maximum"
     before = made.identity
     mine.write_text(f"{MINE}\n# changed\n", encoding="utf-8")
-    assert methods.method(f"{mine}:biggest").identity != before
+    assert by_name.method(f"{mine}:biggest").identity != before
 
 
 def test_what_a_function_declines_is_its_refusal(evaluation: Evaluation) -> None:
     def picky(*_: Any) -> Forecast:
         raise NotApplicable("too hot")
 
-    [answer] = methods.method(picky).answers([evaluation], DEPLOYMENT)
+    [answer] = by_name.method(picky).answers([evaluation], DEPLOYMENT)
     assert (answer.forecasts, answer.refusal) == ({}, "too hot")
 
 
@@ -136,14 +143,14 @@ def test_a_function_that_fails_is_named(evaluation: Evaluation) -> None:
         return 3
 
     with pytest.raises(InvalidInput, match="broken failed with ZeroDivisionError"):
-        methods.method(broken).answers([evaluation], DEPLOYMENT)
+        by_name.method(broken).answers([evaluation], DEPLOYMENT)
     with pytest.raises(InvalidInput, match="wrong returned int, not a Forecast"):
-        methods.method(wrong).answers([evaluation], DEPLOYMENT)
+        by_name.method(wrong).answers([evaluation], DEPLOYMENT)
 
 
 def test_a_model_that_does_not_serve_refuses() -> None:
     few = Evaluation.from_scores([0.0, 1.0, 2.0])
-    [answer] = methods.method("gpd_tail", QUICK).answers([few], DEPLOYMENT)
+    [answer] = by_name.method("gpd_tail", QUICK).answers([few], DEPLOYMENT)
     assert answer.forecasts == {}
     assert "behaviour" in answer.refusal
 
@@ -165,22 +172,22 @@ def test_what_is_no_method_is_refused(
     named: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        methods.method(named)
+        by_name.method(named)
 
 
 def test_a_missing_function_is_named(mine: Path, evaluation: Evaluation) -> None:
     with pytest.raises(NoSuchModel, match="defines no function smallest"):
-        methods.method(f"{mine}:smallest").answers([evaluation], DEPLOYMENT)
+        by_name.method(f"{mine}:smallest").answers([evaluation], DEPLOYMENT)
 
 
 def test_no_two_methods_have_one_name() -> None:
     with pytest.raises(InvalidInput, match="two methods are called 'gumbel_ols'"):
-        methods.methods(["gumbel_ols", "gumbel_ols"])
+        by_name.methods(["gumbel_ols", "gumbel_ols"])
     with pytest.raises(InvalidInput, match="no method is named"):
-        methods.methods([])
-    pair = methods.methods({"first": "gumbel_ols", "second": "gumbel_ols:points=5"})
+        by_name.methods([])
+    pair = by_name.methods({"first": "gumbel_ols", "second": "gumbel_ols:points=5"})
     assert [one.name for one in pair] == ["first", "second"]
-    assert [one.name for one in methods.methods("gumbel_ols")] == ["gumbel_ols"]
+    assert [one.name for one in by_name.methods("gumbel_ols")] == ["gumbel_ols"]
 
 
 def test_observed_shares_stand_in_for_risks() -> None:
@@ -203,14 +210,14 @@ def test_observed_shares_stand_in_for_risks() -> None:
 
 
 def test_a_baseline_takes_a_pseudocount() -> None:
-    plain, usual = methods.methods(["gumbel_ols:pseudocount=0", "gumbel_ols"])
+    plain, usual = by_name.methods(["gumbel_ols:pseudocount=0", "gumbel_ols"])
     assert plain.identity != usual.identity
     counted = Evaluation.from_counts(np.arange(40) % 12, np.full(40, 50))
     few, more = (one.answers([counted], Deployment(1e4)) for one in (plain, usual))
     assert few[0].refusal or few[0].forecasts
     assert more[0].forecasts
     with pytest.raises(InvalidInput, match="0 gives successes/trials"):
-        methods.methods("gumbel_ols:pseudocount=-1")
+        by_name.methods("gumbel_ols:pseudocount=-1")
 
 
 def test_baselines_see_shares_and_functions_see_counts() -> None:
@@ -224,23 +231,23 @@ def test_baselines_see_shares_and_functions_see_counts() -> None:
 
     FunctionMethod("mine", mine).answers([counted], DEPLOYMENT)
     assert kinds == ["counts"]  # it declined at the first size
-    [answer] = methods.method("gumbel_ols").answers([counted], DEPLOYMENT)
+    [answer] = by_name.method("gumbel_ols").answers([counted], DEPLOYMENT)
     assert answer.refusal == ""
-    [answer] = methods.method("gpd_tail", QUICK).answers([counted], DEPLOYMENT)
+    [answer] = by_name.method("gpd_tail", QUICK).answers([counted], DEPLOYMENT)
     assert "has counts" in answer.refusal
 
 
 def test_what_a_function_was_given_is_part_of_what_it_is() -> None:
-    def line(points: int) -> methods.Function:
+    def line(points: int) -> functions.Function:
         def mine(evaluation: Evaluation, deployment: Deployment) -> Forecast:
             return BASELINES["gumbel_ols"](evaluation, deployment, points=points)
 
         return mine
 
-    made = [methods.method(line(points)).identity for points in (5, 5, 6)]
+    made = [by_name.method(line(points)).identity for points in (5, 5, 6)]
     assert made[0] == made[1] != made[2]
     given = [
-        methods.method(partial(BASELINES["gumbel_ols"], points=points), name="line")
+        by_name.method(partial(BASELINES["gumbel_ols"], points=points), name="line")
         for points in (5, 5, 6)
     ]
     assert given[0].identity == given[1].identity != given[2].identity
@@ -252,6 +259,6 @@ def test_a_path_may_have_colons_of_its_own(
     folder = tmp_path / "a:b"
     folder.mkdir()
     (folder / "mine.py").write_text(MINE, encoding="utf-8")
-    made = methods.method(f"{folder / 'mine.py'}:biggest")
+    made = by_name.method(f"{folder / 'mine.py'}:biggest")
     assert made.name == "mine:biggest"
     assert made.answers([evaluation], DEPLOYMENT)[0].refusal == ""

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_rare.beta import BetaRisks
 from bayes_rare.cli import main
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, forecast, point_forecast
 from bayes_rare.inference import fit
-from bayes_rare.missed import MissedMode, WithMissedMode
 from bayes_rare.populations import Normal
+from bayes_rare.populations.beta import BetaRisks
+from bayes_rare.populations.missed_mode import MissedMode, WithMissedMode
 from bayes_rare.posterior import Posterior
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_rare import outcomes
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting import outcomes
+from bayes_rare.forecasting.outcomes import FOREVER
 from bayes_rare.populations import BodyAndTail, Normal, Population
 
 type Scores = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]

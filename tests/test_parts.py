@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_rare as br
-from bayes_rare.backtesting.storing import Store
+from bayes_rare.backtesting.store import Store
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.files import replacing
 

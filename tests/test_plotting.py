@@ -13,16 +13,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from bayes_rare import plotting
-from bayes_rare.baselines import gumbel_ols, log_normal_moments
-from bayes_rare.comparison import (
-    compare,
-    coverage_interval,
-    plot_coverage,
-    plot_pit,
-)
+from bayes_rare.backtesting import compare, coverage_interval, plot_coverage, plot_pit
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment
+from bayes_rare.methods.gumbel_ols import gumbel_ols
+from bayes_rare.methods.log_normal_moments import log_normal_moments
 
 DEPLOYMENT = Deployment([1_000, 10**6])
 

@@ -14,7 +14,12 @@ from scipy.special import ndtr
 from bayes_rare.errors import InvalidInput
 from bayes_rare.inference import devices
 from bayes_rare.inference.density import density_of
-from bayes_rare.pooling import _softplus, bounded_normal, draw_pooled, partially_pooled
+from bayes_rare.likelihoods.partial_pooling import (
+    _softplus,
+    bounded_normal,
+    draw_pooled,
+    partially_pooled,
+)
 
 
 def bounded(bound: list[float], *, pool: bool = False, sd: float = 0.15) -> Any:

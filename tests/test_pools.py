@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 
 from bayes_rare.errors import InvalidData, InvalidInput
-from bayes_rare.evaluation import Evaluation
-from bayes_rare.pools import QueryPool, Split, Splitting
-from bayes_rare.readers.rows import read_pool
+from bayes_rare.evaluation import Evaluation, QueryPool
+from bayes_rare.evaluation.pool import Split, Splitting
+from bayes_rare.readers.tables.read_pool import read_pool
 from bayes_rare.scores import log_risk_from_score
 
 QUERIES, FAMILIES = 400, 8

@@ -18,12 +18,12 @@ from loading import loaded
 from room import little_room
 
 from bayes_rare import catalog
+from bayes_rare.catalog import Source
 from bayes_rare.cli import main
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverged
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
 from bayes_rare.posterior import Posterior, judge
-from bayes_rare.sources import Source
 
 BEHAVIOURS = ("a", 'b\'s "second"', "ç 第三")
 TEXTS = ('say "it\'s done"', "naïve — 你好 🙂", "two\nlines\tand a tab", "a,b;c\\d", "")

@@ -15,7 +15,11 @@ from scipy.special import expit
 import bayes_rare as br
 from bayes_rare import catalog, plotting
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable
-from bayes_rare.priors import PriorPredictive, _seen, prior_predictive
+from bayes_rare.forecasting.prior_predictive import (
+    PriorPredictive,
+    _seen,
+    prior_predictive,
+)
 from bayes_rare.scores import risk_from_score, score_from_risk
 
 NAMES = ("leak", "costs $5 and $x_{1")

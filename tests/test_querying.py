@@ -14,21 +14,22 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from bayes_rare import catalog, printing
+from bayes_rare import catalog
 from bayes_rare.cli import main
-from bayes_rare.conditioning import (
+from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference import fit
+from bayes_rare.likelihoods.conditioning import (
     Estimates,
     Tallies,
     conditional_family_scores,
     conditional_scores,
 )
-from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
-from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import fit
-from bayes_rare.likelihoods import DIMS
+from bayes_rare.likelihoods.layout import DIMS
 from bayes_rare.populations import FamilyMixture, StepsAndTail, spliced_log_density
 from bayes_rare.posterior import Posterior, Verdict
-from bayes_rare.querying import QueryRisks, query_risks
+from bayes_rare.posterior.query_risks import QueryRisks, query_risks
+from bayes_rare.reporting import wording
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
@@ -542,7 +543,7 @@ def test_json_has_the_rows_of_the_summary(
     keys = [*COUNTED, *RISKS, "fails_at_least_once", "fails_always"]
     assert [list(row) for row in answer["rows"]] == [keys] * 3
     made = posterior.query_risks(behaviour="leak", top=3, seed=4)
-    assert answer["rows"] == printing.records(made.summary(10))
+    assert answer["rows"] == wording.records(made.summary(10))
 
 
 def test_the_csv_is_whole_and_the_terminal_is_short(

@@ -11,11 +11,11 @@ from scipy import stats
 from unfitted import as_if, unfitted
 
 import bayes_rare as br
-from bayes_rare.averages import Average, Member
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.posterior import Posterior
-from bayes_rare.replicates import posterior_predictive
+from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior.average import Member
+from bayes_rare.posterior.replicates import posterior_predictive
 
 TRIALS = np.tile([5, 40], 30)
 SUCCESSES = np.random.default_rng(1).binomial(TRIALS, 0.2)

@@ -17,21 +17,21 @@ from scipy import stats
 from unfitted import as_if, unfitted
 
 import bayes_rare as br
-from bayes_rare import catalog, outcomes, plotting
-from bayes_rare.averages import Average, Member
+from bayes_rare import catalog, plotting
 from bayes_rare.cli import main
-from bayes_rare.dropped import Dropped, Reason, Tally
+from bayes_rare.diagnostics.tail_checks import TailCheck, exceedances, saturation
 from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable
-from bayes_rare.forecasting import Deployment, forecast
-from bayes_rare.gathered import Gathered
+from bayes_rare.evaluation.import_record import Dropped, Reason, Tally
+from bayes_rare.forecasting import Deployment, forecast, outcomes
+from bayes_rare.forecasting.tail_verdict import tail_verdict
 from bayes_rare.populations import BodyAndTail, Normal
-from bayes_rare.posterior import Posterior
+from bayes_rare.populations.gathered import Gathered
+from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior.average import Member
 from bayes_rare.reporting import outlook, report, sampling, sensitivity, tails, wording
 from bayes_rare.reporting.predictive import SIZES, log_hazard, predictive
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score, score_from_risk
-from bayes_rare.tails.checks import TailCheck, exceedances, saturation
-from bayes_rare.tails.verdict import tail_verdict
 
 HOSTILE = '<script>alert("1")</script> & <b>bold</b>'
 

@@ -14,8 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import bayes_rare as br
-from bayes_rare import outcomes
-from bayes_rare.forecasting import Deployment, forecast
+from bayes_rare.forecasting import Deployment, forecast, outcomes
+from bayes_rare.forecasting.tail_verdict import tail_verdict
 from bayes_rare.populations import (
     BodyAndTail,
     Empirical,
@@ -29,7 +29,6 @@ from bayes_rare.reporting.outlook import packed
 from bayes_rare.reporting.predictive import predictive
 from bayes_rare.reporting.tails import doubts
 from bayes_rare.scores import risk_from_score
-from bayes_rare.tails.verdict import tail_verdict
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What the page says of its own precision, for chances.

@@ -60,7 +60,7 @@ def test_an_installed_wheel_finds_its_models_and_its_sample(
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from bayes_rare import catalog\n"
-        "from bayes_rare.readers.sample import SAMPLE\n"
+        "from bayes_rare.readers.tables.sample import SAMPLE\n"
         "assert SAMPLE.is_file(), SAMPLE\n"
         "print(catalog.FOLDER, *catalog.names())\n"
     )

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from bayes_rare.errors import InvalidInput
-from bayes_rare.readers.sample import (
+from bayes_rare.readers.tables.read_table import read_table
+from bayes_rare.readers.tables.sample import (
     SAMPLE,
     sample_evaluation,
     sample_split,
     sample_table,
 )
-from bayes_rare.readers.tables import read_table
 
 
 def test_it_is_what_its_readme_says() -> None:

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from bayes_rare.errors import InvalidInput
-from bayes_rare.scoring import (
+from bayes_rare.backtesting.proper_scores import (
     CLAMP,
     LEAST_LOG_DENSITY,
     covers,
@@ -17,6 +16,7 @@ from bayes_rare.scoring import (
     randomised_pit,
     worst_score_crps,
 )
+from bayes_rare.errors import InvalidInput
 
 FINITE = st.floats(-20, 20)
 DRAWS = st.lists(FINITE, min_size=1, max_size=20).map(np.array)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from bayes_rare.diagnostics.importance_weights import smoothed
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.inference.left_out import LeftOut, left_out, stacked_weights
+from bayes_rare.inference.riskiest_queries import ExactRiskiest
 from bayes_rare.populations import Normal, Population
-from bayes_rare.stacking import LeftOut, left_out, smoothed, stacked_weights
-from bayes_rare.tops import ExactTop
 
 
-def top_of(scores: np.ndarray, most: int = 10) -> ExactTop:
-    return ExactTop.of(Evaluation.from_scores(scores).scores("behaviour"), most)
+def top_of(scores: np.ndarray, most: int = 10) -> ExactRiskiest:
+    return ExactRiskiest.of(Evaluation.from_scores(scores).scores("behaviour"), most)
 
 
 def normal_posterior(scores: np.ndarray, draws: int, seed: int) -> Normal:
@@ -80,7 +81,7 @@ def test_a_posterior_without_the_query_is_asked_for_it_alone() -> None:
     assert again.pareto_k[0] == 0
 
 
-def left_out_of_all(scores: np.ndarray, top: ExactTop) -> float:
+def left_out_of_all(scores: np.ndarray, top: ExactRiskiest) -> float:
     """Log chance of the riskiest by a posterior that has met it."""
     drawn = top.log_chance(normal_posterior(scores, 40_000, 2))[0]
     return float(np.logaddexp.reduce(drawn) - math.log(drawn.size))
@@ -124,7 +125,7 @@ def test_a_draw_that_rules_a_score_out_has_a_finite_weight() -> None:
     assert np.isfinite(found.log_chance).all()
 
 
-def weights_by_quadrature(top: ExactTop, one: LeftOut, other: LeftOut) -> float:
+def weights_by_quadrature(top: ExactRiskiest, one: LeftOut, other: LeftOut) -> float:
     """Posterior mean of the first of two weights, with a uniform prior."""
 
     def likelihood(w: float) -> float:

@@ -12,17 +12,17 @@ from scipy import stats
 
 import bayes_rare as br
 from bayes_rare import catalog
-from bayes_rare.backtesting import PREDICTIVE
+from bayes_rare.backtesting import PREDICTIVE, mixture_parts, stack
+from bayes_rare.backtesting.learn_stack import stacked
+from bayes_rare.backtesting.proper_scores import worst_score_crps
+from bayes_rare.backtesting.verdicts import notes_on_origin
+from bayes_rare.catalog import Source
 from bayes_rare.cli import main
-from bayes_rare.comparison.stacks import mixture_parts, stack, stacked
-from bayes_rare.comparison.wording import notes_on_origin
 from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotApplicable
+from bayes_rare.inference.stack import Stack, StackMember, load_stack
 from bayes_rare.methods import StackMethod, method
 from bayes_rare.methods import methods as method_tuple
 from bayes_rare.scores import risk_from_score, score_from_risk
-from bayes_rare.scoring import worst_score_crps
-from bayes_rare.sources import Source
-from bayes_rare.stacks import Stack, StackMember, load_stack
 
 LEVELS = (np.arange(99) + 0.5) / 99
 MODELS = ("gpd_tail", "log_normal")

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bayes_rare import notes, printing
-from bayes_rare.cells import EXACT_LIMIT
+from bayes_rare.cli import tables
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.readers.rows import read_pool
-from bayes_rare.readers.tables import read_table
+from bayes_rare.evaluation.score_cells import EXACT_LIMIT
+from bayes_rare.forecasting import notes
+from bayes_rare.readers.tables.read_pool import read_pool
+from bayes_rare.readers.tables.read_table import read_table
 
 
 def table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
@@ -487,7 +488,7 @@ duckdb.connect(config={"memory_limit": "1GB"}).execute(
 MEASURE = r"""
 import json, re, sys
 from pathlib import Path
-from bayes_rare.readers.tables import read_table
+from bayes_rare.readers.tables.read_table import read_table
 evaluation = read_table(sys.argv[1])
 status = Path("/proc/self/status").read_text()
 peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
@@ -555,7 +556,7 @@ def test_counts_of_one_query_are_added_up_and_that_is_said(
         "4 rows were added up to 2 queries: several rows had the same query_id.",
     )
     assert notes.on_evaluation(evaluation)[0] == record.added_up[0]
-    assert list(printing.dropped_report(record)) == [*record.added_up]
+    assert list(tables.dropped_report(record)) == [*record.added_up]
     again = Evaluation.from_dataset(evaluation.to_dataset())
     assert again.record == record
     assert evaluation.select(["b"]).record.added_up == ()  # pyright: ignore[reportOptionalMemberAccess]

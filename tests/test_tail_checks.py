@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayes_rare import catalog, notes
-from bayes_rare.averages import Average, Member
+from bayes_rare import catalog
+from bayes_rare.diagnostics import tail_checks as tail_checks
+from bayes_rare.diagnostics import threshold_scan
+from bayes_rare.diagnostics.tail_checks import FALSE_ALARMS, TailCheck, misfit_chance
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import notes
+from bayes_rare.forecasting.tail_verdict import tail_verdict
 from bayes_rare.populations import Normal
-from bayes_rare.posterior import Posterior, Verdict
-from bayes_rare.tails import checks as tail_checks
-from bayes_rare.tails import stability
-from bayes_rare.tails.checks import FALSE_ALARMS, TailCheck
-from bayes_rare.tails.goodness import misfit_chance
-from bayes_rare.tails.verdict import tail_verdict
+from bayes_rare.posterior import Average, Posterior, Verdict
+from bayes_rare.posterior.average import Member
 
 NAMES = (*FALSE_ALARMS, "exceedances", "extrapolation")
 
@@ -41,14 +41,18 @@ def excesses(seed: int, number: int = 50) -> np.ndarray:
 @given(st.integers(0, 50), st.floats(1e-3, 1e3))
 def test_the_unit_of_the_score_does_not_matter(seed: int, unit: float) -> None:
     own = excesses(seed)
-    one, other = (stability.threshold_deviance(x, (10, 20)) for x in (own, unit * own))
+    one, other = (
+        threshold_scan.threshold_deviance(x, (10, 20)) for x in (own, unit * own)
+    )
     np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_several_samples_are_checked_at_once() -> None:
     rows = np.stack([excesses(seed) for seed in range(4)])
-    one_by_one = [stability.threshold_deviance(row, (10, 20)) for row in rows]
-    np.testing.assert_allclose(stability.threshold_deviance(rows, (10, 20)), one_by_one)
+    one_by_one = [threshold_scan.threshold_deviance(row, (10, 20)) for row in rows]
+    np.testing.assert_allclose(
+        threshold_scan.threshold_deviance(rows, (10, 20)), one_by_one
+    )
 
 
 def test_the_fit_is_the_largest_likelihood(rng: np.random.Generator) -> None:
@@ -64,13 +68,13 @@ def test_the_fit_is_the_largest_likelihood(rng: np.random.Generator) -> None:
     upper = own[:100] - own[100]
     implied = stats.genpareto.logpdf(upper, shape, 0, scale + shape * own[100]).sum()
     expected = 2 * (best(upper)[2] - implied) / (1 - 100 / 200)
-    found = float(stability.threshold_deviance(own, (100,)))
+    found = float(threshold_scan.threshold_deviance(own, (100,)))
     assert found == pytest.approx(expected, abs=0.02)
 
 
 def test_ties_say_nothing() -> None:
     tied = np.repeat([3.0, 2.0, 1.0], [20, 20, 10])
-    assert stability.threshold_deviance(tied, (10, 20)) == 0
+    assert threshold_scan.threshold_deviance(tied, (10, 20)) == 0
     assert tail_checks.threshold_stability(np.ones(60), 300) is None
     assert tail_checks.threshold_stability(excesses(0), 90) is None
 
@@ -79,11 +83,11 @@ def above_limit(
     lowest: int, shape: float, runs: int, rng: np.random.Generator, cap: float = np.inf
 ) -> int:
     """How many samples of a tail deviate more than the limit allows."""
-    steps = [step for step in stability.EXCEEDANCES if step < lowest]
+    steps = [step for step in threshold_scan.EXCEEDANCES if step < lowest]
     drawn = stats.genpareto.rvs(shape, size=(runs, lowest), random_state=rng)
     drawn = np.sort(np.minimum(drawn, cap) + 1e-3 * rng.random(drawn.shape))[:, ::-1]
-    found = stability.threshold_deviance(drawn, steps)
-    return int((found > stability.LIMITS[lowest]).sum())
+    found = threshold_scan.threshold_deviance(drawn, steps)
+    return int((found > threshold_scan.LIMITS[lowest]).sum())
 
 
 @pytest.mark.parametrize("lowest", [20, 50, 100])

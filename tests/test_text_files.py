@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_rare.cells import EXACT_LIMIT
 from bayes_rare.cli import main
 from bayes_rare.cli.speech import write_table
 from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.mixes import read_mix
-from bayes_rare.readers import frames, tables
-from bayes_rare.readers.rows import read_pool
-from bayes_rare.readers.tables import read_table
-from bayes_rare.readers.texts import TextFormat
-from bayes_rare.spreadsheets import guarded
+from bayes_rare.evaluation.score_cells import EXACT_LIMIT
+from bayes_rare.forecasting.family_mix import read_mix
+from bayes_rare.readers.tables import frames
+from bayes_rare.readers.tables.read_pool import read_pool
+from bayes_rare.readers.tables.read_table import read_table
+from bayes_rare.readers.tables.spreadsheets import guarded
+from bayes_rare.readers.tables.texts import TextFormat
 
 PLAIN = "log_risk,family\n-1.5,café\n-2.5,b\n"
 LINES = '{"log_risk":-1.5,"family":"café"}\n{"log_risk":-2.5,"family":"b"}\n'
@@ -346,7 +346,7 @@ def test_cuts_that_are_asked_for_together_leave_no_row_twice(
 def test_a_table_of_very_many_columns_is_read(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_WIDE", 100)
+    monkeypatch.setattr("bayes_rare.readers.tables.read_table._WIDE", 100)
     wide = pd.DataFrame(np.zeros((3, 150)), columns=[f"c{n}" for n in range(150)])
     frame = wide.assign(log_risk=[-1.0, -2.0, -3.0], query_id=["a", "b", "c"])
     path = tmp_path / f"t.{kind}"

@@ -4,18 +4,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_rare.beta import BetaRisks
 from bayes_rare.errors import NotApplicable
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.parts import most_shown, shown_risk
+from bayes_rare.evaluation.columns import most_shown, shown_risk
+from bayes_rare.inference.riskiest_queries import (
+    CountedRiskiest,
+    ExactRiskiest,
+    riskiest_queries,
+    without,
+)
 from bayes_rare.populations import Normal, StepsAndTail
-from bayes_rare.tops import CountedTop, ExactTop, top_of, without
+from bayes_rare.populations.beta import BetaRisks
 
 
-def counted(successes: list[int], trials: list[int]) -> CountedTop:
+def counted(successes: list[int], trials: list[int]) -> CountedRiskiest:
     evaluation = Evaluation.from_counts(np.array(successes), np.array(trials))
-    top = top_of(evaluation, "behaviour")
-    assert isinstance(top, CountedTop)
+    top = riskiest_queries(evaluation, "behaviour")
+    assert isinstance(top, CountedRiskiest)
     return top
 
 
@@ -96,7 +101,7 @@ def test_chances_of_counts_hold_for_steps_and_a_tail() -> None:
 
 
 def test_chances_of_one_cell_and_all_above_it_add_up() -> None:
-    top = ExactTop.of(
+    top = ExactRiskiest.of(
         Evaluation.from_scores(np.linspace(-3, 1, 41)).scores("behaviour")
     )
     population = Normal(np.array([-1.0, 0.0]), np.array([1.0, 0.5]))
@@ -109,7 +114,7 @@ def test_chances_of_one_cell_and_all_above_it_add_up() -> None:
 def test_estimates_have_no_top() -> None:
     evaluation = Evaluation.from_estimates(np.full(3, -2.0), np.full(3, 0.1))
     with pytest.raises(NotApplicable, match="estimated risks"):
-        top_of(evaluation, "behaviour")
+        riskiest_queries(evaluation, "behaviour")
 
 
 def test_a_query_of_exact_risk_is_left_out_alone() -> None:
@@ -124,7 +129,9 @@ def test_a_query_of_exact_risk_is_left_out_alone() -> None:
     certain = without(evaluation, "b", 0)
     assert certain.scores("b").censored_above == 0
     assert certain.sizes == {"a": 40, "b": 4}
-    first = ExactTop.of(Evaluation.from_scores(scores["b"][:3]).scores("behaviour"))
+    first = ExactRiskiest.of(
+        Evaluation.from_scores(scores["b"][:3]).scores("behaviour")
+    )
     assert first.count.tolist() == [3.0]
     tied = without(evaluation.select(["b"]), "b", 0)
     assert tied.families_of("b") == ("x", "y")

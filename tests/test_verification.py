@@ -7,18 +7,13 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from bayes_rare.backtesting.proper_scores import CLAMP
+from bayes_rare.backtesting.scoring import INTERVALS, SCORED, Realised, score
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast
-from bayes_rare.populations import (
-    BodyAndTail,
-    Normal,
-    Population,
-    log_worst_level,
-)
+from bayes_rare.populations import BodyAndTail, Normal, Population, log_worst_level
 from bayes_rare.scores import risk_from_score
-from bayes_rare.scoring import CLAMP
-from bayes_rare.verification import INTERVALS, SCORED, Realised, score
 
 NAME = "leak"
 DRAWS = 400

@@ -7,8 +7,8 @@ import numpy as np
 
 from bayes_rare import catalog
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting.prior_predictive import PRIOR_DRAWS, prior_draws
 from bayes_rare.posterior import Posterior, Verdict
-from bayes_rare.priors import PRIOR_DRAWS, prior_draws
 
 SOUND = Verdict(1.0, 1.0, 2000.0, 0, PRIOR_DRAWS, 1.0)
 """A verdict on draws in which nothing is wrong."""

@@ -6,20 +6,30 @@ forecasts of a few splits. Killed at any moment, it goes on where it was, and en
 the same numbers: each split, fit and draw is seeded by what it is, not by when it runs.
 """
 
+from bayes_rare.backtesting.bootstrap import resampled_means
+from bayes_rare.backtesting.cells import Cell
+from bayes_rare.backtesting.comparison import Comparison, compare
+from bayes_rare.backtesting.coverage import coverage_interval, plot_coverage, plot_pit
+from bayes_rare.backtesting.learn_stack import mixture_parts, stack
 from bayes_rare.backtesting.options import Options
-from bayes_rare.backtesting.running import backtest
-from bayes_rare.backtesting.tables import (
-    COLUMNS,
-    PREDICTIVE,
-    Backtest,
-    load_backtest,
-)
+from bayes_rare.backtesting.run import backtest
+from bayes_rare.backtesting.scoring import PREDICTIVE
+from bayes_rare.backtesting.table import COLUMNS, Backtest, load_backtest
 
 __all__ = [
     "COLUMNS",
     "PREDICTIVE",
     "Backtest",
+    "Cell",
+    "Comparison",
     "Options",
     "backtest",
+    "compare",
+    "coverage_interval",
     "load_backtest",
+    "mixture_parts",
+    "plot_coverage",
+    "plot_pit",
+    "resampled_means",
+    "stack",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bayes_rare.errors import InvalidInput
+from bayes_rare.evaluation import QueryPool
+from bayes_rare.evaluation.pool import PARTS, Splitting
 from bayes_rare.forecasting import Deployment
-from bayes_rare.pools import PARTS, QueryPool, Splitting
 
 __all__ = ["Options", "checked_count", "checked_sizes", "with_sizes"]
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from itertools import batched
 from typing import Any
 
-from bayes_rare.orphans import end_with, end_with_starter_of
+from bayes_rare.backtesting.orphans import end_with, end_with_starter_of
 
 __all__ = ["results", "settle"]
 

@@ -25,11 +25,11 @@ from bayes_rare import __version__
 from bayes_rare.cli.backtests import backtest, compare, stack
 from bayes_rare.cli.fits import demo, fit, models
 from bayes_rare.cli.forecasts import families, forecast, queries
+from bayes_rare.cli.imports import app as importing
 from bayes_rare.cli.reports import report
 from bayes_rare.cli.signals import Ended, in_order
 from bayes_rare.cli.speech import INTERRUPTED
 from bayes_rare.errors import BayesRareError, NotConverged
-from bayes_rare.importing import app as importing
 
 __all__ = ["app", "main"]
 

@@ -127,14 +127,15 @@ def backtest(
         Print the comparison as one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
-    from bayes_rare import backtesting, files, printing
+    from bayes_rare import backtesting, files
+    from bayes_rare.cli import tables
 
     # What follows the path of a method's file: the function in it, or settings.
     named = [
         one.partition(".py:")[0] + ".py" if ".py:" in one else one for one in methods
     ]
     files.refuse_unwritable(output, evaluation, *map(Path, named), *(model_file or []))
-    with printing.progress_bar("Backtest", time_left=True, plain=True) as progress:
+    with tables.progress_bar("Backtest", time_left=True, plain=True) as progress:
         made = backtesting.backtest(
             evaluation,
             methods,
@@ -164,7 +165,7 @@ def backtest(
         )
     _print_comparison(made, as_json)
     if not as_json:
-        printing.console().print(f"\nWrote {output}", soft_wrap=True)
+        tables.console().print(f"\nWrote {output}", soft_wrap=True)
 
 
 def compare(
@@ -186,8 +187,9 @@ def compare(
         Print one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "scipy.stats")
-    from bayes_rare import comparison, files, printing
-    from bayes_rare.backtesting import load_backtest
+    from bayes_rare import files
+    from bayes_rare.backtesting import coverage, load_backtest
+    from bayes_rare.cli import tables
 
     made = load_backtest(backtest)
     places = {
@@ -199,12 +201,12 @@ def compare(
         files.refuse_unwritable(place, backtest)
     compared = _print_comparison(made, as_json)
     if places:
-        comparison.plot_coverage(made, path=places["coverage"])
-        comparison.plot_pit(made, path=places["pit"])
+        coverage.plot_coverage(made, path=places["coverage"])
+        coverage.plot_pit(made, path=places["pit"])
         compared.plot_skill(path=places["skill"])
     if not as_json:
         for place in places.values():
-            printing.console().print(f"Wrote {place}", soft_wrap=True)
+            tables.console().print(f"Wrote {place}", soft_wrap=True)
 
 
 def stack(
@@ -233,24 +235,26 @@ def stack(
         Print the content of that file on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "scipy.optimize")
-    from bayes_rare import comparison, files, printing
-    from bayes_rare.backtesting import load_backtest
+    from bayes_rare import files
+    from bayes_rare.backtesting import learn_stack, load_backtest
+    from bayes_rare.cli import tables
 
     files.refuse_unwritable(output, backtest)
-    learnt = comparison.stack(load_backtest(backtest), methods)
+    learnt = learn_stack.stack(load_backtest(backtest), methods)
     learnt.save(output)
     if as_json:
         print_json(learnt.json())
         return
-    out = printing.console()
-    for part in printing.stack_report(learnt):
+    out = tables.console()
+    for part in tables.stack_report(learnt):
         out.print(part)
     out.print(f"\nWrote {output}", soft_wrap=True)
 
 
 def _print_comparison(made: Any, as_json: bool) -> Any:
     """A backtest's comparison: text, or JSON with what to know on standard error."""
-    from bayes_rare import comparison, printing
+    from bayes_rare.backtesting import comparison
+    from bayes_rare.cli import tables
 
     compared = comparison.compare(made)
     if as_json:
@@ -258,7 +262,7 @@ def _print_comparison(made: Any, as_json: bool) -> Any:
         for note in compared.notes:
             print(f"bayes-rare: note: {note}", file=sys.stderr)
         return compared
-    out = printing.console()
-    for part in printing.comparison_report(compared):
+    out = tables.console()
+    for part in tables.comparison_report(compared):
         out.print(part)
     return compared

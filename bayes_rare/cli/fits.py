@@ -18,10 +18,10 @@ from bayes_rare.cli.words import (
     priors_of,
     whole,
 )
-from bayes_rare.shortening import listed
+from bayes_rare.errors import listed
 
 if TYPE_CHECKING:
-    from bayes_rare.stacks import Stack
+    from bayes_rare.inference.stack import Stack
 
 __all__ = ["demo", "fit", "models"]
 
@@ -39,20 +39,21 @@ def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-outpu
         Folder to write to; made if it is missing.
     """
     import_slowly("pandas", "pyarrow", "bayes_rare.inference")
-    from bayes_rare import demo
+    from bayes_rare.cli import demonstration
 
-    demo.run(output)
+    demonstration.run(output)
 
 
 def models():
     """List the shipped models, in a line each."""
-    from bayes_rare import catalog, printing
+    from bayes_rare import catalog
+    from bayes_rare.cli import tables
 
-    made = printing.table("model", "what it says")
+    made = tables.table("model", "what it says")
     made.columns[1].justify = "left"
     for name, summary in catalog.summaries().items():
         made.add_row(name, summary)
-    printing.console().print(made)
+    tables.console().print(made)
 
 
 def fit(
@@ -117,11 +118,12 @@ def fit(
         a stack runs no file that it names by itself.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals")
-    from bayes_rare import files, printing
+    from bayes_rare import files
+    from bayes_rare.cli import tables
     from bayes_rare.errors import InvalidInput
-    from bayes_rare.readers.tables import read_table
+    from bayes_rare.readers.tables.read_table import read_table
 
-    out = printing.console()
+    out = tables.console()
     stacked = model is not None and model.endswith(".json")
     named = [Path(model)] if model and (stacked or model.endswith(".py")) else []
     files.refuse_unwritable(output, evaluation, *named, *(model_file or []))
@@ -144,16 +146,16 @@ def fit(
         **vars(text or Text()),
     )
     out.print(f"Read {evaluation}:\n", soft_wrap=True)
-    out.print(printing.evaluation_table(read))
+    out.print(tables.evaluation_table(read))
     if read.record is not None:
-        for part in printing.dropped_report(read.record):
+        for part in tables.dropped_report(read.record):
             out.print(part)
     out.print()
     import_slowly("bayes_rare.inference")
     from bayes_rare import inference
-    from bayes_rare.stacks import load_stack
+    from bayes_rare.inference.stack import load_stack
 
-    with printing.progress_bar("Sampling") as progress:
+    with tables.progress_bar("Sampling") as progress:
         stack = load_stack(model, model_file) if model and stacked else None
         if stack or model in (None, "average"):
             mixed = (stack, output, allow_unconverged, progress)
@@ -161,7 +163,7 @@ def fit(
             return
         posterior = inference.fit(read, model, progress=progress, **sizes, **priors)
     out.print(f"Model {posterior.model.name}.", posterior.model.summary)
-    tail = printing.tail_table(posterior)
+    tail = tables.tail_table(posterior)
     if tail is not None:
         out.print()
         out.print(tail)
@@ -170,7 +172,7 @@ def fit(
         posterior.require_convergence(
             "Nothing was written; --allow-unconverged writes it all the same."
         )
-    out.print(printing.verdict(posterior))
+    out.print(tables.verdict(posterior))
     posterior.save(output)
     out.print(f"Wrote {output}", soft_wrap=True)
     warn_if_unconverged(posterior)
@@ -186,7 +188,8 @@ def _fitted_average(
     priors: dict[str, Any],
 ) -> None:
     """Average the models that suit an evaluation, and write and show the average."""
-    from bayes_rare import inference, printing
+    from bayes_rare import inference
+    from bayes_rare.cli import tables
     from bayes_rare.errors import InvalidInput
 
     if priors:
@@ -195,19 +198,19 @@ def _fitted_average(
             f"--prior {listed(priors)}. Name one model (--model) to set its priors."
         )
     averaged = inference.fit(evaluation, stack, progress=progress, **sizes)
-    out = printing.console()
+    out = tables.console()
     what = "the models of the stack" if stack else "the models that suit the data"
     out.print(f"Average of {what}, each with its weight:\n")
-    out.print(printing.weight_table(averaged))
+    out.print(tables.weight_table(averaged))
     out.print()
     if averaged.notes:
-        out.print(printing.bullets(averaged.notes))
+        out.print(tables.bullets(averaged.notes))
         out.print()
     if not allow_unconverged:
         averaged.require_convergence(
             "Nothing was written; --allow-unconverged writes it all the same."
         )
-    out.print(printing.verdict(averaged))
+    out.print(tables.verdict(averaged))
     averaged.save(output)
     out.print(f"Wrote {output}", soft_wrap=True)
     warn_if_unconverged(averaged)

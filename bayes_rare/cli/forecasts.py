@@ -93,7 +93,10 @@ def forecast(
         Print one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import averages, files, forecasting, printing
+    from bayes_rare import files, forecasting
+    from bayes_rare.cli import tables
+    from bayes_rare.posterior import load
+    from bayes_rare.reporting import wording
 
     if output is not None:
         files.refuse_unwritable(output, *_read(posterior, families, model_file))
@@ -106,7 +109,7 @@ def forecast(
         unseen_families,
         _missed_mode(missed_share, missed_risk),
     )
-    loaded = averages.load_posterior(posterior, model_file)
+    loaded = load.load_posterior(posterior, model_file)
     made = forecasting.forecast(
         loaded,
         deployment,
@@ -114,9 +117,9 @@ def forecast(
         seed=whole("--seed", seed),
     )
     summary = made.summary(interval)
-    rows = printing.records(summary)
+    rows = wording.records(summary)
     write_table(summary, output)
-    parts = printing.forecast_report(made, rows, interval)
+    parts = tables.forecast_report(made, rows, interval)
     parts = chain(parts, ["What to bear in mind:"])
     print_answer(
         made,
@@ -125,7 +128,7 @@ def forecast(
         parts,
         [output],
         as_json=as_json,
-        more={"tail_checks": printing.records(made.tail_verdict())},
+        more={"tail_checks": wording.records(made.tail_verdict())},
     )
     warn_if_unconverged(loaded)
 
@@ -179,21 +182,24 @@ def families(
         Print one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import averages, files, forecasting, printing
+    from bayes_rare import files, forecasting
+    from bayes_rare.cli import tables
+    from bayes_rare.posterior import load
+    from bayes_rare.reporting import wording
 
     for place in (output, picture):
         if place is not None:
             files.refuse_unwritable(place, *_read(posterior, families, model_file))
     deployment = _deployment(queries, 1, families, text, unseen_share, unseen_families)
     most, start = whole("--top", top), whole("--seed", seed)
-    loaded = averages.load_posterior(posterior, model_file)
+    loaded = load.load_posterior(posterior, model_file)
     made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
     table = made.family_contributions(seed=start)
     write_table(table, output)
     if picture is not None:
         made.plot_families(picture, seed=start)
-    rows = printing.records(table)
-    parts = printing.families_report(rows, most)
+    rows = wording.records(table)
+    parts = tables.families_report(rows, most)
     print_answer(made, made.method, rows, parts, [output, picture], as_json=as_json)
     warn_if_unconverged(loaded)
 
@@ -242,22 +248,25 @@ def queries(
         Print one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import averages, files, printing
+    from bayes_rare import files
+    from bayes_rare.cli import tables
+    from bayes_rare.posterior import load
+    from bayes_rare.reporting import wording
 
     if output is not None:
         files.refuse_unwritable(output, *_read(posterior, None, model_file))
     most, start = whole("--top", top), whole("--seed", seed)
     responses = whole("--samples", samples)
-    loaded = averages.load_posterior(posterior, model_file)
+    loaded = load.load_posterior(posterior, model_file)
     if not allow_unconverged:
         loaded.require_convergence(
             "Nothing was drawn; --allow-unconverged draws from it all the same."
         )
     made = loaded.query_risks(behaviour=behaviours, top=most, seed=start)
     summary = made.summary(responses, interval)
-    rows = printing.records(summary)
+    rows = wording.records(summary)
     write_table(summary, output)
-    parts = printing.queries_report(made, rows, responses, interval)
+    parts = tables.queries_report(made, rows, responses, interval)
     print_answer(made, made.model, rows, parts, [output], as_json=as_json)
     warn_if_unconverged(loaded)
 
@@ -280,8 +289,8 @@ def _deployment(
 ) -> Any:
     """The deployment that flags describe."""
     from bayes_rare.forecasting import Deployment
-    from bayes_rare.mixes import read_mix
-    from bayes_rare.readers.texts import TextFormat
+    from bayes_rare.forecasting.family_mix import read_mix
+    from bayes_rare.readers.tables.texts import TextFormat
 
     written = TextFormat(**vars(text or Text()))
 
@@ -300,7 +309,7 @@ def _missed_mode(
 ) -> Any:
     """What is supposed of a mode that the evaluation missed, if anything is."""
     from bayes_rare.errors import InvalidInput
-    from bayes_rare.missed import MissedMode
+    from bayes_rare.populations.missed_mode import MissedMode
 
     if share is None:
         if risk is not None:

@@ -59,15 +59,17 @@ def report(
         posterior runs no file that it names by itself.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
-    from bayes_rare import averages, files, printing, reporting
+    from bayes_rare import files, reporting
     from bayes_rare.backtesting import load_backtest
+    from bayes_rare.cli import tables
+    from bayes_rare.posterior import load
 
     read = [posterior, *([backtest] if backtest else []), *(model_file or [])]
     files.refuse_unwritable(output, *read)
     responses = whole("--samples-per-query", samples_per_query)
-    loaded = averages.load_posterior(posterior, model_file)
+    loaded = load.load_posterior(posterior, model_file)
     record = None if backtest is None else load_backtest(backtest)
-    with printing.progress_bar("Forecasting") as progress:
+    with tables.progress_bar("Forecasting") as progress:
         made = reporting.report(
             loaded,
             backtest=record,
@@ -82,4 +84,4 @@ def report(
     made.save(output)
     for warning in made.warnings:
         print(f"bayes-rare: warning: {warning}", file=sys.stderr)
-    printing.console().print(f"Wrote {output}", soft_wrap=True)
+    tables.console().print(f"Wrote {output}", soft_wrap=True)

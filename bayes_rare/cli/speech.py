@@ -35,7 +35,7 @@ def import_slowly(*names: str) -> None:
 def write_table(table: Any, output: Path | None) -> None:
     """Write a table as CSV, if anywhere: whole or not at all."""
     from bayes_rare import files
-    from bayes_rare.spreadsheets import write_csv
+    from bayes_rare.readers.tables.spreadsheets import write_csv
 
     if output is not None:
         with files.replacing(output) as written:
@@ -56,7 +56,7 @@ def print_answer(
 
     ``more`` is what JSON has beside them.
     """
-    from bayes_rare import printing
+    from bayes_rare.cli import tables
 
     if as_json:
         print_json(
@@ -69,10 +69,10 @@ def print_answer(
             }
         )
         return
-    out = printing.console()
+    out = tables.console()
     for part in parts:
         out.print(part)
-    out.print(printing.bullets(made.notes))
+    out.print(tables.bullets(made.notes))
     for place in written:
         if place is not None:
             out.print(f"\nWrote {place}", soft_wrap=True)

@@ -2,11 +2,7 @@
 
 from bayes_rare.forecasting.deployment import Deployment
 from bayes_rare.forecasting.forecasts import Forecast
-from bayes_rare.forecasting.making import (
-    forecast,
-    point_forecast,
-    population_forecast,
-)
+from bayes_rare.forecasting.making import forecast, point_forecast, population_forecast
 from bayes_rare.forecasting.targets import (
     RISK_THRESHOLDS,
     TARGETS,

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rare import mixes
-from bayes_rare.checking import checked_call, whole_number
+from bayes_rare.arguments.checking import checked_call, whole_number
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.errors import InvalidInput
-from bayes_rare.missed import MissedMode
-from bayes_rare.nearness import shown
-from bayes_rare.outcomes import FOREVER, FOREVER_WRITTEN
+from bayes_rare.forecasting import family_mix
+from bayes_rare.forecasting.outcomes import FOREVER, FOREVER_WRITTEN
+from bayes_rare.populations.missed_mode import MissedMode
 
 __all__ = ["Deployment", "checked_number"]
 
@@ -90,9 +90,9 @@ class Deployment:
             )
         if unseen_families is not None:
             unseen_families = checked_number("unseen_families", unseen_families)
-            if unseen_families > mixes.MOST_UNSEEN:
+            if unseen_families > family_mix.MOST_UNSEEN:
                 raise InvalidInput(
-                    f"unseen_families is at most {mixes.MOST_UNSEEN}, got "
+                    f"unseen_families is at most {family_mix.MOST_UNSEEN}, got "
                     f"{unseen_families}: each is drawn for every draw of the "
                     "posterior. Families so small are queries: call fewer, larger "
                     "kinds a family."
@@ -100,7 +100,7 @@ class Deployment:
         # A frozen value sets its own fields so.
         object.__setattr__(self, "queries", tuple(sorted(sizes)))
         object.__setattr__(self, "samples_per_query", samples)
-        mix = None if families is None else mixes.checked_mix(families)
+        mix = None if families is None else family_mix.checked_mix(families)
         object.__setattr__(self, "families", mix)
         object.__setattr__(self, "unseen_share", float(unseen_share))
         object.__setattr__(self, "unseen_families", unseen_families)

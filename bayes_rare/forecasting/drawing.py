@@ -1,5 +1,6 @@
 """Draws of all targets, by behaviour, size and risk threshold."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,6 @@ import numpy as np
 
 from bayes_rare.errors import InvalidInput
 from bayes_rare.forecasting.deployment import Deployment
-from bayes_rare.forecasting.luck import generator
 from bayes_rare.forecasting.targets import (
     BY_THRESHOLD,
     TARGETS,
@@ -22,7 +22,11 @@ from bayes_rare.scores import risk_from_score
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["drawn"]
+__all__ = [
+    "drawn",
+    "generator",
+    "refuse_negative",
+]
 
 
 def drawn(
@@ -95,3 +99,19 @@ def _named(target: str, dims: Sequence[str], values: Any) -> dict[str, Any]:
             target: (dims, -np.expm1(-np.exp(values))),
         }
     return {target: (dims, values)}
+
+
+def generator(
+    seed: int, behaviour: str, target: str, size: int | None
+) -> np.random.Generator:
+    """Source of the luck of one behaviour, target and size."""
+    if target == "worst_query_risk":  # of more queries, with the same luck
+        size = None
+    name = zlib.crc32(f"{behaviour} {target}".encode())
+    return np.random.default_rng([seed, name, size or 0])
+
+
+def refuse_negative(seed: int) -> None:
+    """Refuse what is no seed."""
+    if seed < 0:
+        raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_rare.checking import checked_call
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.diagnostics.tail_checks import TailCheck
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.forecasting import joint, summaries, worst
-from bayes_rare.forecasting.contributions import contributions
+from bayes_rare.forecasting import tables
 from bayes_rare.forecasting.deployment import Deployment, checked_number
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting.outcomes import FOREVER
+from bayes_rare.forecasting.tables import contributions
 from bayes_rare.populations import Population
-from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -47,9 +47,9 @@ class Forecast:
     converged
         Whether the posterior behind it converged.
     notes
-        What a reader must know, as `bayes_rare.notes` puts it: what the evaluation
-        cannot exclude, how far the forecast extrapolates, what is doubtful about the
-        tail.
+        What a reader must know, as `bayes_rare.forecasting.notes` puts it: what the
+        evaluation cannot exclude, how far the forecast extrapolates, what is doubtful
+        about the tail.
     is_point
         Whether it is a single guess with no interval.
     tail_checks
@@ -106,7 +106,7 @@ class Forecast:
         InvalidInput
             If the interval is not in (0, 1).
         """
-        return summaries.summary(
+        return tables.summary(
             self.populations,
             self.deployment,
             self.draws,
@@ -139,26 +139,26 @@ class Forecast:
             If a size is no whole number from 1 to 1e12, or a level no probability.
         """
         if sizes is None:
-            sizes = worst.sizes_up_to(self.deployment.queries[-1])
+            sizes = tables.sizes_up_to(self.deployment.queries[-1])
         sizes = [checked_number("sizes", size) for size in sizes]
-        return worst.scaling(self.populations, sizes, levels, is_point=self.is_point)
+        return tables.scaling(self.populations, sizes, levels, is_point=self.is_point)
 
     def variance_split(self) -> "pandas.DataFrame":
         """How much of the worst query's variance is luck, and how much ignorance.
 
         Columns ``behaviour, queries, luck, ignorance``, in squared score units, of the
         score limited to 1000, where risks have long been 1; see
-        `bayes_rare.outcomes.worst_score_variance`.
+        `bayes_rare.forecasting.outcomes.worst_score_variance`.
         """
-        return worst.variance_split(self.populations, self.deployment.queries)
+        return tables.variance_split(self.populations, self.deployment.queries)
 
     def tail_verdict(self) -> "pandas.DataFrame":
         """What was looked at to tell whether each tail is sound: a row for each check.
 
         Columns ``behaviour, name, value, limit, alarm, false_alarms, sentence``, as
-        `bayes_rare.tails.checks.TailCheck` has them; ``false_alarms`` is the share of
-        simulated evaluations with a sound tail that raise the alarm, and missing where
-        it was not simulated.
+        `bayes_rare.diagnostics.tail_checks.TailCheck` has them; ``false_alarms`` is the
+        share of simulated evaluations with a sound tail that raise the alarm, and
+        missing where it was not simulated.
         """
         import pandas as pd
 
@@ -212,7 +212,7 @@ class Forecast:
         """Risk of the riskiest query of any of several behaviours.
 
         Samples share the posterior draw across behaviours; of an average as far as its
-        weights allow: `bayes_rare.averages.Average`. Given that, the luck of two
+        weights allow: `bayes_rare.Average`. Given that, the luck of two
         behaviours is related in a way that no evaluation of single behaviours tells: if
         both are measured on the same queries, the riskiest of one may be the riskiest
         of the other. So there are two rows: with luck ``independent``, and with luck
@@ -237,7 +237,7 @@ class Forecast:
         InvalidInput
             If a behaviour was not forecast, or the interval is not in (0, 1).
         """
-        return joint.joint_worst(
+        return tables.joint_worst(
             self.populations,
             self.behaviours if behaviours is None else behaviours,
             self.deployment.queries,
@@ -271,7 +271,7 @@ class Forecast:
             If a behaviour was not forecast.
         """
         sizes = self.deployment.queries
-        return joint.worse(self.populations, first, second, sizes, seed)
+        return tables.worse(self.populations, first, second, sizes, seed)
 
     def plot_families(
         self, path: str | Path | None = None, most: int = 6, seed: int = 0

@@ -4,20 +4,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bayes_rare import mixes, notes
-from bayes_rare.averages import Average
-from bayes_rare.checking import checked_call
+from bayes_rare.arguments.checking import checked_call
 from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import family_mix, notes
 from bayes_rare.forecasting.deployment import Deployment
-from bayes_rare.forecasting.drawing import drawn
+from bayes_rare.forecasting.drawing import drawn, generator, refuse_negative
 from bayes_rare.forecasting.forecasts import Forecast
-from bayes_rare.forecasting.luck import generator, refuse_negative
+from bayes_rare.forecasting.tail_verdict import tail_verdict
 from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
-from bayes_rare.missed import MissedMode
 from bayes_rare.populations import Population
-from bayes_rare.posterior import Posterior
-from bayes_rare.tails.verdict import tail_verdict
+from bayes_rare.populations.missed_mode import MissedMode
+from bayes_rare.posterior import Average, Posterior
 
 if TYPE_CHECKING:
     import pandas
@@ -47,7 +45,7 @@ def forecast(
     One outcome for each posterior draw, of each target: luck and ignorance together.
     Draws of one index share the posterior draw, so the population, across behaviours,
     sizes and targets; of an average as far as the weights of its members allow, see
-    `bayes_rare.averages.Average`. They do not share the luck, which is drawn anew for
+    `bayes_rare.Average`. They do not share the luck, which is drawn anew for
     each behaviour, target and size; but the worst queries of one behaviour share it
     across sizes, so that in no draw the worst of more queries is less risky. An answer
     depends on the seed, behaviour, target and size alone, not on what else is asked.
@@ -151,7 +149,7 @@ def _knowing(posterior: Posterior | Average) -> Posterior | Average:
     chosen = [
         member
         for member in posterior.members
-        if mixes.knows_families(member.posterior.thinned(1).population(name))
+        if family_mix.knows_families(member.posterior.thinned(1).population(name))
     ]
     if len(chosen) in (0, len(posterior.members)):
         return posterior
@@ -164,7 +162,7 @@ def _deployed(
     """Populations by behaviour, in the deployment's mix of families."""
     thinned = posterior.thinned(_DRAWS)
     return {
-        name: mixes.deployed(
+        name: family_mix.deployed(
             thinned.population(name),
             posterior.evaluation,
             name,
@@ -309,7 +307,7 @@ def _family_notes(
     deployment: Deployment,
 ) -> list[str]:
     """What to know of families, from a method that knows them or does not."""
-    if any(map(mixes.knows_families, populations.values())):
+    if any(map(family_mix.knows_families, populations.values())):
         return notes.on_families(
             evaluation,
             None if deployment.families is None else dict(deployment.families),

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import outcomes
 from bayes_rare.errors import InvalidInput
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting import outcomes
+from bayes_rare.forecasting.outcomes import FOREVER
 from bayes_rare.populations import Population
 from bayes_rare.scores import risk_from_score
 

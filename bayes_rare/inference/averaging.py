@@ -5,21 +5,20 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from bayes_rare import catalog
-from bayes_rare.averages import Average, Member
-from bayes_rare.checking import Sampling, checked_call
-from bayes_rare.errors import NotApplicable
+from bayes_rare.arguments.checking import Sampling, checked_call
+from bayes_rare.errors import NotApplicable, listed
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.fitting import served
-from bayes_rare.inference.weighing import (
+from bayes_rare.inference.average_weights import (
     Candidate,
     Fit,
     fitted_together,
     weighed_many,
 )
-from bayes_rare.latent import usual_exceedances
-from bayes_rare.posterior import Posterior
-from bayes_rare.shortening import listed
-from bayes_rare.stacks import Stack
+from bayes_rare.inference.batches import served
+from bayes_rare.inference.stack import Stack
+from bayes_rare.likelihoods.quadrature import usual_exceedances
+from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior.average import Member
 
 __all__ = [
     "Candidate",
@@ -132,7 +131,7 @@ def average(
 
     A user need not choose a threshold or a model. Each member forecasts the riskiest
     queries of the evaluation, one by one, from all others; its weight is what these
-    forecasts earn in a mixture (`bayes_rare.stacking.stacked_weights`).
+    forecasts earn in a mixture (`bayes_rare.inference.left_out.stacked_weights`).
 
     Parameters
     ----------

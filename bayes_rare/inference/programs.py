@@ -15,12 +15,7 @@ from jaxtyping import Float
 from bayes_rare import catalog
 from bayes_rare.errors import NoSuchModel
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference.density import (
-    Density,
-    density_of,
-    same_density,
-    starts_of,
-)
+from bayes_rare.inference.density import Density, density_of, same_density, starts_of
 from bayes_rare.inference.nuts import Sampler
 from bayes_rare.inference.trial import check_data
 

@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import Float
 
 from bayes_rare import catalog
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.errors import BayesRareError, NoSuchModel
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.density import Density
-from bayes_rare.nearness import shown
-from bayes_rare.posterior import one_behaviour
+from bayes_rare.posterior.posterior import one_behaviour
 
 __all__ = ["check_data", "tried"]
 

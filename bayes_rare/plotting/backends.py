@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.files import replacing
-from bayes_rare.nearness import shown
 
 __all__ = [
     "BACKENDS",

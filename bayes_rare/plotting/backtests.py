@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_rare.errors import InvalidInput
+from bayes_rare.errors import InvalidInput, listed
 from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
     BLUE,
@@ -18,7 +18,6 @@ from bayes_rare.plotting.figures import (
     panel_grid,
     shown_figure,
 )
-from bayes_rare.shortening import listed
 
 if TYPE_CHECKING:
     import pandas

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from bayes_rare.diagnostics.tail_checks import TailCheck
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
@@ -24,7 +25,6 @@ from bayes_rare.plotting.figures import (
     remark,
 )
 from bayes_rare.scores import risk_from_score, score_from_log_risk, score_from_risk
-from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rare.diagnostics.tail_checks import TailCheck
 from bayes_rare.errors import InvalidInput
 from bayes_rare.plotting.backends import only_matplotlib
 from bayes_rare.plotting.figures import (
@@ -21,7 +22,6 @@ from bayes_rare.plotting.figures import (
     remark,
 )
 from bayes_rare.plotting.forecasts import risk_ticks
-from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import pandas

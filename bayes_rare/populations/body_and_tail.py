@@ -9,8 +9,7 @@ from typing import override
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayes_rare.populations.arrays import Array, Draws, as_array
-from bayes_rare.populations.population import Population
+from bayes_rare.populations.population import Array, Draws, Population, as_array
 from bayes_rare.populations.tail import Tail
 from bayes_rare.scores import Numbers
 

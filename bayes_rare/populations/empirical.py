@@ -8,8 +8,7 @@ from typing import override
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.populations.arrays import Array, as_array, by_draw
-from bayes_rare.populations.population import Population
+from bayes_rare.populations.population import Array, Population, as_array, by_draw
 from bayes_rare.scores import Numbers
 
 __all__ = ["Empirical"]

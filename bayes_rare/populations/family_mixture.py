@@ -7,9 +7,14 @@ from typing import override
 import numpy as np
 from jaxtyping import Float, Int
 
-from bayes_rare.populations.arrays import Array, Draws, FamilyDraws, as_array
 from bayes_rare.populations.origin import Origin
-from bayes_rare.populations.population import Population
+from bayes_rare.populations.population import (
+    Array,
+    Draws,
+    FamilyDraws,
+    Population,
+    as_array,
+)
 from bayes_rare.populations.spliced import (
     spliced_log_density,
     spliced_panels,

@@ -8,8 +8,7 @@ from typing import override
 import numpy as np
 from scipy.special import log_ndtr, ndtri_exp
 
-from bayes_rare.populations.arrays import Array, Draws, as_array
-from bayes_rare.populations.population import Population
+from bayes_rare.populations.population import Array, Draws, Population, as_array
 from bayes_rare.populations.quadrature import CUTS, panels
 from bayes_rare.scores import Numbers
 

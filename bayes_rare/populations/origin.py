@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from bayes_rare.populations.arrays import Draws, FamilyDraws
+from bayes_rare.populations.population import Draws, FamilyDraws
 
 __all__ = ["Origin"]
 

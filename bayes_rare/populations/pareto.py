@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bayes_rare.populations.arrays import Array, as_array
+from bayes_rare.populations.population import Array, as_array
 from bayes_rare.scores import Numbers
 
 __all__ = ["gpd_log_survival", "gpd_quantile"]

@@ -4,11 +4,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float
 
-from bayes_rare.populations.arrays import Array, Draws, as_array
 from bayes_rare.scores import Numbers, log_safe_from_score
 
-__all__ = ["Population", "log_worst_level"]
+__all__ = [
+    "Array",
+    "Draws",
+    "FamilyDraws",
+    "Population",
+    "as_array",
+    "by_draw",
+    "log_worst_level",
+]
+
+type Array = Float[np.ndarray, "..."]
+
+type Draws = Float[np.ndarray, " draw"]
+
+type FamilyDraws = Float[np.ndarray, "family draw"]
 
 
 class Population(ABC):
@@ -101,3 +115,13 @@ def log_worst_level(log_uniform: Numbers, queries: int | float) -> Array:
     10.0
     """
     return np.asarray(np.log(-np.expm1(as_array(log_uniform) / queries)))
+
+
+def as_array(numbers: Numbers) -> Array:
+    """Numbers as an array of float64."""
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def by_draw(numbers: Numbers) -> Array:
+    """Numbers with an axis of one draw where they have none."""
+    return np.atleast_1d(as_array(numbers))

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.populations.arrays import as_array
+from bayes_rare.populations.population import as_array
 from bayes_rare.scores import Numbers
 
 __all__ = ["CUTS", "DEPTH", "panels"]

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import log_ndtr, ndtri_exp
 
-from bayes_rare.populations.arrays import Array, Draws, as_array
 from bayes_rare.populations.pareto import gpd_log_survival, gpd_quantile
+from bayes_rare.populations.population import Array, Draws, as_array
 from bayes_rare.populations.quadrature import DEPTH, panels
 from bayes_rare.scores import Numbers
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from bayes_rare.populations.arrays import Array, Draws, as_array
 from bayes_rare.populations.pareto import gpd_log_survival, gpd_quantile
+from bayes_rare.populations.population import Array, Draws, as_array
 from bayes_rare.populations.quadrature import CUTS, DEPTH, panels
 from bayes_rare.scores import Numbers
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare.averages import Average
+from bayes_rare.diagnostics.tail_checks import FAR
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast, forecast
-from bayes_rare.outcomes import FOREVER
-from bayes_rare.posterior import Posterior
-from bayes_rare.printing import records
+from bayes_rare.forecasting.outcomes import FOREVER
+from bayes_rare.posterior import Average, Posterior
 from bayes_rare.reporting.predictive import (
     FINEST,
     SAMPLES,
@@ -24,7 +23,7 @@ from bayes_rare.reporting.predictive import (
     predictive,
     written_hazard,
 )
-from bayes_rare.tails.checks import FAR
+from bayes_rare.reporting.wording import records
 
 __all__ = ["Outlook", "default_queries", "embedded", "outlook", "packed"]
 

@@ -12,27 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_rare import averages, mixes, notes, printing
-from bayes_rare.averages import Average
-from bayes_rare.checking import checked_call
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.diagnostics.tail_checks import FAR, TailCheck
 from bayes_rare.errors import BayesRareError, InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.files import replacing
-from bayes_rare.forecasting import TARGETS, Deployment, Forecast, checked_risks
-from bayes_rare.posterior import Posterior
-from bayes_rare.reporting import sampling, sensitivity, tails, wording
-from bayes_rare.reporting.outlook import (
-    FAR,
-    Outlook,
-    default_queries,
-    embedded,
-    outlook,
+from bayes_rare.forecasting import (
+    TARGETS,
+    Deployment,
+    Forecast,
+    checked_risks,
+    family_mix,
+    notes,
 )
+from bayes_rare.posterior import Average, Posterior, average
+from bayes_rare.reporting import sampling, sensitivity, tails, wording
+from bayes_rare.reporting.outlook import Outlook, default_queries, embedded, outlook
 from bayes_rare.reporting.pictures import Picture, picture
 from bayes_rare.reporting.record import track_record
 from bayes_rare.reporting.thresholds import moved_thresholds
 from bayes_rare.scores import risk_from_score
-from bayes_rare.tails.checks import TailCheck
 
 if TYPE_CHECKING:
     import jinja2
@@ -55,7 +54,7 @@ _LETTERS = 600
 _SHOWN, _ROWS = 8, 200
 # Where less than this was learnt of a parameter, the prior had the say.
 _LITTLE = 0.25
-# As `bayes_rare.notes` says it; the banner is loud enough.
+# As `bayes_rare.forecasting.notes` says it; the banner is loud enough.
 _UNCONVERGED = "THE FIT DID NOT CONVERGE"
 # Behaviours that a picture has room for.
 _PANELS = 12
@@ -229,18 +228,18 @@ def report(
         notes=_notes(forecast, doubts, warnings),
         queries=_queries(main, seed),
         query_notes=_query_notes(main),
-        read=printing.records(evaluation.summary()),
-        dropped=printing.records(evaluation.dropped),
+        read=wording.records(evaluation.summary()),
+        dropped=wording.records(evaluation.dropped),
         driving=_driving(forecast, seed),
         driving_picture=_driving_picture(forecast, seed),
         verdict=asdict(posterior.verdict),
-        parameters=printing.records(judged),
+        parameters=wording.records(judged),
         most_rows=_ROWS,
         ranks=_ranks(main, judged),
         prior=_prior(main, outlooks, served, interval, seed),
         sensitivity=_sensitivity(main),
         fit=_fit_of_tail(main, checked, seed),
-        tail_checks=printing.records(forecast.tail_verdict()),
+        tail_checks=wording.records(forecast.tail_verdict()),
         thresholds=_thresholds(thresholds, served, forecast.tail_checks),
         thresholds_refused=refused,
         refit=refit,
@@ -272,7 +271,7 @@ def _weights(posterior: Posterior | Average) -> list[tuple[str, str]]:
     if isinstance(posterior, Posterior):
         return []
     return [
-        (behaviour, averages.written(shares))
+        (behaviour, average.written(shares))
         for behaviour, shares in posterior.weights().items()
     ]
 
@@ -379,7 +378,7 @@ def _queries(posterior: Posterior, seed: int) -> list[dict[str, Any]]:
     """The riskiest queries of each behaviour, with what is known of their risks."""
     top = min(_LISTED, max(_LISTED_IN_ALL // len(posterior.behaviours), 1))
     risks = posterior.query_risks(top=top, seed=seed)
-    rows = printing.records(risks.summary())
+    rows = wording.records(risks.summary())
     families = _families(posterior)
     places: dict[str, int] = {}
     for row in rows:
@@ -401,7 +400,7 @@ def _driving(forecast: Forecast, seed: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     table = forecast.family_contributions(seed=seed)
     for behaviour in forecast.behaviours:
-        own = printing.records(table[table["behaviour"] == behaviour])
+        own = wording.records(table[table["behaviour"] == behaviour])
         rows += own[:_FAMILIES]
         rest = own[_FAMILIES:]
         if rest:
@@ -424,7 +423,7 @@ def _driving_picture(forecast: Forecast, seed: int) -> Picture | None:
 
 
 def _knows_families(forecast: Forecast) -> bool:
-    return all(map(mixes.knows_families, forecast.populations.values()))
+    return all(map(family_mix.knows_families, forecast.populations.values()))
 
 
 def _families(posterior: Posterior) -> dict[tuple[str, str], str]:
@@ -470,7 +469,7 @@ def _prior(
         before = sampling.expected_before(posterior, drawn, served, ends)
     except BayesRareError as error:  # no simulation, or nothing that it could draw
         return {"rows": [], "why": str(error), "worst": [], "little": []}
-    rows = printing.records(sampling.prior_and_posterior(posterior, drawn))
+    rows = wording.records(sampling.prior_and_posterior(posterior, drawn))
     worst = [
         (each, [float(risk) for risk in risk_from_score(before[each.behaviour])])
         for each in outlooks
@@ -504,7 +503,7 @@ def _sensitivity(posterior: Posterior) -> dict[str, Any]:
         found = sensitivity.sensitivity(posterior)
     except BayesRareError as error:  # the model cannot be built as it was
         return {"rows": [], "why": str(error)}
-    rows = printing.records(found)
+    rows = wording.records(found)
     # Of the score that forecasts rest on: where the prior moves it.
     ruled = [
         row["of"]
@@ -583,5 +582,5 @@ def _provenance(posterior: Posterior) -> list[tuple[str, str]]:
         ("Finished", found["finished"].replace("T", " ").replace("+00:00", " UTC")),
     ]
     if seconds is not None and math.isfinite(seconds):
-        pairs.append(("Time of the fit", printing.duration(seconds)))
+        pairs.append(("Time of the fit", wording.duration(seconds)))
     return pairs

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt16
 
-from bayes_rare.gathered import Gathered
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting.outcomes import FOREVER
 from bayes_rare.populations import BodyAndTail, Empirical, Population
+from bayes_rare.populations.gathered import Gathered
 from bayes_rare.scores import log_safe_from_score
 
 __all__ = [

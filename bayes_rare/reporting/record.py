@@ -4,8 +4,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bayes_rare import comparison, printing
-from bayes_rare.backtesting import Backtest
+from bayes_rare.backtesting import Backtest, comparison, coverage
+from bayes_rare.reporting import wording
 from bayes_rare.reporting.pictures import Picture, picture
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def track_record(backtest: Backtest, model: str) -> TrackRecord:
         If its methods were not held against the same splits.
     """
     compared = comparison.compare(backtest)
-    cells = [(str(cell), printing.records(rows)) for cell, rows, _ in compared.cells()]
+    cells = [(str(cell), wording.records(rows)) for cell, rows, _ in compared.cells()]
     said = compared.verdicts()
     return TrackRecord(
         cells=cells,
@@ -77,7 +77,7 @@ def _own(compared: comparison.Comparison, model: str) -> Generator[str]:
         own = rows[rows["method"] == model]
         if cell.target != _TARGET or own.empty:
             continue
-        [row] = printing.records(own)
+        [row] = wording.records(own)
         off = row["mean_abs_log10_error"]
         held = row["coverage_90"]
         inside = (
@@ -114,7 +114,7 @@ def _pictures(backtest: Backtest, compared: comparison.Comparison) -> list[Pictu
     if own["pit"].notna().any():
         found.append(
             picture(
-                comparison.plot_coverage(backtest, target=_TARGET),
+                coverage.plot_coverage(backtest, target=_TARGET),
                 "Share of truths inside the intervals of each method, against what "
                 "the intervals claim.",
                 "Dots on the dashed lines: intervals hold as often as they say.",
@@ -122,7 +122,7 @@ def _pictures(backtest: Backtest, compared: comparison.Comparison) -> list[Pictu
         )
         found.append(
             picture(
-                comparison.plot_pit(backtest, target=_TARGET),
+                coverage.plot_pit(backtest, target=_TARGET),
                 "Histograms of where the truths lay in the forecasts of each method.",
                 "Flat is right. Heaps at the right end: truths were riskier than "
                 "forecast.",

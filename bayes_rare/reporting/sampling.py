@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from bayes_rare import priors
+from bayes_rare.forecasting import prior_predictive
 from bayes_rare.posterior import Posterior, extreme_scores
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def ranks(
 
 
 def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
-    """Draws of the parameters from the prior: `bayes_rare.priors.prior_draws`.
+    """Draws of the parameters from the prior, as `prior_predictive` has them.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
     seed
         Seed of the draws.
     """
-    return priors.prior_draws(
+    return prior_predictive.prior_draws(
         posterior.model,
         posterior.evaluation,
         posterior.settings,
@@ -222,7 +222,7 @@ def prior_and_posterior(
         if name not in prior or not _alike(posterior, name, prior[name]):
             continue
         place = places[name] = places.get(name, -1) + 1
-        before = prior[name].reshape(priors.PRIOR_DRAWS, -1)[:, place]
+        before = prior[name].reshape(prior_predictive.PRIOR_DRAWS, -1)[:, place]
         known, found = (np.quantile(each, _INTERVAL) for each in (before, values))
         if not np.isfinite(known).all() or known[2] <= known[0]:
             continue
@@ -265,7 +265,7 @@ def expected_before(
     levels
         Probabilities in (0, 1).
     """
-    return priors.expected_scores(
+    return prior_predictive.expected_scores(
         posterior.model,
         posterior.behaviours,
         prior,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rare.diagnostics.tail_checks import RISKIEST, TailCheck
+from bayes_rare.errors import listed
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.shortening import listed
-from bayes_rare.tails.checks import RISKIEST, TailCheck
 
 if TYPE_CHECKING:
     import pandas
@@ -98,7 +98,7 @@ def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
 
     Examples
     --------
-    >>> from bayes_rare.tails.checks import few_positive
+    >>> from bayes_rare.diagnostics.tail_checks import few_positive
     >>> together({one: [few_positive(5, 100, 1_000)] for one in ("lie", "leak")})
     'lie, leak: few queries showed it at all, and leave the tail to the prior'
     """

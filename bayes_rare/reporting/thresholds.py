@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_rare.baselines import gpd_mle
+from bayes_rare.diagnostics.threshold_scan import ladder
 from bayes_rare.errors import NotApplicable
 from bayes_rare.forecasting import Deployment
-from bayes_rare.outcomes import worst_score_quantile
+from bayes_rare.forecasting.outcomes import worst_score_quantile
+from bayes_rare.methods.gpd_mle import gpd_mle
 from bayes_rare.populations import Population
 from bayes_rare.posterior import Posterior
 from bayes_rare.reporting.outlook import Outlook
 from bayes_rare.scores import score_from_risk
-from bayes_rare.tails.stability import ladder
 
 if TYPE_CHECKING:
     import pandas

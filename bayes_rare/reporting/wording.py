@@ -1,14 +1,33 @@
 """Numbers as a page says them; its script says them in the same way."""
 
 import math
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["chance", "count", "percent", "queries", "risk", "safely"]
+if TYPE_CHECKING:
+    import pandas
+
+
+__all__ = [
+    "chance",
+    "count",
+    "duration",
+    "percent",
+    "queries",
+    "records",
+    "risk",
+    "safely",
+]
+
+type Row = dict[str, Any]
 
 _WORDS = ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))
+
 # A space that no line is broken at.
 _JOINED = "\u00a0"
+
 # Smaller risks are said as one in so many.
 _SMALL = 1e-3
+
 # Beyond these, a risk is as good as none, or as certain.
 _NONE, _SURE = 1e-15, 1e-9
 
@@ -143,3 +162,34 @@ def _significant(value: float, digits: int) -> str:
     rounded = math.floor(value * scale + 0.5) / scale
     text = f"{rounded:.{max(places, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def records(frame: "pandas.DataFrame") -> list[Row]:
+    """The rows of a frame as plain Python values; None where there is no number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> records(pd.DataFrame({"queries": [10.0, math.nan], "mean": [math.inf, 1]}))
+    [{'queries': 10.0, 'mean': None}, {'queries': None, 'mean': 1.0}]
+    """
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def duration(seconds: int | float) -> str:
+    """A time in the unit that tells it best.
+
+    Examples
+    --------
+    >>> duration(0.0123), duration(80), duration(1234), duration(10_000)
+    ('0.012 s', '80 s', '21 min', '2.8 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.{2 if seconds < 10 else 3}g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -154,7 +154,7 @@ def draw_priors(models: list[Path]) -> None:
     from matplotlib import pyplot
 
     import bayes_rare as br
-    from bayes_rare.demo import sampled
+    from bayes_rare.cli.demonstration import sampled
 
     exact = br.sample_evaluation(1_000).select(["I love"])
     counts = sampled(exact, 100)

@@ -24,13 +24,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_rare as br
-from bayes_rare import priors
-from bayes_rare.backtesting import running
-from bayes_rare.dropped import Dropped, Tally
-from bayes_rare.inference import fitting
-from bayes_rare.pools import Splitting
+from bayes_rare.backtesting import run
+from bayes_rare.evaluation.import_record import Dropped, Tally
+from bayes_rare.evaluation.pool import Splitting
+from bayes_rare.forecasting import prior_predictive
+from bayes_rare.inference import batches
+from bayes_rare.inference.stack import StackMember
 from bayes_rare.populations import Normal
-from bayes_rare.stacks import StackMember
 
 
 class _Begun(Exception):
@@ -43,9 +43,9 @@ def _begin(*_: Any, **__: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(fitting.programs, "density_and_data", _begin)
-    monkeypatch.setattr(running, "_run", _begin)
-    monkeypatch.setattr(priors, "prior_draws", _begin)
+    monkeypatch.setattr(batches.programs, "density_and_data", _begin)
+    monkeypatch.setattr(run, "_run", _begin)
+    monkeypatch.setattr(prior_predictive, "prior_draws", _begin)
     monkeypatch.chdir(tmp_path)
 
 

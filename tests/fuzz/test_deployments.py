@@ -17,9 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_rare as br
-from bayes_rare import mixes
-from bayes_rare.forecasting import population_forecast
-from bayes_rare.outcomes import FOREVER
+from bayes_rare.forecasting import family_mix, population_forecast
+from bayes_rare.forecasting.outcomes import FOREVER
 from bayes_rare.populations import FamilyMixture, Origin
 
 FAMILIES = ("x", "y", "z")
@@ -100,7 +99,7 @@ def by_families(deployment: br.Deployment) -> br.Forecast:
         labels=FAMILIES,
     )
     populations = {
-        name: mixes.deployed(
+        name: family_mix.deployed(
             mixture,
             cheap.evaluation(),
             name,

@@ -14,7 +14,7 @@ from fuzzing import fuzz, refusals
 from hypothesis import event, given
 
 import bayes_rare as br
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.readers.logs.imported import ImportedTable
 
 FORMS = ("json", "eval", "journal", "samples")
 type Rows = dict[tuple[str, str], list[int]]

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bayes_rare as br
-from bayes_rare.dropped import LOST
-from bayes_rare.readers.imported import ImportedTable
+from bayes_rare.evaluation.import_record import LOST
+from bayes_rare.readers.logs.imported import ImportedTable
 
 type Row = dict[str, Any]
 type Rows = list[Any]

@@ -12,7 +12,7 @@ from fuzzing import fuzz, refusals
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_rare.backtesting.storing import Store
+from bayes_rare.backtesting.store import Store
 
 ORIGIN: dict[str, Any] = {"data": "a", "options": {"seed": 0}, "methods": []}
 PARTS = 3

@@ -14,12 +14,12 @@ from fuzzing import fuzz, refusals
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bayes_rare import averages, catalog, netcdf
-from bayes_rare.averages import Average, Member, load_posterior
+from bayes_rare import catalog
 from bayes_rare.errors import BayesRareError, InvalidData, NoSuchModel
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.posterior import Posterior, Verdict
-from bayes_rare.stacks import Stack, StackMember, load_stack
+from bayes_rare.inference.stack import Stack, StackMember, load_stack
+from bayes_rare.posterior import Average, Posterior, Verdict, load_posterior, netcdf
+from bayes_rare.posterior.average import Member
 
 CHAINS, DRAWS = 2, 20
 GROUPS = ("posterior", "sample_stats", "constant_data", "log_likelihood", "evaluation")
@@ -320,7 +320,7 @@ def test_content_that_changed_is_seen(
             return tree
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(averages, "read_tree", read)
+            patched.setattr(netcdf, "read_tree", read)
             saved.holds(damaged, same=same)
         return
     buffer = io.BytesIO()

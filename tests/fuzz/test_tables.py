@@ -25,8 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.queries import text_of
-from bayes_rare.readers.tables import read_table
+from bayes_rare.evaluation.checks import text_of
+from bayes_rare.readers.tables.read_table import read_table
 
 ODD = ("_key", "_cell", "_family", "Trials", 'a"b', "a.b", "[x]", "row (bayes-rare)")
 """Names of columns that nobody asked for."""

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bayes_rare.errors import InvalidData
-from bayes_rare.queries import BLANKS
-from bayes_rare.readers.given import Given
-from bayes_rare.readers.tables import opened, read_table
+from bayes_rare.evaluation.checks import BLANKS
+from bayes_rare.readers.tables.given import Given
+from bayes_rare.readers.tables.read_table import opened, read_table
 
 COLUMNS = ("query_id", "family", "log_risk")
 MARKS = {

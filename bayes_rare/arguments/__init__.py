@@ -1,0 +1,1 @@
+"""What callers give: checked against the signature, with the word that was meant."""

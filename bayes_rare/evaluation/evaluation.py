@@ -1,0 +1,917 @@
+"""What was measured, as a summary whose size does not grow with the number of queries.
+
+==========  =====================================================================
+query       one input to the system under evaluation
+behaviour   what is elicited, and of which system: the group that gets a forecast
+family      cluster of like queries: template, source, jailbreak technique
+cell        queries of one behaviour and family summarised together: those of one
+            score, or those of one narrow bin of scores
+==========  =====================================================================
+"""
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable, listed
+from bayes_rare.evaluation.checks import (
+    Labels,
+    behaviour_codes,
+    checked_counts,
+    checked_estimates,
+    checked_scores,
+    checked_weights,
+    family_codes,
+    joined_labels,
+    one_a_query,
+    refuse_repeated_ids,
+    shown_of,
+    texts,
+)
+from bayes_rare.evaluation.columns import (
+    COLUMNS,
+    chosen_rows,
+    joined_rows,
+    nothing,
+    typed,
+)
+from bayes_rare.evaluation.estimate_cells import added_up, cells_of_estimates
+from bayes_rare.evaluation.import_record import Dropped, merged, of_repeats
+from bayes_rare.evaluation.sampling_weights import shares, weighed
+from bayes_rare.evaluation.score_cells import (
+    Columns,
+    ScoreCells,
+    cells_by_behaviour,
+    merged_cells,
+    stacked_cells,
+)
+from bayes_rare.scores import log_risk_from_score, risk_from_score, score_from_log_risk
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+__all__ = [
+    "RESOLUTION",
+    "Evaluation",
+    "Kind",
+    "ScoreCells",
+    "checked_resolution",
+    "scores_of_resolution",
+]
+
+type Kind = Literal["exact", "counts", "estimates"]
+
+RESOLUTION = (2.0**-149, 2.0**-24)
+"""How near to 0 and to 1 a risk was told from 0 and from 1.
+
+The smallest positive float32, and the distance from 1 below which a float32 log
+probability is 0: what a forward pass in single precision can tell.
+"""
+
+
+@checked_call
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The summary of an evaluation, by behaviour.
+
+    Exact risks are kept as cells of scores: of a behaviour with at most `EXACT_LIMIT`
+    queries, every distinct score with its multiplicity; of a larger one only the
+    `EXACT_LIMIT` largest (and all that tie with the smallest of those), and the others
+    in bins of width `BIN_WIDTH`, each with its count, mean and sum of squares. Counts
+    of successes are kept as the distinct pairs with their multiplicity. Estimated risks
+    are kept as they are, or, beyond the riskiest `EXACT_LIMIT`, in bins of score and
+    standard error. The `SHOWN` riskiest queries of a behaviour are kept whole.
+
+    Queries drawn with unequal probabilities have weights. Those of a behaviour are
+    scaled to add up to its effective number of queries, ``(sum w)**2 / sum w**2``.
+
+    A risk of exactly 0 or 1 is data: its score is infinite, it is counted as censored
+    at the resolution, and it is never clipped or dropped. With the default resolution a
+    risk of 0 is read as "below 2**-149", the smallest float32, and a risk of 1 as "1 -
+    risk is below 2**-24", where a float32 log probability rounds to 0.
+
+    Make one with `bayes_rare.read_table`, `Evaluation.from_scores`,
+    `Evaluation.from_counts` or `Evaluation.from_estimates`, and one of several kinds
+    with `Evaluation.joined`; the constructor takes the parts as they are.
+
+    Parameters
+    ----------
+    behaviours
+        Names, sorted.
+    labels
+        Names of the families, sorted; one empty name where there are none.
+    exact
+        Columns ``behaviour``, ``family`` (codes into the names), ``score``, ``count``,
+        ``squares``; a cell a row, by behaviour from the riskiest down; scores of -inf
+        and inf are the censored queries.
+    tallied
+        Columns ``behaviour``, ``family``, ``successes``, ``trials``, ``count``,
+        ``weight`` (the scaled weights of the cell's queries, added up; equal to the
+        count where all weights of the behaviour are equal).
+    estimated
+        Columns ``behaviour``, ``family``, ``log_risk``, ``log_risk_se``, ``count``,
+        ``weight``; by behaviour from the riskiest down.
+    shown
+        The riskiest queries: columns ``behaviour``, ``family``, ``query_id``,
+        ``query_text``, ``score``, ``log_risk_se``, ``successes``, ``trials`` (NaN and
+        -1 where the query has none).
+    resolution
+        Smallest risk told from 0, and smallest 1 - risk told from 0.
+    record
+        What a reader of logs read, kept and left out, and which rows were added up;
+        None where there was nothing of these. The digest does not depend on it.
+    """
+
+    behaviours: tuple[str, ...]
+    labels: tuple[str, ...]
+    exact: Columns = field(repr=False)
+    tallied: Columns = field(repr=False)
+    estimated: Columns = field(repr=False)
+    shown: Columns = field(repr=False)
+    resolution: tuple[float, float] = RESOLUTION
+    record: Dropped | None = None
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        behaviour: str | Labels | None = None,
+        family: Labels | Mapping[str, Labels] | None = None,
+        query_id: Labels | Mapping[str, Labels] | None = None,
+        query_text: Labels | Mapping[str, Labels] | None = None,
+        resolution: tuple[float, float] = RESOLUTION,
+    ) -> "Evaluation":
+        """The summary of scores, where there is no table or no float64 holds the risk.
+
+        Parameters
+        ----------
+        scores
+            ``-log(-log risk)``, one a query: of one behaviour, or of several told apart
+            by ``behaviour``, or a mapping from the name of a behaviour to its scores.
+            A risk of 0 is ``-inf``, a risk of 1 is ``inf``.
+        behaviour
+            Name of the behaviour, or one name a query; not with a mapping.
+        family, query_id, query_text
+            One label a query; with a mapping of scores, mappings of the same names.
+        resolution
+            Smallest risk told from 0, and smallest 1 - risk told from 0.
+
+        Raises
+        ------
+        InvalidData
+            If there are no scores, one is NaN, labels and scores differ in number, a
+            family is missing where others of the behaviour are not, or a query has two
+            scores under one behaviour.
+        InvalidInput
+            If the resolution is not a pair of numbers in (0, 1).
+
+        Examples
+        --------
+        Nothing is lost or moved:
+
+        >>> evaluation = Evaluation.from_scores([0.5, -np.inf, 2.5, 0.5])
+        >>> cells = evaluation.scores("behaviour")
+        >>> cells.score, cells.count, cells.censored_below
+        (array([2.5, 0.5]), array([1., 2.]), 1)
+        """
+        if isinstance(scores, Mapping):
+            if behaviour is not None:
+                raise InvalidInput(
+                    "a mapping of scores names its behaviours; leave `behaviour` out."
+                )
+            sizes = {name: np.size(values) for name, values in scores.items()}
+            behaviour = np.repeat(np.array(list(sizes), object), list(sizes.values()))
+            family, query_id, query_text = (
+                joined_labels(labels, sizes, what)
+                for labels, what in (
+                    (family, "family"),
+                    (query_id, "query_id"),
+                    (query_text, "query_text"),
+                )
+            )
+            scores = np.concatenate(
+                [np.empty(0), *(np.ravel(values) for values in scores.values())]
+            )
+        score = checked_scores(scores)
+        behaviours, group = behaviour_codes(behaviour, len(score))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "exact risk")
+        return cls(
+            behaviours=behaviours,
+            labels=names,
+            exact=cells_by_behaviour(group, code, score, len(behaviours)),
+            tallied=nothing("tallied"),
+            estimated=nothing("estimated"),
+            shown=shown_of(group, code, query_id, query_text, score=score),
+            resolution=checked_resolution(resolution),
+        )
+
+    @classmethod
+    def from_counts(
+        cls,
+        successes: ArrayLike,
+        trials: ArrayLike,
+        *,
+        behaviour: str | Labels | None = None,
+        family: Labels | None = None,
+        query_id: Labels | None = None,
+        query_text: Labels | None = None,
+        weight: ArrayLike | None = None,
+    ) -> "Evaluation":
+        """The summary of counts of successes, where there is no table.
+
+        Numbers of one ``query_id`` under one behaviour are added up to one query, and
+        `record` says so.
+
+        Parameters
+        ----------
+        successes
+            Responses that showed the behaviour, one number a query.
+        trials
+            Responses that were sampled and judged, at least 1; one number a query.
+        behaviour
+            Name of the behaviour, or one name a query.
+        family, query_id, query_text
+            One label a query.
+        weight
+            Queries that each one stands for, positive, up to a factor; equal where
+            not given.
+
+        Raises
+        ------
+        InvalidData
+            If there are no counts, one is no whole number in its range, a weight is not
+            positive, labels, weights and counts differ in number, a family is missing
+            where others of the behaviour are not, or numbers of one ``query_id`` differ
+            in family, text or weight.
+
+        Examples
+        --------
+        Equal counts are kept once:
+
+        >>> evaluation = Evaluation.from_counts([0, 3, 0], [10, 10, 10])
+        >>> evaluation.counts[["successes", "trials", "count"]].values.tolist()
+        [[0, 10, 2], [3, 10, 1]]
+        """
+        hits, tried = checked_counts(successes, trials)
+        weight = checked_weights(weight, len(hits))
+        behaviours, group = behaviour_codes(behaviour, len(hits))
+        names, code = family_codes(family, behaviours, group)
+        rows, repeats = one_a_query(
+            {
+                "behaviour": group,
+                "family": code,
+                "query_id": texts(query_id, len(hits), "query_id"),
+                "query_text": texts(query_text, len(hits), "query_text"),
+                "trials": tried,
+                "successes": hits,
+                "weight": weight,
+            },
+            behaviours,
+            names,
+        )
+        # In the order of a table's summary: by trials before successes.
+        keys = ("behaviour", "family", "trials", "successes")
+        cells = {name: rows[name] for name in keys}
+        cells |= {"count": np.ones(len(rows["trials"]), np.int64)}
+        cells |= shares(rows["weight"], rows["behaviour"])
+        return cls(
+            behaviours=behaviours,
+            labels=names,
+            exact=nothing("exact"),
+            tallied=typed("tallied", weighed(added_up(cells, keys))),
+            estimated=nothing("estimated"),
+            shown=shown_of(
+                rows["behaviour"],
+                rows["family"],
+                rows["query_id"],
+                rows["query_text"],
+                successes=rows["successes"],
+                trials=rows["trials"],
+            ),
+            record=of_repeats(repeats),
+        )
+
+    @classmethod
+    def from_estimates(
+        cls,
+        log_risk: ArrayLike,
+        log_risk_se: ArrayLike,
+        *,
+        behaviour: str | Labels | None = None,
+        family: Labels | None = None,
+        query_id: Labels | None = None,
+        query_text: Labels | None = None,
+        weight: ArrayLike | None = None,
+    ) -> "Evaluation":
+        """The summary of risks estimated with error, where there is no table.
+
+        Parameters
+        ----------
+        log_risk
+            Natural logarithm of the estimated risk, finite and at most 0; one a query.
+        log_risk_se
+            Its standard error, positive: that of the risk divided by the risk, to first
+            order. Importance sampling gives such estimates.
+        behaviour
+            Name of the behaviour, or one name a query.
+        family, query_id, query_text
+            One label a query.
+        weight
+            Queries that each one stands for, positive, up to a factor; equal where
+            not given.
+
+        Raises
+        ------
+        InvalidData
+            If there are no estimates, one is outside its range, a weight is not
+            positive, labels, weights and estimates differ in number, a family is
+            missing where others of the behaviour are not, or a query has two estimates
+            under one behaviour.
+
+        Examples
+        --------
+        The estimate with the larger risk comes first:
+
+        >>> evaluation = Evaluation.from_estimates([-9.0, -4.0], [0.5, 0.25])
+        >>> evaluation.estimates[["log_risk", "log_risk_se"]].values.tolist()
+        [[-4.0, 0.25], [-9.0, 0.5]]
+        """
+        risk, error = checked_estimates(log_risk, log_risk_se)
+        weight = checked_weights(weight, len(risk))
+        behaviours, group = behaviour_codes(behaviour, len(risk))
+        names, code = family_codes(family, behaviours, group)
+        refuse_repeated_ids(query_id, behaviours, group, "estimated risk")
+        rows = {
+            "family": code,
+            "log_risk": risk,
+            "log_risk_se": error,
+            "count": np.ones(len(risk)),
+        } | shares(weight, group)
+        parts = [
+            cells_of_estimates(chosen_rows(rows, group == number))
+            for number in range(len(behaviours))
+        ]
+        return cls(
+            behaviours=behaviours,
+            labels=names,
+            exact=nothing("exact"),
+            tallied=nothing("tallied"),
+            estimated=typed("estimated", weighed(stacked_cells(parts))),
+            shown=shown_of(
+                group,
+                code,
+                query_id,
+                query_text,
+                score=score_from_log_risk(risk),
+                log_risk_se=error,
+            ),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Evaluation"]) -> "Evaluation":
+        """One evaluation of several, each of behaviours of its own.
+
+        Parameters
+        ----------
+        parts
+            Evaluations of any kinds. Families of the same name are the same family.
+
+        Raises
+        ------
+        InvalidInput
+            If none is given, two have a behaviour of the same name, or exact risks were
+            told from 0 and 1 at different resolutions.
+
+        Examples
+        --------
+        >>> exact = Evaluation.from_scores([0.5, 1.5], behaviour="a")
+        >>> counted = Evaluation.from_counts([0, 3], [9, 9], behaviour="b")
+        >>> both = Evaluation.joined([exact, counted])
+        >>> [both.kind(name) for name in both.behaviours]
+        ['exact', 'counts']
+        """
+        behaviours = sorted(name for part in parts for name in part.behaviours)
+        if not behaviours:
+            raise InvalidInput("there is no evaluation to join. Give at least one.")
+        for name, following in itertools.pairwise(behaviours):
+            if name == following:
+                raise InvalidInput(
+                    f"two of the evaluations have a behaviour {name!r}. Give the "
+                    f"behaviours different names, such as '{name} (counts)'."
+                )
+        resolutions = {p.resolution for p in parts if len(p.exact["count"])}
+        if len(resolutions) > 1:
+            first, second = sorted(resolutions)[:2]
+            raise InvalidInput(
+                f"exact risks were told from 0 and 1 at resolutions {first} and "
+                f"{second}. Read them all with the same resolution=."
+            )
+        labels = sorted({label for part in parts for label in part.labels})
+        codes = {
+            "behaviour": [_places(part.behaviours, behaviours) for part in parts],
+            "family": [_places(part.labels, labels) for part in parts],
+        }
+        columns = {
+            name: joined_rows(name, [vars(part)[name] for part in parts], codes)
+            for name in COLUMNS
+        }
+        return cls(
+            tuple(behaviours),
+            tuple(labels),
+            **columns,
+            resolution=next(iter(resolutions), parts[0].resolution),
+            record=merged([part.record for part in parts if part.record is not None]),
+        )
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families; none where the evaluation does not tell them."""
+        return () if self.labels == ("",) else self.labels
+
+    def families_of(self, behaviour: str) -> tuple[str, ...]:
+        """Names of the families that a behaviour has queries of; "" for no family.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        sizes = self._family_counts(behaviour)
+        return tuple(self.labels[code] for code in np.flatnonzero(sizes).tolist())
+
+    def family_sizes(self, behaviour: str) -> Float[np.ndarray, " family"]:
+        """Number of queries of each of a behaviour's families, in their order.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        sizes = self._family_counts(behaviour)
+        return sizes[sizes > 0]
+
+    def _family_counts(self, behaviour: str) -> Float[np.ndarray, " family"]:
+        code, total = self._code(behaviour), np.zeros(len(self.labels))
+        for part in (self.exact, self.tallied, self.estimated):
+            mine = part["behaviour"] == code
+            total += np.bincount(part["family"][mine], part["count"][mine], len(total))
+        return total
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Number of queries of each behaviour."""
+        total = np.zeros(len(self.behaviours))
+        for part in (self.exact, self.tallied, self.estimated):
+            total += np.bincount(part["behaviour"], part["count"], len(total))
+        return dict(zip(self.behaviours, total.astype(int).tolist(), strict=True))
+
+    @cached_property
+    def effective_sizes(self) -> dict[str, float]:
+        """Queries of each behaviour that would say as much, were all weights equal.
+
+        Kish's ``(sum w)**2 / sum w**2``; the number of queries where weights are equal.
+        """
+        total = np.zeros(len(self.behaviours))
+        for part in (self.exact, self.tallied, self.estimated):
+            weight = part.get("weight", part["count"])
+            total += np.bincount(part["behaviour"], weight, len(total))
+        return dict(zip(self.behaviours, total.tolist(), strict=True))
+
+    @cached_property
+    def weighted(self) -> tuple[str, ...]:
+        """Behaviours whose queries have unequal weights."""
+        codes = [
+            part["behaviour"][part["weight"] != part["count"]]
+            for part in (self.tallied, self.estimated)
+        ]
+        known: list[int] = np.unique(np.concatenate(codes)).tolist()
+        return tuple(self.behaviours[code] for code in known)
+
+    @property
+    def cells(self) -> "pandas.DataFrame":
+        """The cells of scores: behaviour, family, score, count, squares."""
+        return self._frame(self.exact)
+
+    @property
+    def counts(self) -> "pandas.DataFrame":
+        """The distinct (behaviour, family, successes, trials), their count, weight."""
+        return self._frame(self.tallied)
+
+    @property
+    def estimates(self) -> "pandas.DataFrame":
+        """The estimates: behaviour, family, log_risk, log_risk_se, count, weight."""
+        return self._frame(self.estimated)
+
+    @property
+    def riskiest(self) -> "pandas.DataFrame":
+        """The riskiest queries of each behaviour, ties in the order of their identity.
+
+        Counts are ranked by the least risk within one standard error of them (Wilson's
+        lower limit): 10 of 10 come before 1 of 1, and 0 of 1 after any success.
+        Estimates are ranked as exact risks are, whatever their standard errors.
+        """
+        frame = self._frame(self.shown)
+        frame.insert(5, "log_risk", log_risk_from_score(self.shown["score"]))
+        if not len(self.estimated["count"]):
+            frame = frame.drop(columns=["log_risk_se"])
+            if not len(self.exact["count"]):
+                return frame.drop(columns=["score", "log_risk"])
+        if not len(self.tallied["count"]):
+            return frame.drop(columns=["successes", "trials"])
+        for name in ("successes", "trials"):
+            frame[name] = frame[name].astype("Int64").mask(frame[name] < 0)
+        return frame
+
+    @property
+    def dropped(self) -> "pandas.DataFrame":
+        """Rows read from logs, kept, and left out by reason; empty for a table."""
+        import pandas as pd
+
+        return pd.DataFrame() if self.record is None else self.record.frame()
+
+    def kind(self, behaviour: str) -> Kind:
+        """Kind of outcome of a behaviour.
+
+        Parameters
+        ----------
+        behaviour
+            One of `behaviours`.
+
+        Returns
+        -------
+        "exact" for risks known exactly, "counts" for counts of successes, "estimates"
+        for risks with a standard error.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        return self._kinds[self._code(behaviour)]
+
+    @cached_property
+    def _kinds(self) -> list[Kind]:
+        """Kind of outcome of each behaviour."""
+        kinds: list[Kind] = ["exact"] * len(self.behaviours)
+        for code in np.unique(self.estimated["behaviour"]).tolist():
+            kinds[code] = "estimates"
+        for code in np.unique(self.tallied["behaviour"]).tolist():
+            kinds[code] = "counts"
+        return kinds
+
+    def scores(self, behaviour: str) -> ScoreCells:
+        """Scores of one behaviour over all its families, ties merged.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        NotApplicable
+            If its outcomes are counts or estimates, whose risks are not known exactly.
+        """
+        kind = self.kind(behaviour)
+        if kind != "exact":
+            what = "counts of successes" if kind == "counts" else "estimated risks"
+            raise NotApplicable(
+                f"{behaviour!r} has {what}, whose risks are not known "
+                f"exactly; read them from `evaluation.{kind}`."
+            )
+        first, last = np.searchsorted(
+            self.exact["behaviour"], [self._code(behaviour), self._code(behaviour) + 1]
+        )
+        score, count, squares = (
+            self.exact[name][first:last] for name in ("score", "count", "squares")
+        )
+        finite = np.isfinite(score)
+        above, below = count[score == np.inf].sum(), count[score == -np.inf].sum()
+        score, count, squares = score[finite], count[finite], squares[finite]
+        starts = np.flatnonzero(np.diff(score, prepend=np.inf))
+        lowest, highest = scores_of_resolution(self.resolution)
+        return ScoreCells(
+            *merged_cells(starts, score, count, squares),
+            censored_below=int(below),
+            censored_above=int(above),
+            lowest=lowest,
+            highest=highest,
+        )
+
+    def worst(self, behaviour: str) -> float:
+        """Largest score of a behaviour; for a risk of 1, the score of the resolution.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        NotApplicable
+            If its outcomes are counts or estimates.
+        """
+        cells = self.scores(behaviour)
+        known = [float(cells.score[0])] if len(cells.score) else []
+        if cells.censored_above:
+            known.append(cells.highest)
+        return max(known, default=cells.lowest)
+
+    def select(self, behaviours: Sequence[str]) -> "Evaluation":
+        """The evaluation of some of the behaviours.
+
+        Raises
+        ------
+        InvalidInput
+            If a behaviour is not there, or none is named.
+        """
+        chosen = sorted({self._code(name) for name in behaviours})
+        if not chosen:
+            raise InvalidInput(
+                f"no behaviour is named. Known: {listed(self.behaviours)}."
+            )
+        parts = [
+            chosen_rows(part, np.isin(part["behaviour"], chosen))
+            for part in self._parts().values()
+        ]
+        used: list[int] = np.unique(
+            np.concatenate([part["family"] for part in parts])
+        ).tolist()
+        for part in parts:
+            for name, kept in (("behaviour", chosen), ("family", used)):
+                part[name] = np.searchsorted(kept, part[name]).astype(np.int32)
+        return Evaluation(
+            tuple(self.behaviours[code] for code in chosen),
+            tuple(self.labels[code] for code in used),
+            *parts,
+            resolution=self.resolution,
+            record=None if self.record is None else self.record.select(behaviours),
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content: equal summaries have equal digests."""
+        state = hashlib.sha256(self._header().encode())
+        for columns in self._telling().values():
+            for name, values in columns.items():
+                state.update(name.encode())
+                text = values.dtype == object
+                state.update(
+                    json.dumps(values.tolist()).encode()
+                    if text
+                    else values.astype(values.dtype.newbyteorder("<")).tobytes()
+                )
+        return state.hexdigest()
+
+    def summary(self) -> "pandas.DataFrame":
+        """A row a behaviour: queries, families, range of scores, risks of 0 and 1.
+
+        Where weights of a behaviour are unequal, also the effective number of queries.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([self._line(name) for name in self.behaviours])
+
+    def to_dataset(self) -> "xarray.Dataset":
+        """The evaluation as an xarray data set of strings, integers and floats.
+
+        Examples
+        --------
+        It comes back as it went:
+
+        >>> evaluation = Evaluation.from_scores([0.5, -np.inf, 2.5, 0.5])
+        >>> again = Evaluation.from_dataset(evaluation.to_dataset())
+        >>> again.digest == evaluation.digest
+        True
+        """
+        import xarray as xr
+
+        return xr.Dataset(
+            {
+                f"{part}_{name}": (f"{part}_row", values)
+                for part, columns in self._parts().items()
+                for name, values in columns.items()
+                # NetCDF takes a dimension of length 0 for an unlimited one.
+                if len(values)
+            },
+            attrs={"evaluation": self._header()}
+            | ({} if self.record is None else {"dropped": self.record.to_json()}),
+        )
+
+    @classmethod
+    def from_dataset(cls, dataset: "xarray.Dataset") -> "Evaluation":
+        """The evaluation that `to_dataset` wrote.
+
+        Raises
+        ------
+        InvalidData
+            If the data set holds none.
+        """
+        if "evaluation" not in dataset.attrs:
+            raise InvalidData(
+                "the data set holds no evaluation: its attribute `evaluation` is "
+                "missing. Give one that Evaluation.to_dataset wrote."
+            )
+        try:
+            return cls._of_stored(dataset)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            if isinstance(error, InvalidData):
+                raise
+            raise InvalidData(
+                "the data set holds no evaluation that can be read "
+                f"({type(error).__name__}: {str(error)[:200]}). Give one that "
+                "Evaluation.to_dataset wrote."
+            ) from error
+
+    @classmethod
+    def _of_stored(cls, dataset: "xarray.Dataset") -> "Evaluation":
+        """The evaluation of a data set; whatever is not as it should be is an error."""
+        header = json.loads(dataset.attrs["evaluation"])
+        for names in (header["behaviours"], header["families"]):
+            if not names or not all(isinstance(name, str) for name in names):
+                raise ValueError("its behaviours or families have no names")
+        parts: dict[str, Columns] = {}
+        for part, names in COLUMNS.items():
+            parts[part] = {}
+            for name, dtype in names.items():
+                stored = dataset.get(f"{part}_{name}")
+                values = np.array([]) if stored is None else stored.to_numpy()
+                if values.ndim != 1 or values.dtype.kind not in "OUTbiuf":
+                    raise ValueError(f"{part}_{name} is no column")
+                if dtype is object:
+                    values = np.array([str(text) for text in values], object)
+                elif not np.can_cast(values.dtype, dtype, "same_kind") and len(values):
+                    raise ValueError(f"{part}_{name} is {values.dtype}")
+                parts[part][name] = values.astype(dtype)
+            sizes = {len(values) for values in parts[part].values()}
+            if len(sizes) > 1:
+                raise ValueError(f"columns of {part} differ in length")
+            for name, known in (("behaviour", "behaviours"), ("family", "families")):
+                codes = parts[part][name]
+                if ((codes < 0) | (codes >= len(header[known]))).any():
+                    raise ValueError(f"{part}_{name} names what is not there")
+        low, high = map(float, header["resolution"])
+        dropped = dataset.attrs.get("dropped")
+        return cls(
+            tuple(header["behaviours"]),
+            tuple(header["families"]),
+            **parts,
+            resolution=checked_resolution((low, high)),
+            record=None if dropped is None else Dropped.from_json(str(dropped)),
+        )
+
+    def __repr__(self) -> str:
+        queries = sum(self.sizes.values())
+        families = f" in {len(self.families)} families" if self.families else ""
+        named = ", ".join(map(repr, self.behaviours[:5]))
+        more = ", ..." if len(self.behaviours) > 5 else ""
+        return (
+            f"Evaluation of {queries:,} queries{families}, kept as "
+            f"{self._kept():,} cells; "
+            f"{len(self.behaviours)} behaviour{'s'[: len(self.behaviours) != 1]}: "
+            f"{named}{more}. See summary()."
+        )
+
+    def _kept(self) -> int:
+        return sum(len(p["count"]) for p in (self.exact, self.tallied, self.estimated))
+
+    def _code(self, behaviour: str) -> int:
+        if behaviour not in self._codes:
+            raise InvalidInput(
+                f"no behaviour {behaviour!r} in this evaluation. Known: "
+                f"{listed(self.behaviours)}."
+            )
+        return self._codes[behaviour]
+
+    @cached_property
+    def _codes(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.behaviours)}
+
+    def _parts(self) -> dict[str, Columns]:
+        return {
+            "exact": self.exact,
+            "tallied": self.tallied,
+            "estimated": self.estimated,
+            "shown": self.shown,
+        }
+
+    def _telling(self) -> dict[str, Columns]:
+        """The parts without weights that are all equal, or columns of no estimates.
+
+        Digests seed fits: what says nothing more must not move the draws.
+        """
+        parts = {part: dict(columns) for part, columns in self._parts().items()}
+        for columns in (parts["tallied"], parts["estimated"]):
+            if (columns["weight"] == columns["count"]).all():
+                del columns["weight"]
+        if not len(self.estimated["count"]):
+            del parts["estimated"], parts["shown"]["log_risk_se"]
+        return parts
+
+    def _header(self) -> str:
+        return json.dumps(
+            {
+                "behaviours": self.behaviours,
+                "families": self.labels,
+                "resolution": self.resolution,
+                # Part of every digest so far, and so of the seeds of fits.
+                "reasons": [],
+            }
+        )
+
+    def _frame(self, part: Columns) -> "pandas.DataFrame":
+        import pandas as pd
+
+        names = {"behaviour": self.behaviours, "family": self.labels}
+        return pd.DataFrame(
+            {
+                column: np.array(names[column], object)[values]
+                if column in names
+                else values
+                for column, values in part.items()
+            }
+        )
+
+    def _line(self, behaviour: str) -> dict[str, Any]:
+        code = self._code(behaviour)
+        line: dict[str, Any] = {
+            "behaviour": behaviour,
+            "kind": self.kind(behaviour),
+            "queries": self.sizes[behaviour],
+            "families": 0,
+            "lowest_score": math.nan,
+            "highest_score": math.nan,
+            "riskiest": math.nan,
+            "risks_of_0": 0,
+            "risks_of_1": 0,
+        }
+        if self.weighted:
+            line["effective_queries"] = self.effective_sizes[behaviour]
+        kinds = {"counts": self.tallied, "estimates": self.estimated}
+        part = kinds.get(line["kind"], self.exact)
+        part = chosen_rows(part, part["behaviour"] == code)
+        if self.families:
+            line["families"] = len(np.unique(part["family"]))
+        if line["kind"] == "counts":
+            first = int(np.argmax(self.shown["behaviour"] == code))
+            successes, trials = (self.shown[n][first] for n in ("successes", "trials"))
+            return line | {"riskiest": float(successes / trials)}
+        if line["kind"] == "estimates":
+            ends = part["log_risk"][[-1, 0]]
+            lowest, highest = map(float, score_from_log_risk(ends))
+            return line | {
+                "lowest_score": lowest,
+                "highest_score": highest,
+                "riskiest": math.exp(ends[1]),
+                "risks_of_1": int(part["count"][part["log_risk"] == 0].sum()),
+            }
+        cells = self.scores(behaviour)
+        if len(cells.score):
+            line["lowest_score"], line["highest_score"] = map(
+                float, cells.score[[-1, 0]]
+            )
+        worst = math.inf if cells.censored_above else line["highest_score"]
+        if not len(cells.score) and not cells.censored_above:
+            worst = -math.inf
+        return line | {
+            "riskiest": float(risk_from_score(np.array([worst]))[0]),
+            "risks_of_0": cells.censored_below,
+            "risks_of_1": cells.censored_above,
+        }
+
+
+def checked_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
+    """The resolution, if both its ends are inside (0, 1)."""
+    low, high = map(float, resolution)
+    if not (0 < low < 1 and 0 < high < 1):
+        raise InvalidInput(
+            f"a resolution of ({low:g}, {high:g}) says nothing: give the smallest risk "
+            "told from 0 and the smallest 1 - risk told from 0, both inside (0, 1), as "
+            "in resolution=(2**-149, 2**-24)."
+        )
+    return low, high
+
+
+def scores_of_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
+    """Scores that a risk of 0 is known to be below, and a risk of 1 above."""
+    low, high = resolution
+    return -math.log(-math.log(low)), -math.log(-math.log1p(-high))
+
+
+def _places(names: Sequence[str], known: Sequence[str]) -> Int[np.ndarray, " name"]:
+    """Where each name stands among those known."""
+    return np.array([known.index(name) for name in names])

@@ -1,0 +1,376 @@
+"""A larger evaluation, query by query, and the splits that a backtest draws from it.
+
+==============  =================================================================
+pool            all queries of a larger evaluation, whose risks are known
+evaluation set  the queries of a split that a method sees
+deployment set  the queries of a split that its forecast is held against; the two
+                have no query in common
+unit            what is fitted at once: one behaviour, or several together
+==============  =================================================================
+"""
+
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bayes_rare.arguments.checking import checked_call, refuse_unknown
+from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation.evaluation import RESOLUTION, Evaluation
+from bayes_rare.evaluation.score_cells import Columns
+from bayes_rare.scores import risk_from_score
+
+__all__ = ["PARTS", "QueryPool", "Split", "Splitting"]
+
+# An axis of any length: sets of several sizes stand side by side.
+type Rows = Int[np.ndarray, "..."]
+
+PARTS = ("evaluation", "deployment")
+"""What a column that splits the table says of a query."""
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How evaluation and deployment sets are drawn.
+
+    Parameters
+    ----------
+    evaluation_sizes, deployment_sizes
+        Queries of each set, by behaviour; a set is part of every larger one.
+    held_out_families
+        Families, drawn anew for each repeat, that no evaluation set has a query of;
+        deployment sets are drawn from all families.
+    by_part
+        Whether the table says which queries are for which set.
+    seed
+        Seed of the draws; from 0.
+    """
+
+    evaluation_sizes: tuple[int, ...]
+    deployment_sizes: tuple[int, ...]
+    held_out_families: int = 0
+    by_part: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Queries of one unit and repeat: rows of the pool, by size of the set.
+
+    Parameters
+    ----------
+    evaluation, deployment
+        By size, and by behaviour: rows of the pool.
+    trials
+        Seed of the counts that are drawn for the evaluation sets.
+    """
+
+    evaluation: Mapping[int, Mapping[str, Rows]]
+    deployment: Mapping[int, Mapping[str, Rows]]
+    trials: tuple[int, ...]
+
+
+@checked_call
+@dataclass(frozen=True, eq=False)
+class QueryPool:
+    """All queries of a larger evaluation, each with its risk.
+
+    Made by `bayes_rare.read_pool`. Rows are in an order of their own,
+    which does not depend on the order of the table.
+
+    Parameters
+    ----------
+    behaviours, labels
+        Names of behaviours and families, sorted; one empty label where there are no
+        families.
+    rows
+        Columns ``behaviour``, ``family`` (codes into the names), ``query`` (code of
+        the identity, the same under each behaviour), ``score`` (of counts, that of the
+        observed share), ``successes``, ``trials`` (-1 where the risk is exact),
+        ``part`` (code into `PARTS`, -1 for neither).
+    resolution
+        Smallest risk told from 0, and smallest 1 - risk told from 0.
+    """
+
+    behaviours: tuple[str, ...]
+    labels: tuple[str, ...]
+    rows: Columns = field(repr=False)
+    resolution: tuple[float, float] = RESOLUTION
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families; none where the table does not tell them."""
+        return () if self.labels == ("",) else self.labels
+
+    @cached_property
+    def members(self) -> dict[str, Rows]:
+        """Rows of each behaviour."""
+        code = self.rows["behaviour"]
+        return {
+            name: np.flatnonzero(code == number)
+            for number, name in enumerate(self.behaviours)
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the content, whatever the order of the table was."""
+        header = json.dumps([self.behaviours, self.labels, self.resolution])
+        state = hashlib.sha256(header.encode())
+        for name, values in self.rows.items():
+            state.update(name.encode())
+            state.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        return state.hexdigest()
+
+    @cached_property
+    def _descending(self) -> dict[str, Float[np.ndarray, " row"]]:
+        """Scores of each behaviour from the largest down."""
+        score = self.rows["score"]
+        return {name: -np.sort(-score[rows]) for name, rows in self.members.items()}
+
+    def exceeded_by(self, behaviour: str, fraction: float) -> float:
+        """Score that a fraction of a behaviour's queries exceeds, as nearly as can be.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour.
+        fraction
+            In (0, 1]; at least one query exceeds the answer unless all are equal.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, or the fraction is none.
+        """
+        refuse_unknown("behaviour", behaviour, self.behaviours)
+        if not 0 < fraction <= 1:
+            raise InvalidInput(f"fraction is a share in (0, 1], got {fraction}.")
+        scores = self._descending[behaviour]
+        rank = math.floor(fraction * scores.size)
+        return float(scores[min(max(rank, 1), scores.size - 1)])
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Behaviours whose risks are known as counts of successes alone."""
+        trials = self.rows["trials"]
+        return tuple(n for n, rows in self.members.items() if trials[rows[0]] >= 0)
+
+    def refuse_too_few_trials(self, taken: int) -> None:
+        """Refuse to take more trials of a query than it has.
+
+        Parameters
+        ----------
+        taken
+            Trials to be taken of each query.
+
+        Raises
+        ------
+        InvalidInput
+            If a query has fewer.
+        """
+        trials = self.rows["trials"]
+        known = trials[trials >= 0]
+        least = int(known.min()) if known.size else taken
+        if least < taken:
+            raise InvalidInput(
+                f"{taken} trials are to be taken of each query, and one has {least}. "
+                f"Give --trials-per-query {least} or fewer."
+            )
+
+    def refuse_too_small(self, splitting: Splitting) -> None:
+        """Refuse sizes that the pool does not have.
+
+        Raises
+        ------
+        InvalidInput
+            If some behaviour has too few queries for the largest sets, or no families
+            to hold out.
+        InvalidData
+            If the table was to say which queries are for which set, and does not.
+        """
+        seen, served = splitting.evaluation_sizes[-1], splitting.deployment_sizes[-1]
+        held_out = splitting.held_out_families
+        for name, rows in self.members.items():
+            part, family = self.rows["part"][rows], self.rows["family"][rows]
+            if splitting.by_part:
+                for code, size in enumerate((seen, served)):
+                    there = int((part == code).sum())
+                    if there < size:
+                        raise InvalidData(
+                            f"behaviour {name!r} has {there} queries marked as "
+                            f"{PARTS[code]!r}, and {size} are asked for. Mark more, or "
+                            f"ask for at most {there}."
+                        )
+                continue
+            if seen + served > rows.size:
+                fewer = (
+                    f"at most {rows.size - seen} to deploy, or fewer to evaluate"
+                    if rows.size > seen
+                    else "fewer of both, or take a larger table"
+                )
+                raise InvalidInput(
+                    f"behaviour {name!r} has {rows.size} queries: too few for "
+                    f"disjoint sets of {seen} to evaluate and {served} to deploy. Ask "
+                    f"for {fewer}."
+                )
+            if held_out:
+                counts = np.sort(np.unique(family, return_counts=True)[1])[::-1]
+                if not self.families or held_out >= counts.size:
+                    raise InvalidInput(
+                        f"behaviour {name!r} has {len(counts) if self.families else 0} "
+                        f"families, and {held_out} are to be held out. Hold out "
+                        f"fewer than it has (--hold-out-families), and name the column "
+                        "that tells them (--columns family=...)."
+                    )
+                left = int(rows.size - counts[:held_out].sum())
+                if left < seen:
+                    raise InvalidInput(
+                        f"with {held_out} families held out, behaviour {name!r} may "
+                        f"have {left} queries left, and {seen} are to be evaluated. "
+                        "Hold out fewer families, or evaluate fewer queries."
+                    )
+
+    def split(
+        self, behaviours: Sequence[str], repeat: int, splitting: Splitting
+    ) -> Split:
+        """Disjoint evaluation and deployment sets of one unit.
+
+        Queries are put in random order; evaluation sets are taken from its front and
+        deployment sets from its back. Behaviours of one unit share the order, so a
+        query that both were measured on is seen under both or under neither, where
+        they have the same queries.
+
+        Parameters
+        ----------
+        behaviours
+            Behaviours of the unit; the draw depends on their names.
+        repeat
+            Number of the draw, from 0.
+        splitting
+            Sizes, and what is held out.
+        """
+        unit = zlib.crc32("\n".join(behaviours).encode())
+        rng = np.random.default_rng([splitting.seed, unit, repeat])
+        chosen = np.concatenate([self.members[name] for name in behaviours])
+        queries = np.unique(self.rows["query"][chosen])
+        place = rng.permutation(queries.size)
+        families = np.unique(self.rows["family"][chosen])
+        held_out = rng.choice(families, splitting.held_out_families, replace=False)
+        fronts: dict[str, Rows] = {}
+        backs: dict[str, Rows] = {}
+        for behaviour in behaviours:
+            rows = self.members[behaviour]
+            at = place[np.searchsorted(queries, self.rows["query"][rows])]
+            ordered = rows[np.argsort(at, kind="stable")]
+            if splitting.by_part:
+                part = self.rows["part"][ordered]
+                fronts[behaviour], backs[behaviour] = (
+                    ordered[part == 0],
+                    ordered[part == 1],
+                )
+                continue
+            # The deployment first: taken from what an evaluation of some families
+            # leaves, it would hold too many queries of the others.
+            seen, served = (
+                splitting.evaluation_sizes[-1],
+                splitting.deployment_sizes[-1],
+            )
+            rest, backs[behaviour] = ordered[:-served], ordered[-served:]
+            known = rest[~np.isin(self.rows["family"][rest], held_out)]
+            if known.size < seen:
+                raise InvalidInput(
+                    f"in repeat {repeat}, behaviour {behaviour!r} has {known.size} "
+                    f"queries of families not held out, beside the {served} to deploy, "
+                    f"and {seen} are to be evaluated. Ask for fewer of either, or hold "
+                    "out fewer families."
+                )
+            fronts[behaviour] = known[:seen]
+        return Split(
+            evaluation={
+                size: {name: rows[:size] for name, rows in fronts.items()}
+                for size in splitting.evaluation_sizes
+            },
+            deployment={
+                size: {name: rows[-size:] for name, rows in backs.items()}
+                for size in splitting.deployment_sizes
+            },
+            trials=(splitting.seed, unit, repeat, 1),
+        )
+
+    def evaluation(
+        self,
+        split: Split,
+        size: int,
+        *,
+        families: bool = True,
+        trials_per_query: int | None = None,
+    ) -> Evaluation:
+        """The evaluation set of a split, as methods see it.
+
+        Parameters
+        ----------
+        split
+            What was drawn.
+        size
+            Which of its evaluation sets, by the number of queries.
+        families
+            Whether methods are told the families.
+        trials_per_query
+            Responses sampled for each query, of which only the number of successes is
+            seen: binomial given an exact risk, hypergeometric given counts. All that
+            is known where not given.
+
+        Raises
+        ------
+        InvalidInput
+            If the split has no set of that size, a query has fewer trials than are to
+            be taken from it, or exact risks and counts are in one evaluation.
+        """
+        refuse_unknown("evaluation set of size", size, split.evaluation)
+        sets = split.evaluation[size]
+        rows = np.concatenate(list(sets.values()))
+        names = [name for name, own in sets.items() for _ in range(own.size)]
+        labels: list[str] | None = (
+            [self.labels[code] for code in self.rows["family"][rows]]
+            if families and self.families
+            else None
+        )
+        score = self.rows["score"][rows]
+        trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
+        counted = bool((trials >= 0).any())
+        if trials_per_query is None and counted and (trials < 0).any():
+            raise InvalidInput(
+                "behaviours with exact risks and behaviours with counts cannot be "
+                "fitted together. Leave --pool out, give --trials-per-query, or name "
+                "behaviours of one kind (--behaviours)."
+            )
+        if trials_per_query is not None:
+            successes = np.concatenate(
+                [
+                    self._successes(own, trials_per_query, (*split.trials, index))
+                    for index, own in enumerate(sets.values())
+                ]
+            )
+            trials, counted = np.full(rows.size, trials_per_query), True
+        if counted:
+            return Evaluation.from_counts(
+                successes, trials, behaviour=names, family=labels
+            )
+        return Evaluation.from_scores(
+            score, behaviour=names, family=labels, resolution=self.resolution
+        )
+
+    def _successes(self, rows: Rows, taken: int, seed: tuple[int, ...]) -> Rows:
+        """Successes of some trials of each query, in the order of the rows."""
+        rng = np.random.default_rng(seed)
+        trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
+        if trials[0] < 0:
+            return rng.binomial(taken, risk_from_score(self.rows["score"][rows]))
+        self.refuse_too_few_trials(taken)
+        return rng.hypergeometric(successes, trials - successes, taken)

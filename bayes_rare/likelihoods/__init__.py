@@ -1,0 +1,1 @@
+"""What outcomes say of scores, as PyMC densities."""

@@ -1,0 +1,73 @@
+"""How data of several behaviours are laid out in arrays: one row each, padded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc
+from jaxtyping import Float
+
+__all__ = [
+    "DIMS",
+    "data_variables",
+    "padded_length",
+    "padded_rows",
+]
+
+type Array = Float[np.ndarray, "..."]
+
+# Symbolic values have no useful types; neither library gives them any.
+pm: Any = pymc
+
+DIMS: dict[str, tuple[str, ...]] = {
+    "threshold": ("behaviour",),
+    "others": ("behaviour",),
+    "exceeding": ("behaviour",),
+    "largest_excess": ("behaviour",),
+    "excess": ("behaviour", "exceedance"),
+    "multiplicity": ("behaviour", "exceedance"),
+    "censored": ("behaviour", "exceedance"),
+    "body_score": ("behaviour", "cell"),
+    "body_count": ("behaviour", "cell"),
+    "cell_score": ("behaviour", "cell"),
+    "cell_count": ("behaviour", "cell"),
+    "cell_squares": ("behaviour", "cell"),
+    "cell_censored": ("behaviour", "cell"),
+    "cell_family": ("behaviour", "cell"),
+    "family_count": ("behaviour", "family"),
+    "family_top": ("behaviour", "family"),
+    "zeros": ("behaviour", "family"),
+    "ones": ("behaviour", "family"),
+    "location_guess": ("behaviour", "family"),
+    "known_scores": ("behaviour", "family"),
+    "log_scale_guess": ("behaviour", "family"),
+    "scale_weight": ("behaviour", "family"),
+    "shared_place": ("behaviour", "family"),
+    "shared_count": ("behaviour", "shared_family"),
+    "lowest": ("behaviour",),
+    "highest": ("behaviour",),
+}
+"""Dims of the data that shipped models share."""
+
+_SMALLEST_PADDING = 16
+
+
+def padded_length(size: int) -> int:
+    """Length to which a row of ``size`` is padded: the next power of two from 16 on."""
+    return max(_SMALLEST_PADDING, 1 << (size - 1).bit_length())
+
+
+def padded_rows(rows: list[Array], length: int) -> Float[np.ndarray, "behaviour cell"]:
+    """Rows of different lengths as one array, filled up with zeros."""
+    table = np.zeros((len(rows), length))
+    for index, row in enumerate(rows):
+        table[index, : row.size] = row
+    return table
+
+
+def data_variables(data: Mapping[str, Array]) -> dict[str, Any]:
+    """The arrays as `pm.Data` of the model on the context stack."""
+    return {
+        name: pm.Data(name, np.asarray(value, dtype=np.float64), dims=DIMS[name])
+        for name, value in data.items()
+    }

@@ -1,0 +1,169 @@
+"""Models, averages and stacks as forecasting methods: fit, then forecast."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, override
+
+from bayes_rare import catalog
+from bayes_rare.errors import (
+    NotApplicable,
+)
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.forecasting import Deployment, forecast
+from bayes_rare.inference.stack import Stack
+from bayes_rare.methods.base import Answer, Method, Sampling
+from bayes_rare.methods.functions import digest_of
+from bayes_rare.posterior import Average, Posterior
+
+__all__ = [
+    "AverageMethod",
+    "ModelMethod",
+    "StackMethod",
+]
+
+# Scoring costs as much as the draws that it averages over, and more than these hardly
+# move an average: a fit is taken for converged at 400 effective ones.
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class ModelMethod(Method):
+    """A model file: its posteriors are fitted as one batch.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    model
+        The model.
+    settings
+        Priors and thresholds that differ from its defaults.
+    sampling
+        How its posterior is sampled.
+    """
+
+    model: catalog.Model
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "model": self.model.name if self.model.shipped else str(self.model.path),
+            "digest": self.model.digest,
+            "settings": catalog.plain(self.settings),
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import fit_many
+
+        sampling = vars(self.sampling)
+        fit = partial(fit_many, evaluations, self.model, **sampling, **self.settings)
+        return _answered(fit, deployment)
+
+
+def _answered(
+    fit: Callable[[], Sequence[Posterior | Average | NotApplicable]],
+    deployment: Deployment,
+) -> list[Answer]:
+    """What is forecast from a batch of fits, each with its share of the time."""
+    start = time.perf_counter()
+    fits = fit()
+    share = (time.perf_counter() - start) / max(len(fits), 1)
+    return [_forecast_of(one, deployment, share) for one in fits]
+
+
+def _forecast_of(
+    fit: Posterior | Average | NotApplicable, deployment: Deployment, seconds: float
+) -> Answer:
+    """What is forecast from a fit that took so long."""
+    sizes = len(deployment.queries)
+    if isinstance(fit, NotApplicable):
+        return Answer({}, str(fit), seconds / sizes)
+    start = time.perf_counter()
+    # Without targets: its populations are all that a backtest looks at.
+    made = forecast(fit.thinned(_DRAWS), deployment, targets=())
+    seconds += time.perf_counter() - start
+    return Answer(dict.fromkeys(deployment.queries, made), "", seconds / sizes)
+
+
+@dataclass(frozen=True)
+class AverageMethod(Method):
+    """All models that suit the data, weighted by what they forecast.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    sampling
+        How posteriors are sampled.
+    """
+
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        models = [catalog.load(name) for name in catalog.names()]
+        return {
+            "name": self.name,
+            "digest": digest_of(" ".join(model.digest for model in models)),
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import average_many
+
+        fit = partial(average_many, evaluations, **vars(self.sampling))
+        return _answered(fit, deployment)
+
+
+@dataclass(frozen=True)
+class StackMethod(Method):
+    """Models with the weights that another backtest has taught.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    stack
+        The models and their weights.
+    sampling
+        How posteriors are sampled.
+    """
+
+    stack: Stack
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    @override
+    def identity(self) -> dict[str, Any]:
+        learnt = json.dumps([m.json() for m in self.stack.members], sort_keys=True)
+        weights = json.dumps(self.stack.weights, sort_keys=True)
+        return {
+            "name": self.name,
+            "digest": digest_of(learnt + weights),
+            "learnt_on": self.stack.learnt_on,
+            "sampling": vars(self.sampling),
+        }
+
+    @override
+    def answers(
+        self, evaluations: Sequence[Evaluation], deployment: Deployment
+    ) -> list[Answer]:
+        from bayes_rare.inference import blend_many
+
+        fit = partial(blend_many, evaluations, self.stack, **vars(self.sampling))
+        return _answered(fit, deployment)

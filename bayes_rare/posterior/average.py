@@ -1,0 +1,444 @@
+"""Posteriors of several models of one evaluation, as one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from bayes_rare.arguments.checking import checked_call, refuse_unknown
+from bayes_rare.diagnostics.convergence import Verdict
+from bayes_rare.errors import InvalidInput, NotConverged, listed
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import Population
+from bayes_rare.populations.gathered import Gathered
+from bayes_rare.posterior.netcdf import write_tree
+from bayes_rare.posterior.posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray
+
+    import bayes_rare.posterior.query_risks
+
+__all__ = [
+    "NAME",
+    "Average",
+    "Member",
+    "apportioned",
+    "written",
+]
+
+NAME = "average"
+"""What tables call an average."""
+
+NOTES = "average_notes"
+
+# Draws in all, unless fewer are asked for: of each member in proportion to its weight.
+_DRAWS = 4000
+
+# Multiples of it, without their whole parts, are spread evenly however many there are.
+_GOLDEN = (5**0.5 - 1) / 2
+
+type Places = Int[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One of the posteriors that are averaged.
+
+    Parameters
+    ----------
+    label
+        What tables call it: its model and what sets it apart.
+    posterior
+        Its posterior.
+    weights
+        Its weight by behaviour, in [0, 1].
+    pareto_k
+        By behaviour, the largest diagnostic of the importance weights by which queries
+        were left out; above 0.7 its weight is a guess. Those that were left out by
+        fitting the model again count as 0.
+    """
+
+    label: str
+    posterior: Posterior
+    weights: Mapping[str, float]
+    pareto_k: Mapping[str, float]
+
+
+@checked_call
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
+
+    A draw of it is a draw of one of them, chosen by its weight. Behaviours may give the
+    members other weights. Draws of one index are of one member wherever its weights
+    allow that, and then they are the same draw of it: so behaviours that a member has
+    pooled stay together. Draws of different members, and behaviours that a member has
+    fitted apart, are independent. It stands where a posterior does: for forecasts.
+
+    Parameters
+    ----------
+    members
+        At least one; weights of each behaviour sum to 1.
+    size
+        Draws in all.
+    notes
+        Where the weights are from, and which models have none, in sentences.
+    """
+
+    members: tuple[Member, ...]
+    size: int = _DRAWS
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return NAME
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What was measured."""
+        return self.members[0].posterior.evaluation
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that were fitted."""
+        return self.evaluation.behaviours
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the draws of the members that have weight represent them."""
+        verdicts = [(m.label, m.posterior.verdict) for m in self._weighty]
+        # By NumPy, which passes on what is no number.
+        return Verdict(
+            max_rhat=float(np.max([v.max_rhat for _, v in verdicts])),
+            max_member_rhat=float(np.max([v.max_member_rhat for _, v in verdicts])),
+            min_ess=float(np.min([v.min_ess for _, v in verdicts])),
+            divergences=sum(v.divergences for _, v in verdicts),
+            transitions=sum(v.transitions for _, v in verdicts),
+            min_bfmi=float(np.min([v.min_bfmi for _, v in verdicts])),
+            reasons=tuple(
+                f"{label}: {reason}" for label, v in verdicts for reason in v.reasons
+            ),
+        )
+
+    @property
+    def _weighty(self) -> list[Member]:
+        return [m for m in self.members if any(w > 0 for w in m.weights.values())]
+
+    def weights(self) -> "dict[str, dict[str, float]]":
+        """Weight of each member, by behaviour and label."""
+        return {
+            behaviour: {m.label: m.weights[behaviour] for m in self.members}
+            for behaviour in self.behaviours
+        }
+
+    def population(self, behaviour: str | None = None) -> Population:
+        """Distribution of a new query's score, draw by draw.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, or several and none is named.
+        """
+        if behaviour is None and len(self.behaviours) == 1:
+            [behaviour] = self.behaviours
+        if behaviour is None or behaviour not in self.behaviours:
+            raise InvalidInput(
+                f"this average has no behaviour {behaviour!r}. It has: "
+                f"{listed(self.behaviours)}."
+            )
+        parts = [part.population(behaviour) for part in self.parts(behaviour)]
+        if len(parts) == 1:
+            return parts[0]
+        return Gathered(tuple(parts), self.order(behaviour))
+
+    def parts(self, behaviour: str) -> list[Posterior]:
+        """Draws of the members, as many of each as its weight says.
+
+        Parameters
+        ----------
+        behaviour
+            The behaviour whose weights count.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+        """
+        refuse_unknown("behaviour", behaviour, self.behaviours)
+        return [
+            _some(member.posterior, draws)
+            for member, (draws, _) in zip(
+                self.members, self._shares[behaviour], strict=True
+            )
+            if draws.size
+        ]
+
+    def order(self, behaviour: str) -> Places:
+        """Where the draws of the parts, one part after the other, stand among all.
+
+        Parameters
+        ----------
+        behaviour
+            The behaviour whose weights count.
+        """
+        return np.concatenate([places for _, places in self._shares[behaviour]])
+
+    @cached_property
+    def _shares(self) -> dict[str, list[tuple[Places, Places]]]:
+        """Which draws of each member each behaviour takes, and where they stand."""
+        numbers = {
+            b: apportioned([m.weights[b] for m in self.members], self.size)
+            for b in self.behaviours
+        }
+        return _shared(numbers, [_number_of_draws(m.posterior) for m in self.members])
+
+    def only(self, chosen: Sequence[Member]) -> "Average":
+        """The average of some of its members, which share the weight as they did.
+
+        Where none of them has any, they share it equally.
+
+        Parameters
+        ----------
+        chosen
+            Members of this average, at least one.
+        """
+        left = {b: sum(m.weights[b] for m in chosen) for b in self.behaviours}
+        return replace(
+            self,
+            members=tuple(
+                replace(
+                    member,
+                    weights={
+                        b: member.weights[b] / total if total else 1 / len(chosen)
+                        for b, total in left.items()
+                    },
+                )
+                for member in chosen
+            ),
+        )
+
+    def query_risks(
+        self,
+        query_ids: str | Sequence[str] | None = None,
+        *,
+        behaviour: str | Sequence[str] | None = None,
+        top: int | float = 20,
+        successes: ArrayLike | int | float | None = None,
+        trials: ArrayLike | int | float | None = None,
+        log_risk: ArrayLike | int | float | None = None,
+        log_risk_se: ArrayLike | int | float | None = None,
+        family: str | Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> "bayes_rare.QueryRisks":
+        """Risks of single queries, drawn given what was seen of each.
+
+        `bayes_rare.query_risks` of this average; see there.
+
+        Parameters
+        ----------
+        query_ids
+            Queries by their identity; by default the riskiest as observed.
+        behaviour
+            Which behaviours, one or several; by default all.
+        top
+            How many of the riskiest of each behaviour, at most.
+        successes, trials
+            Outcomes of queries of one behaviour, in place of those observed.
+        log_risk, log_risk_se
+            Estimates with standard errors, in place of successes and trials.
+        family
+            Families of the queries whose outcomes are given, one for all or one each.
+        seed
+            Seed of the draws, a whole number from 0.
+        """
+        # A room above this one, so imported when it is called.
+        from bayes_rare.posterior.query_risks import query_risks
+
+        return query_risks(
+            self,
+            query_ids,
+            behaviour=behaviour,
+            top=top,
+            successes=successes,
+            trials=trials,
+            log_risk=log_risk,
+            log_risk_se=log_risk_se,
+            family=family,
+            seed=seed,
+        )
+
+    def thinned(self, most: int) -> "Average":
+        """The average with at most so many draws in all.
+
+        Parameters
+        ----------
+        most
+            How many draws may be left.
+        """
+        return replace(self, size=min(self.size, most))
+
+    def require_convergence(self, advice: str = "") -> "Average":
+        """Return the average itself, or refuse it if its draws cannot be trusted.
+
+        Raises
+        ------
+        NotConverged
+            With the reasons.
+        """
+        if self.verdict.converged:
+            return self
+        raise NotConverged(
+            f"the average did not converge: {'; '.join(self.verdict.reasons)}. Sample "
+            "longer (--warmup 2000 --draws 2000), or choose one model. "
+            f"{advice}".strip()
+        )
+
+    @cached_property
+    def tree(self) -> "xarray.DataTree":
+        """The trees of the members, and labels and weights as an attribute, JSON."""
+        import xarray as xr
+
+        children = {f"member_{n}": m.posterior.tree for n, m in enumerate(self.members)}
+        tree = xr.DataTree(children=children)
+        tree.attrs[NAME] = json.dumps(
+            [
+                {"label": m.label, "weights": m.weights, "pareto_k": m.pareto_k}
+                for m in self.members
+            ]
+        )
+        tree.attrs[NOTES] = json.dumps(self.notes, ensure_ascii=False)
+        return tree
+
+    def save(self, path: str | Path) -> Path:
+        """Write the average as NetCDF; the file appears whole or not at all."""
+        path = Path(path)
+        write_tree(self.tree, path)
+        return path
+
+    def __repr__(self) -> str:
+        few = [
+            f"{behaviour}: {written(shares)}"
+            for behaviour, shares in [*self.weights().items()][:3]
+        ]
+        more = "; ..." if len(self.behaviours) > 3 else ""
+        state = "converged" if self.verdict.converged else "NOT CONVERGED"
+        return f"Average ({state}) of {'; '.join(few)}{more}."
+
+
+def written(shares: Mapping[str, float]) -> str:
+    """Weights in words, the largest first: "62 % family_tail, 38 % log_normal"."""
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{100 * w:.0f} % {label}" for label, w in ordered if w >= 0.005)
+
+
+def apportioned(weights: Sequence[float] | Any, draws: int) -> list[int]:
+    """Whole numbers in proportion to weights, by largest remainders.
+
+    Parameters
+    ----------
+    weights
+        Weights, not negative, of a positive sum.
+    draws
+        What the numbers sum to.
+
+    Examples
+    --------
+    >>> apportioned([0.5, 0.3, 0.2], 4)
+    [2, 1, 1]
+    """
+    exact = draws * np.asarray(weights, np.float64) / np.sum(weights)
+    whole = np.floor(exact).astype(np.int64)
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: draws - int(whole.sum())]] += 1
+    return whole.tolist()
+
+
+def _shared(
+    numbers: Mapping[str, Sequence[int]], draws: Sequence[int]
+) -> dict[str, list[tuple[Places, Places]]]:
+    """Draws of each member by behaviour, and the places at which they stand.
+
+    As many draws of a member as all behaviours take stand at the same places for all,
+    first; what single behaviours take beyond these follows. Draws are taken evenly from
+    all chains, and each once if there are enough.
+
+    Parameters
+    ----------
+    numbers
+        How many draws each behaviour takes of each member; of equal sums.
+    draws
+        How many each member has.
+
+    Examples
+    --------
+    >>> taken = _shared({"a": [3, 1], "b": [1, 3]}, [4, 4])
+    >>> [[places.tolist() for _, places in taken[name]] for name in "ab"]
+    [[[0, 2, 3], [1]], [[0], [1, 2, 3]]]
+    """
+    common: Places = np.array(list(numbers.values()), np.int64).min(axis=0)
+    first: Places = np.cumsum(common) - common
+    evenly: list[Places] = [
+        (np.arange(count) * size / max(count, 1)).astype(np.int64)
+        for count, size in zip(common.tolist(), draws, strict=True)
+    ]
+    made: dict[str, list[tuple[Places, Places]]] = {}
+    for behaviour, own in numbers.items():
+        more = np.array(own, np.int64) - common
+        then: Places = common.sum() + np.cumsum(more) - more
+        made[behaviour] = [
+            (
+                np.concatenate([evenly[k], _further(evenly[k], draws[k], extra)]),
+                np.concatenate([_run(first[k], both), _run(then[k], extra)]),
+            )
+            for k, (both, extra) in enumerate(
+                zip(common.tolist(), more.tolist(), strict=True)
+            )
+        ]
+    return made
+
+
+def _run(start: Any, length: int) -> Places:
+    """So many whole numbers from one on."""
+    return start + np.arange(length)
+
+
+def _further(taken: Places, size: int, number: int) -> Places:
+    """So many draws of a member more, first those that were taken less often."""
+    every: Places = np.arange(size)
+    times = np.bincount(taken, minlength=size)
+    first = _scattered(every[times < times.max()])
+    rest = np.resize(_scattered(every), max(number - first.size, 0))
+    return np.concatenate([first[:number], rest])
+
+
+def _scattered(places: Places) -> Places:
+    """The places in an order whose beginning is spread evenly over all of them."""
+    return places[np.argsort(np.arange(places.size) * _GOLDEN % 1, kind="stable")]
+
+
+def _number_of_draws(posterior: Posterior) -> int:
+    chains, draws = next(iter(posterior.draws.values())).shape[:2]
+    return chains * draws
+
+
+def _some(posterior: Posterior, places: Places) -> Posterior:
+    """Some of the draws, those of all chains in a row."""
+    every = _number_of_draws(posterior)
+
+    def chosen(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+        return values.reshape(1, every, *values.shape[2:])[:, places]
+
+    return replace(posterior, draws={n: chosen(v) for n, v in posterior.draws.items()})

@@ -1,0 +1,377 @@
+"""The posterior of a fit: its draws, their origin, and whether to trust them."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from bayes_rare import catalog
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.diagnostics.convergence import Verdict
+from bayes_rare.errors import InvalidInput, NotConverged, listed
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.populations import Population
+from bayes_rare.posterior.netcdf import write_tree
+
+if TYPE_CHECKING:
+    import pymc
+    import xarray
+
+    import bayes_rare.posterior.query_risks
+
+__all__ = [
+    "Posterior",
+    "extreme_scores",
+    "population_of",
+]
+
+type Array = Float[np.ndarray, "..."]
+
+type Arrays = Mapping[str, Array]
+
+type Numbers = Mapping[str, np.ndarray]  # whole ones among them
+
+# Fraction of queries beyond the score whose draws are judged beside the parameters.
+RARE = 1e-6
+
+
+@checked_call
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws from the posterior of one model of one evaluation.
+
+    Parameters
+    ----------
+    model
+        The model file.
+    evaluation
+        What it was fitted to.
+    draws
+        Free and derived quantities, with leading axes (chain, draw).
+    statistics
+        Sampler statistics under ArviZ's names, by (chain, draw).
+    data
+        The arrays that entered the density, by name: PyMC's constant data.
+    dims
+        Dims of each quantity and array, after (chain, draw).
+    verdict
+        Whether the draws represent the posterior.
+    provenance
+        Model, data, priors, seed, versions and times.
+    pointwise
+        Log likelihood of each observed cell, where it was asked for.
+    """
+
+    model: catalog.Model
+    evaluation: Evaluation
+    draws: Arrays
+    statistics: Numbers
+    data: Numbers
+    dims: Mapping[str, tuple[str, ...]]
+    verdict: Verdict
+    provenance: Mapping[str, Any]
+    pointwise: Arrays = field(default_factory=dict[str, Array])
+
+    @property
+    def name(self) -> str:
+        """What tables call it: the name of its model."""
+        return self.model.name
+
+    @property
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that were fitted."""
+        return self.evaluation.behaviours
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Priors and thresholds that the model was built with."""
+        return catalog.from_plain(self.provenance["priors"])
+
+    @cached_property
+    def tree(self) -> "xarray.DataTree":
+        """The posterior as an ArviZ `DataTree`.
+
+        Groups ``posterior``, ``sample_stats``, ``constant_data``, ``log_likelihood``
+        where it was asked for, and ``evaluation``; provenance and verdict are
+        attributes of the root, as JSON.
+        """
+        import xarray as xr
+
+        groups = {
+            "posterior": self._labelled(self.draws, ("chain", "draw")),
+            "sample_stats": self._labelled(self.statistics, ("chain", "draw")),
+            "constant_data": self._labelled(self.data, ()),
+            "evaluation": self.evaluation.to_dataset(),
+        }
+        if self.pointwise:
+            groups["log_likelihood"] = self._labelled(self.pointwise, ("chain", "draw"))
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs = {
+            "provenance": json.dumps(self.provenance),
+            "verdict": json.dumps(asdict(self.verdict)),
+        }
+        return tree
+
+    def _labelled(self, arrays: Numbers, leading: tuple[str, ...]) -> "xarray.Dataset":
+        import xarray as xr
+
+        variables: dict[str, tuple[tuple[str, ...], Array]] = {}
+        lengths: dict[str, int] = {}
+        for name, values in arrays.items():
+            own = self.dims.get(name, ())
+            unnamed = range(values.ndim - len(leading) - len(own))
+            dims = (*leading, *own, *(f"{name}_dim_{axis}" for axis in unnamed))
+            variables[name] = (dims, values)
+            lengths |= dict(zip(dims, values.shape, strict=True))
+        labels: dict[str, Any] = {
+            dim: np.arange(length) for dim, length in lengths.items()
+        }
+        if "behaviour" in labels:
+            labels["behaviour"] = np.array(self.behaviours, dtype=object)
+        return xr.Dataset(variables, labels)
+
+    def population(self, behaviour: str | None = None) -> Population:
+        """Distribution of a new query's score, draw by draw.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Raises
+        ------
+        InvalidInput
+            If the posterior has no such behaviour, or several and none is named.
+        """
+        index = self._index(behaviour)
+        return population_of(self.model, self.draws, self.data, self.dims, index)
+
+    def of_behaviour(self, behaviour: str | None = None) -> tuple[Arrays, Numbers]:
+        """Draws and data of one behaviour, as functions of a model file take them.
+
+        Parameters
+        ----------
+        behaviour
+            Which behaviour; may be left out if there is one.
+
+        Returns
+        -------
+        Draws whose last axis is the draw, those of all chains in a row, and data.
+
+        Raises
+        ------
+        InvalidInput
+            If the posterior has no such behaviour, or several and none is named.
+        """
+        index = self._index(behaviour)
+        return one_behaviour(self.draws, self.data, self.dims, index)
+
+    def query_risks(
+        self,
+        query_ids: str | Sequence[str] | None = None,
+        *,
+        behaviour: str | Sequence[str] | None = None,
+        top: int | float = 20,
+        successes: ArrayLike | int | float | None = None,
+        trials: ArrayLike | int | float | None = None,
+        log_risk: ArrayLike | int | float | None = None,
+        log_risk_se: ArrayLike | int | float | None = None,
+        family: str | Sequence[str] | None = None,
+        seed: int = 0,
+    ) -> "bayes_rare.QueryRisks":
+        """Risks of single queries, drawn given what was seen of each.
+
+        `bayes_rare.query_risks` of this posterior; see there.
+
+        Parameters
+        ----------
+        query_ids
+            Queries by their identity; by default the riskiest as observed.
+        behaviour
+            Which behaviours, one or several; by default all.
+        top
+            How many of the riskiest of each behaviour, at most.
+        successes, trials
+            Outcomes of queries of one behaviour, in place of those observed.
+        log_risk, log_risk_se
+            Estimates with standard errors, in place of successes and trials.
+        family
+            Families of the queries whose outcomes are given, one for all or one each.
+        seed
+            Seed of the draws, a whole number from 0.
+        """
+        # A room above this one, so imported when it is called.
+        from bayes_rare.posterior.query_risks import query_risks
+
+        return query_risks(
+            self,
+            query_ids,
+            behaviour=behaviour,
+            top=top,
+            successes=successes,
+            trials=trials,
+            log_risk=log_risk,
+            log_risk_se=log_risk_se,
+            family=family,
+            seed=seed,
+        )
+
+    def thinned(self, most: int) -> "Posterior":
+        """The posterior with every k-th draw of each chain: few enough are left.
+
+        Neighbours in a chain say nearly the same.
+
+        Parameters
+        ----------
+        most
+            How many draws may be left, of all chains together.
+        """
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        step = math.ceil(draws / max(most // chains, 1))
+        if step == 1:
+            return self
+        kept = {name: values[:, ::step] for name, values in self.draws.items()}
+        return replace(self, draws=kept)
+
+    def _index(self, behaviour: str | None) -> int:
+        if behaviour is None and len(self.behaviours) == 1:
+            return 0
+        if behaviour not in self.behaviours:
+            raise InvalidInput(
+                f"this posterior has no behaviour {behaviour!r}. It has: "
+                f"{listed(self.behaviours)}."
+            )
+        return self.behaviours.index(behaviour)
+
+    def pymc_model(self) -> "pymc.Model":
+        """The PyMC model that was sampled, for other samplers and predictive draws.
+
+        Where a bound of the data enters as a `pm.Potential`, as in gpd_tail, draws from
+        PyMC's prior leave it out and PyMC says so: ``posterior.model.simulate`` draws
+        from the prior as it is meant.
+
+        Its observed variables are cells, which stand for several queries each, in rows
+        that are padded with zeros. To hold predictive draws against what was observed,
+        take `bayes_rare.posterior_predictive`.
+        """
+        return self.model.build(self.evaluation, **self.settings)
+
+    def require_convergence(self, advice: str = "") -> "Posterior":
+        """Return the posterior itself, or refuse it if its draws cannot be trusted.
+
+        Raises
+        ------
+        NotConverged
+            With the reasons.
+        """
+        if not self.verdict.converged:
+            raise NotConverged(
+                f"the fit of {self.model.name} did not converge: "
+                f"{'; '.join(self.verdict.reasons)}. Sample longer (--warmup 2000 "
+                "--draws 2000), fit the behaviours one by one (--behaviours), or "
+                f"choose another model. {advice}".strip()
+            )
+        return self
+
+    def save(self, path: str | Path) -> Path:
+        """Write the posterior as NetCDF; the file appears whole or not at all."""
+        path = Path(path)
+        write_tree(self.tree, path)
+        return path
+
+    def __repr__(self) -> str:
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        state = "converged" if self.verdict.converged else "NOT CONVERGED"
+        return (
+            f"Posterior of {self.model.name} for {len(self.behaviours)} behaviour"
+            f"{'s'[: len(self.behaviours) != 1]}: {chains} chains of {draws} draws, "
+            f"{state} (R-hat {self.verdict.max_rhat:.3f}, effective sample size "
+            f"{self.verdict.min_ess:.0f}, {self.verdict.divergences} divergences)."
+        )
+
+
+def population_of(
+    model: catalog.Model,
+    draws: Arrays,
+    data: Numbers,
+    dims: Mapping[str, tuple[str, ...]],
+    index: int,
+) -> Population:
+    """Distribution of a new query's score for one behaviour, draw by draw.
+
+    Parameters
+    ----------
+    model
+        The model file.
+    draws
+        Quantities with leading axes (chain, draw), which become one, the last.
+    data
+        The arrays that entered the density.
+    dims
+        Dims of each, after (chain, draw).
+    index
+        Which behaviour.
+    """
+    return model.population(*one_behaviour(draws, data, dims, index))
+
+
+def one_behaviour(
+    draws: Arrays, data: Numbers, dims: Mapping[str, tuple[str, ...]], index: int
+) -> tuple[Arrays, Numbers]:
+    """One behaviour's draws, with (chain, draw) as the last axis, and its data.
+
+    Parameters
+    ----------
+    draws, data, dims, index
+        As of `population_of`.
+    """
+    return (
+        {
+            name: _of_behaviour(values, dims.get(name, ()), index, leading=2)
+            for name, values in draws.items()
+        },
+        {
+            name: _of_behaviour(values, dims.get(name, ()), index, leading=0)
+            for name, values in data.items()
+        },
+    )
+
+
+def _of_behaviour(
+    values: np.ndarray, dims: tuple[str, ...], index: int, *, leading: int
+) -> Array:
+    """One behaviour's part of an array; its leading axes as one, the last."""
+    if "behaviour" in dims:
+        axis = dims.index("behaviour") + leading
+        values = np.asarray(values.take(index, axis=axis))
+    if not leading:
+        return values
+    return np.moveaxis(values.reshape(-1, *values.shape[leading:]), 0, -1)
+
+
+def extreme_scores(
+    model: catalog.Model,
+    draws: Arrays,
+    data: Numbers,
+    dims: Mapping[str, tuple[str, ...]],
+    behaviours: tuple[str, ...],
+) -> dict[str, Array]:
+    """Score that one query in a million exceeds, as draws by (chain, draw) to judge.
+
+    It is what forecasts rest on, and may mix worse than any parameter of the tail.
+    """
+    shape = next(iter(draws.values())).shape[:2]
+    return {
+        f"extreme score of {name}": np.minimum(
+            population_of(model, draws, data, dims, index).quantile(math.log(RARE)),
+            np.finfo(np.float64).max,  # a score may be infinite, where the risk is 1
+        ).reshape(shape)
+        for index, name in enumerate(behaviours)
+    }

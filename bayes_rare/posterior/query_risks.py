@@ -1,0 +1,611 @@
+"""The risk of each query, given what was seen of it and of all the others.
+
+A query that failed 3 of 3 times need not always fail, and one that failed 0 of 100
+times may still do. The risk of a query lies between what was observed of it and what is
+usual among queries, nearer to the former the more often it was sampled: its posterior
+is drawn here, query by query, after the fit.
+"""
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable, listed
+from bayes_rare.evaluation import Evaluation
+from bayes_rare.evaluation.checks import checked_counts, checked_estimates
+from bayes_rare.forecasting import notes
+from bayes_rare.likelihoods import quadrature
+from bayes_rare.likelihoods.conditioning import (
+    Estimates,
+    Tallies,
+    conditional_family_scores,
+    conditional_scores,
+)
+from bayes_rare.populations import FamilyMixture, StepsAndTail
+from bayes_rare.posterior.average import Average
+from bayes_rare.posterior.posterior import Posterior
+from bayes_rare.scores import (
+    log_risk_from_score,
+    log_safe_from_score,
+    risk_from_score,
+    score_from_log_risk,
+)
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+__all__ = ["QueryRisks", "query_risks"]
+
+type Counts = Int[np.ndarray, " query"]
+type Places = Int[np.ndarray, " query"]
+type Numbers = Float[np.ndarray, " query"]
+type Values = ArrayLike | int | float | None
+
+_NONE = -1  # successes, trials or family of a query that has none
+
+
+@checked_call
+@dataclass(frozen=True, eq=False)
+class QueryRisks:
+    """Posterior draws of the risks of single queries.
+
+    Draws of two queries have the parameters of a posterior draw in common and are
+    independent given those.
+
+    Parameters
+    ----------
+    model
+        Name of the model that they were drawn from.
+    behaviour, query_id, query_text
+        What is asked of each query, and which it is; empty where it was not told.
+    successes, trials
+        What was seen of each; -1 of a query that has none.
+    log_risk, log_risk_se
+        Known or estimated log risk, and standard error of an estimate; NaN of a query
+        that has none.
+    score
+        Draws of ``-log(-log risk)``; constant where the risk is known exactly.
+    converged
+        Whether the posterior behind it converged.
+    notes
+        What a reader must know.
+    """
+
+    model: str
+    behaviour: tuple[str, ...]
+    query_id: tuple[str, ...]
+    query_text: tuple[str, ...] = field(repr=False)
+    successes: Counts = field(repr=False)
+    trials: Counts = field(repr=False)
+    log_risk: Numbers = field(repr=False)
+    log_risk_se: Numbers = field(repr=False)
+    score: Float[np.ndarray, "chain draw query"] = field(repr=False)
+    converged: bool
+    notes: tuple[str, ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.behaviour)
+
+    @property
+    def risk(self) -> Float[np.ndarray, "chain draw query"]:
+        """Draws of the risks."""
+        return risk_from_score(self.score)
+
+    @property
+    def dataset(self) -> "xarray.Dataset":
+        """Draws of score and risk with ArviZ's dims: chain, draw, query."""
+        import xarray as xr
+
+        labels: dict[str, Any] = {
+            name: ("query", np.array(getattr(self, name), dtype=object))
+            for name in ("behaviour", "query_id", "query_text")
+        }
+        for dim, length in zip(
+            ("chain", "draw", "query"), self.score.shape, strict=True
+        ):
+            labels[dim] = np.arange(length)
+        dims = ("chain", "draw", "query")
+        arrays = {"score": (dims, self.score), "risk": (dims, self.risk)}
+        return xr.Dataset(arrays, labels, attrs={"model": self.model})
+
+    def summary(
+        self, samples: int | float = 1, interval: float = 0.9
+    ) -> "pandas.DataFrame":
+        """A row for each query, the one with the largest mean risk first.
+
+        Columns ``behaviour, query_id, query_text``; ``successes, trials`` or
+        ``log_risk, log_risk_se`` (both, where behaviours differ); ``observed``, the
+        share of successes or the risk itself; and ``mean, median, lower, upper`` of the
+        risk, whose interval has equal tails. For several samples also
+        ``fails_at_least_once``, the chance ``E[1 - (1 - p)**samples]`` that one of so
+        many responses shows the behaviour, and ``fails_always``, ``E[p**samples]``,
+        that all do: where the behaviour is a success, pass@k and pass^k. The index is
+        the place of the query as it was asked.
+
+        Parameters
+        ----------
+        samples
+            Responses to each query, a whole number from 1.
+        interval
+            Probability of the interval, in (0, 1).
+
+        Raises
+        ------
+        InvalidInput
+            If one of the two is out of its range.
+        """
+        import pandas as pd
+
+        if not 0 < interval < 1:
+            raise InvalidInput(f"interval is a probability in (0, 1), got {interval}.")
+        if not (1 <= samples < math.inf) or samples % 1:
+            raise InvalidInput(
+                f"samples is a whole number from 1, got {samples}. For ten responses "
+                "to each query give samples=10."
+            )
+        counted = self.trials != _NONE
+        with np.errstate(under="ignore"):
+            observed = np.where(
+                counted, self.successes / self.trials, np.exp(self.log_risk)
+            )
+        score = self.score.reshape(-1, len(self))
+        tails = [0.5 - interval / 2, 0.5, 0.5 + interval / 2]
+        # Scores are in the order of risks, and without interpolation they are draws.
+        lower, median, upper = risk_from_score(
+            np.quantile(score, tails, axis=0, method="inverted_cdf")
+        )
+        columns: dict[str, Any] = {
+            name: np.array(getattr(self, name), dtype=object)
+            for name in ("behaviour", "query_id", "query_text")
+        }
+        if counted.any():
+            for name in ("successes", "trials"):
+                values = pd.Series(getattr(self, name), dtype="Int64")
+                columns[name] = values if counted.all() else values.where(counted)
+        if not counted.all():
+            columns["log_risk"] = self.log_risk
+            if np.isfinite(self.log_risk_se).any():
+                columns["log_risk_se"] = self.log_risk_se
+        columns |= {
+            "observed": observed,
+            "mean": risk_from_score(score).mean(axis=0),
+            "median": median,
+            "lower": lower,
+            "upper": upper,
+        }
+        if samples > 1:
+            safe = samples * log_safe_from_score(score)
+            certain = samples * log_risk_from_score(score)
+            columns["fails_at_least_once"] = -np.expm1(safe).mean(axis=0) + 0.0
+            columns["fails_always"] = np.exp(certain).mean(axis=0)
+        frame = pd.DataFrame(columns)
+        return frame.sort_values("mean", ascending=False, kind="stable")
+
+    def __repr__(self) -> str:
+        chains, draws, queries = self.score.shape
+        return (
+            f"QueryRisks of {queries} quer{'y' if queries == 1 else 'ies'} by "
+            f"{self.model}: {chains} chains of {draws} draws. See summary()."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Queries of one behaviour, what was seen of them, and the places of families."""
+
+    behaviour: str
+    query_id: tuple[str, ...]
+    query_text: tuple[str, ...]
+    family: Places
+    successes: Counts
+    trials: Counts
+    log_risk: Numbers
+    log_risk_se: Numbers
+
+    def __len__(self) -> int:
+        return len(self.query_id)
+
+    def seen(self, name: str) -> Numbers:
+        """One of its columns of outcomes, as floats."""
+        return getattr(self, name).astype(np.float64)
+
+
+@checked_call
+def query_risks(
+    posterior: Posterior | Average,
+    query_ids: str | Sequence[str] | None = None,
+    *,
+    behaviour: str | Sequence[str] | None = None,
+    top: int | float = 20,
+    successes: Values = None,
+    trials: Values = None,
+    log_risk: Values = None,
+    log_risk_se: Values = None,
+    family: str | Sequence[str] | None = None,
+    seed: int = 0,
+) -> QueryRisks:
+    """Risks of single queries, drawn given what was seen of each.
+
+    For each posterior draw, the score of a query is drawn from ``P(its outcome |
+    score)`` times the density of the population, up to a factor: the posterior that
+    sampling it beside the parameters would give. Risks that are known exactly are what
+    they are, whatever the draw.
+
+    Parameters
+    ----------
+    posterior
+        A fit of a model of counts, estimates or exact risks, or an average of fits.
+    query_ids
+        Queries by their identity, among those that the evaluation keeps: the riskiest
+        of each behaviour as observed, at most a hundred. Those, where not given. Of
+        outcomes that are given, their labels.
+    behaviour
+        Which behaviours, one or several; by default all.
+    top
+        How many of the riskiest of each behaviour, at most, where none are named.
+    successes, trials
+        Outcomes of queries of one behaviour that the fit counted, and that the
+        evaluation did not keep; trials may be one number for all. The population is as
+        the fit left it: from a query that it did not count it has yet to learn, which
+        matters where few others were like it. Fit with it for its risk.
+    log_risk, log_risk_se
+        Estimates with standard errors, in place of successes and trials.
+    family
+        Families of the queries whose outcomes are given, one for all or one each;
+        needed where the model knows families and there are several.
+    seed
+        Seed of the draws, a whole number from 0.
+
+    Raises
+    ------
+    InvalidInput
+        If a query, behaviour, number or seed is none.
+    InvalidData
+        If an outcome is out of its range.
+    NotApplicable
+        If the model does not say how the latent risk of a query is drawn.
+
+    Notes
+    -----
+    Ask for queries because of what they are, and the intervals hold for each. Of the
+    riskiest as observed they hold as well, as the model knows of all queries: that is
+    what the risk is shrunken for.
+    """
+    if seed < 0:
+        raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")
+    counts, estimates = (successes, trials), (log_risk, log_risk_se)
+    known = posterior.behaviours
+    names = [behaviour] if isinstance(behaviour, str) else list(behaviour or known)
+    for name in names:
+        posterior.evaluation.kind(name)  # refuses one that is not there
+    ids = [query_ids] if isinstance(query_ids, str) else query_ids
+    given = any(value is not None for value in (*counts, *estimates))
+    if given:
+        asked = [_given(posterior.evaluation, names, ids, counts, estimates, family)]
+    elif ids is not None:
+        asked = _named(posterior, names, ids)
+    else:
+        asked = [_riskiest(posterior, name, top) for name in names]
+    scores = [_drawn(posterior, some, seed) for some in asked]
+    return QueryRisks(
+        model=_name(posterior),
+        behaviour=tuple(some.behaviour for some in asked for _ in some.query_id),
+        query_id=tuple(each for some in asked for each in some.query_id),
+        query_text=tuple(each for some in asked for each in some.query_text),
+        **{
+            name: np.concatenate([getattr(some, name) for some in asked])
+            for name in ("successes", "trials", "log_risk", "log_risk_se")
+        },
+        score=np.concatenate(scores, axis=2),
+        converged=posterior.verdict.converged,
+        notes=(
+            *notes.on_convergence(posterior),
+            *_notes(asked, given=given, chosen=not given and ids is None),
+        ),
+    )
+
+
+def _given(
+    evaluation: Evaluation,
+    names: Sequence[str],
+    ids: Sequence[str] | None,
+    counts: tuple[Values, Values],
+    estimates: tuple[Values, Values],
+    family: str | Sequence[str] | None,
+) -> _Asked:
+    """Queries of which the user says what was seen."""
+    if len(names) != 1:
+        raise InvalidInput(
+            f"outcomes are those of one behaviour, and there are {len(names)}: "
+            f"{listed(names)}. Say which: behaviour={names[0]!r}."
+        )
+    pairs = [
+        pair for pair in (counts, estimates) if any(value is not None for value in pair)
+    ]
+    if len(pairs) != 1 or any(value is None for value in pairs[0]):
+        raise InvalidInput(
+            "outcomes come in pairs of one kind. Give successes= and trials=, or "
+            "log_risk= and log_risk_se=."
+        )
+    first, second = (np.atleast_1d(np.asarray(value)) for value in pairs[0])
+    if second.size == 1:
+        second = np.broadcast_to(second, first.shape)
+    if pairs[0] is counts:
+        columns, checked = ("successes", "trials"), checked_counts(first, second)
+    else:
+        columns, checked = ("log_risk", "log_risk_se"), checked_estimates(first, second)
+    labels = tuple(ids) if ids is not None else ("",) * len(first)
+    if len(labels) != len(first):
+        raise InvalidInput(
+            f"{len(labels)} values of query_ids for {len(first)} outcomes. Give one an "
+            "outcome, or none."
+        )
+    seen = dict(zip(columns, checked, strict=True))
+    seen["family"] = _places_of(evaluation, names[0], family, len(first))
+    return _asked(names[0], labels, ("",) * len(first), **seen)
+
+
+def _places_of(
+    evaluation: Evaluation,
+    behaviour: str,
+    family: str | Sequence[str] | None,
+    queries: int,
+) -> Places:
+    """Places of named families among those of a behaviour; that of the only one."""
+    known = _place_of(evaluation, behaviour)
+    if family is None:
+        return np.full(queries, 0 if len(known) == 1 else _NONE)
+    labels = [family] * queries if isinstance(family, str) else list(family)
+    if len(labels) != queries:
+        raise InvalidInput(
+            f"{len(labels)} values of family for {queries} outcomes. Give one for all, "
+            "or one each."
+        )
+    for label in labels:
+        if label not in known:
+            raise InvalidInput(
+                f"behaviour {behaviour!r} has no family {label!r}. It has: "
+                f"{listed([*map(repr, known)])}."
+            )
+    return np.array([known[label] for label in labels])
+
+
+def _place_of(evaluation: Evaluation, behaviour: str) -> dict[str, int]:
+    """Places of a behaviour's families, by their names."""
+    return {name: at for at, name in enumerate(evaluation.families_of(behaviour))}
+
+
+def _asked(
+    behaviour: str,
+    query_id: tuple[str, ...],
+    query_text: tuple[str, ...],
+    **seen: np.ndarray,
+) -> _Asked:
+    missing: dict[str, Any] = {
+        "family": np.full(len(query_id), _NONE),
+        "successes": np.full(len(query_id), _NONE),
+        "trials": np.full(len(query_id), _NONE),
+        "log_risk": np.full(len(query_id), math.nan),
+        "log_risk_se": np.full(len(query_id), math.nan),
+    }
+    return _Asked(behaviour, query_id, query_text, **missing | seen)
+
+
+def _kept(posterior: Posterior | Average, behaviour: str) -> _Asked:
+    """The queries of a behaviour that its evaluation keeps whole, riskiest first."""
+    evaluation = posterior.evaluation
+    code = evaluation.behaviours.index(behaviour)
+    rows = {
+        name: values[evaluation.shown["behaviour"] == code]
+        for name, values in evaluation.shown.items()
+    }
+    known, labels = _place_of(evaluation, behaviour), evaluation.labels
+    return _asked(
+        behaviour,
+        tuple(map(str, rows["query_id"])),
+        tuple(map(str, rows["query_text"])),
+        family=np.array([known[labels[code]] for code in rows["family"]], dtype=int),
+        successes=rows["successes"],
+        trials=rows["trials"],
+        log_risk=log_risk_from_score(rows["score"]),
+        log_risk_se=rows["log_risk_se"],
+    )
+
+
+def _some(asked: _Asked, rows: Sequence[int]) -> _Asked:
+    chosen = list(rows)
+    return _asked(
+        asked.behaviour,
+        tuple(asked.query_id[row] for row in chosen),
+        tuple(asked.query_text[row] for row in chosen),
+        family=asked.family[chosen],
+        successes=asked.successes[chosen],
+        trials=asked.trials[chosen],
+        log_risk=asked.log_risk[chosen],
+        log_risk_se=asked.log_risk_se[chosen],
+    )
+
+
+def _riskiest(
+    posterior: Posterior | Average, behaviour: str, top: int | float
+) -> _Asked:
+    if not 1 <= top < math.inf or top % 1:
+        raise InvalidInput(
+            f"top is a whole number of queries from 1, got {top}. For the ten riskiest "
+            "give top=10."
+        )
+    kept = _kept(posterior, behaviour)
+    return _some(kept, range(min(int(top), len(kept))))
+
+
+def _named(
+    posterior: Posterior | Average, names: Sequence[str], ids: Sequence[str]
+) -> list[_Asked]:
+    """Queries by identity, in the order asked, of each behaviour that keeps them."""
+    if not ids:
+        raise InvalidInput(
+            "query_ids names no query. Name at least one, or leave it out for the "
+            "riskiest."
+        )
+    found: list[_Asked] = []
+    missing = set(ids)
+    for name in names:
+        kept = _kept(posterior, name)
+        rows = [
+            row
+            for wanted in ids
+            for row, query_id in enumerate(kept.query_id)
+            if query_id == wanted
+        ]
+        missing -= {kept.query_id[row] for row in rows}
+        if rows:
+            found.append(_some(kept, rows))
+    if missing:
+        first = next(wanted for wanted in ids if wanted in missing)
+        counted = posterior.evaluation.kind(names[0]) == "counts"
+        way_out = (
+            "successes=3, trials=100" if counted else "log_risk=-9.2, log_risk_se=0.4"
+        )
+        raise InvalidInput(
+            f"query {first!r} is not among those that the evaluation keeps: the "
+            f"riskiest of {listed(names)} as observed, at most a hundred each (see "
+            "posterior.evaluation.riskiest). Give what was seen of it instead, as in "
+            f"query_ids=[{first!r}], behaviour={names[0]!r}, {way_out}."
+        )
+    return found
+
+
+def _drawn(
+    posterior: Posterior | Average, asked: _Asked, seed: int
+) -> Float[np.ndarray, "chain draw query"]:
+    """Draws of the scores of queries of one behaviour; of an average, one chain."""
+    if isinstance(posterior, Posterior):
+        shape = next(iter(posterior.draws.values())).shape[:2]
+        return _scores(posterior, asked, seed).reshape(*shape, -1)
+    parts = posterior.parts(asked.behaviour)
+    scores = [_scores(part, asked, seed + place) for place, part in enumerate(parts)]
+    found = np.empty((posterior.size, len(asked)))
+    found[posterior.order(asked.behaviour)] = np.concatenate(scores)
+    return found[None]
+
+
+def _name(posterior: Posterior | Average) -> str:
+    return posterior.name if isinstance(posterior, Average) else posterior.model.name
+
+
+def _scores(
+    posterior: Posterior, asked: _Asked, seed: int
+) -> Float[np.ndarray, "sample query"]:
+    """Draws of the scores of queries of one behaviour, those of all chains in a row."""
+    draws, data = posterior.of_behaviour(asked.behaviour)
+    size = next(iter(draws.values())).shape[-1]
+    counted = asked.trials[0] != _NONE
+    if not counted and np.isnan(asked.log_risk_se[0]):
+        exact = score_from_log_risk(asked.log_risk)
+        return np.broadcast_to(exact, (size, len(asked)))
+    name = zlib.crc32(asked.behaviour.encode())
+    rng = np.random.default_rng([seed, name])
+    model = posterior.model
+    if counted and model.query_scores is not None:
+        drawn = model.query_scores(
+            rng, draws, data, asked.seen("successes"), asked.seen("trials")
+        )
+        return _checked(model.path.name, np.asarray(drawn), len(asked), size).T
+    population = posterior.population(asked.behaviour)
+    by_family = isinstance(population, FamilyMixture)
+    if not by_family and (
+        not isinstance(population, StepsAndTail)
+        or len(population.weight) != quadrature.STEPS + 1
+    ):
+        raise NotApplicable(
+            f"{model.path.name} does not say how the latent risk of a query is drawn: "
+            f"its population is {type(population).__name__}, and not a StepsAndTail of "
+            f"{quadrature.STEPS + 1} steps. Define query_scores(rng, draws, data, "
+            "successes, trials) in the file, which returns scores by (query, draw); or "
+            "fit binomial_tail."
+        )
+    if by_family and (asked.family == _NONE).any():
+        raise NotApplicable(
+            f"{model.path.name} knows families, and the risk of a query depends on its "
+            f"own: name it by family=, one of {asked.behaviour!r}'s."
+        )
+    # A row of numbers a query: the first queries stay the same if more are asked.
+    uniform = rng.random((len(asked), size)).T
+    columns = ("successes", "trials") if counted else ("log_risk", "log_risk_se")
+    family = asked.family.astype(np.float64) * by_family
+    (first, second, own), of = _distinct(*map(asked.seen, columns), family)
+    if counted and posterior.settings.get("by_query"):
+        raise NotApplicable(
+            f"{model.path.name} was fitted with by_query=true: whether a query's "
+            "verdicts are one misreading is not drawn. Fit it with by_query=false for "
+            "the risks of single queries."
+        )
+    judge: list[Any] = []
+    if counted and model.recorded is not None:
+        judge = [np.broadcast_to(rate, (size,)) for rate in model.recorded(draws)]
+    outcomes = Tallies(first, second, *judge) if counted else Estimates(first, second)
+    if isinstance(population, FamilyMixture):
+        places = own.astype(np.int64)
+        return conditional_family_scores(population, places, outcomes, uniform, of)
+    return conditional_scores(population, outcomes, uniform, of)
+
+
+def _distinct(
+    *columns: Numbers,
+) -> tuple[Float[np.ndarray, "column outcome"], Counts]:
+    """Distinct outcomes, and which of them each query has."""
+    found, of = np.unique(np.stack(columns), axis=1, return_inverse=True)
+    return found, np.ravel(of)
+
+
+def _checked(
+    file: str, scores: np.ndarray, queries: int, draws: int
+) -> Float[np.ndarray, "query sample"]:
+    """What a model file drew, if it is a score for each query and draw."""
+    if scores.shape != (queries, draws) or np.isnan(scores).any():
+        raise NoSuchModel(
+            f"query_scores of {file} gave scores of shape {scores.shape}, "
+            f"{int(np.isnan(scores).sum())} of them NaN, for {queries} queries and "
+            f"{draws} draws. Return a score for each, of shape (query, draw); -inf for "
+            "a risk of 0."
+        )
+    return scores.astype(np.float64)
+
+
+def _notes(asked: Sequence[_Asked], *, given: bool, chosen: bool) -> list[str]:
+    """What the risks are, and how their queries were chosen."""
+    exact = [
+        some.behaviour
+        for some in asked
+        if some.trials[0] == _NONE and np.isnan(some.log_risk_se[0])
+    ]
+    found: list[str] = []
+    if len(exact) < len(asked):
+        found.append(
+            "A risk is judged by what was seen of the query and by all the others: the "
+            "less often it was sampled, the nearer it is to what is usual."
+        )
+    if exact:
+        found.append(
+            f"Risks of {listed(exact)} are known exactly and have no interval."
+        )
+    if given:
+        found.append(
+            "Outcomes that are given are taken for some that the fit counted. From a "
+            "query that it did not count it has not learnt, and where few others "
+            "showed as much the interval is off: fit with it."
+        )
+    if chosen:
+        found.append(
+            "Listed are the riskiest as observed; a query that showed less may be "
+            "riskier than one of them."
+        )
+    return found

@@ -1,0 +1,420 @@
+"""Trials of queries gathered from logs, one at a time, whatever order they come in.
+
+A trial has a slot of its query, such as an epoch: where a slot is filled twice, the
+later trial takes the place of the earlier, which was a failed attempt or a copy.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from bayes_rare.errors import InvalidData, shortened
+from bayes_rare.evaluation.import_record import ASIDE, LOST, Judgement, Reason, Tally
+from bayes_rare.readers.surrogates import Storable, storable
+
+__all__ = ["HIT", "MISS", "Gathering", "tail"]
+
+MISS, HIT = 0, 1
+"""What a trial showed. A lost one is a number from 2 on, by its reason."""
+
+_LOST = {reason: number for number, reason in enumerate(LOST, 2)}
+_REASONS = {number: reason for reason, number in _LOST.items()}
+# A slot holds an outcome, whether its response was cut off and whether it is of a
+# later attempt, and the number of a message, in one integer: a million small objects
+# would not fit.
+_CUT, _RETRIED, _MESSAGE, _KIND = 8, 16, 5, 7
+_MESSAGES, _LENGTH = 1_000, 200
+_LISTED = 10
+# Log-probabilities of one text differ so much between batches of one model.
+_ROUNDING = 1e-2
+
+
+class _Query:
+    __slots__ = ("family", "slots", "text")
+
+    def __init__(self, family: str | None, text: str) -> None:
+        self.family = family
+        self.text = text
+        self.slots: dict[int, int | float] = {}
+
+
+class Gathering:
+    """Trials as they are read, by behaviour and query.
+
+    Examples
+    --------
+    >>> gathered = Gathering()
+    >>> gathered.add("leak", "q1", 1, HIT)
+    >>> gathered.lose("leak", "q1", 2, "errored", "timed out")
+    >>> gathered.add("leak", "q1", 2, MISS)  # the second attempt counts
+    >>> gathered.tallies()[0].read, gathered.tallies()[0].kept
+    (3, 2)
+    >>> gathered.table().to_pylist()[0]["successes"]
+    1
+    """
+
+    def __init__(self) -> None:
+        self._queries: dict[tuple[str, str], _Query] = {}
+        self._aside: dict[str, Counter[str]] = {}
+        self._messages: dict[str, int] = {"": 0}
+        self._behaviours, self._names, self._families = (Storable() for _ in range(3))
+        self._texts: set[int] = set()
+        self.retold: dict[str, None] = {}
+        """Queries that had another text in a trial that counts beside these."""
+        self.superseded: dict[str, None] = {}
+        """Queries that had another text in trials that were set aside for these."""
+        self.filled = 0
+        """Slots that have a trial, lost or not."""
+
+    def add(
+        self,
+        behaviour: str,
+        query: str,
+        slot: int,
+        outcome: int | float,
+        *,
+        family: str | None = None,
+        text: str = "",
+        cut_off: bool = False,
+        retried: bool = False,
+        said: str = "",
+        place: str = "a row",
+    ) -> None:
+        """Take a trial.
+
+        Parameters
+        ----------
+        behaviour, query
+            Whose it is.
+        slot
+            Which trial of the query it is.
+        outcome
+            `HIT` or `MISS`; or, as a float, the natural logarithm of the risk.
+        family, text
+            Of the query.
+        cut_off
+            Whether a limit ended the response.
+        retried
+            Whether earlier attempts at it failed, and were not recorded.
+        said
+            The value that it was scored with.
+        place
+            Where it stands, for refusals.
+
+        Raises
+        ------
+        InvalidData
+            If the query has another family elsewhere.
+        """
+        value = outcome
+        if not isinstance(outcome, float):
+            value = outcome | self._number(storable(said)) << _MESSAGE
+            value |= (_CUT if cut_off else 0) | (_RETRIED if retried else 0)
+        self._fill(behaviour, query, slot, value, family, text, place)
+
+    def lose(
+        self,
+        behaviour: str,
+        query: str,
+        slot: int,
+        reason: str,
+        message: str = "",
+        *,
+        family: str | None = None,
+        text: str = "",
+        place: str = "a row",
+    ) -> None:
+        """Take a trial that says nothing.
+
+        Parameters
+        ----------
+        behaviour, query, slot, family, text, place
+            As of `add`.
+        reason
+            One of `bayes_rare.evaluation.import_record.LOST`.
+        message
+            What the log says of it.
+
+        Raises
+        ------
+        InvalidData
+            If the query has another family elsewhere.
+        """
+        number = self._number(storable(shortened(message, _LENGTH)))
+        value = _LOST[reason] | number << _MESSAGE
+        self._fill(behaviour, query, slot, value, family, text, place)
+
+    def set_aside(self, behaviour: str, reason: str, rows: int = 1) -> None:
+        """Count rows that are no further measurements.
+
+        Parameters
+        ----------
+        behaviour
+            Whose they are.
+        reason
+            One of `bayes_rare.evaluation.import_record.ASIDE`.
+        rows
+            How many.
+        """
+        own = self._aside.setdefault(self._behaviours.name(behaviour), Counter())
+        own[reason] += rows
+
+    def _number(self, text: str) -> int:
+        """The number of a message; that of none where there are too many."""
+        known = self._messages.get(text)
+        if known is None:
+            if len(self._messages) >= _MESSAGES:
+                return 0
+            known = self._messages[text] = len(self._messages)
+        return known
+
+    def renew(self, behaviour: str, query: str, among: range | None = None) -> None:
+        """Set trials of a query aside, for what follows takes their place.
+
+        Parameters
+        ----------
+        behaviour, query
+            Whose they are.
+        among
+            Their slots; all by default.
+        """
+        key = (self._behaviours.name(behaviour), self._names.name(query))
+        known = self._queries.get(key)
+        if known is None:
+            return
+        gone = [slot for slot in known.slots if among is None or slot in among]
+        if gone:
+            self.set_aside(behaviour, "duplicated", len(gone))
+            self.filled -= len(gone)
+            for slot in gone:
+                del known.slots[slot]
+
+    def _fill(
+        self,
+        behaviour: str,
+        name: str,
+        slot: int,
+        value: int | float,
+        family: str | None,
+        text: str,
+        place: str,
+    ) -> None:
+        key = behaviour, name = self._behaviours.name(behaviour), self._names.name(name)
+        if family is not None:
+            family = self._families.name(family)
+        plain = storable(text)
+        if plain != text:
+            self._texts.add(hash(text))
+            text = plain
+        query = self._queries.get(key)
+        if query is None:
+            query = self._queries[key] = _Query(family, text)
+        elif query.family != family:
+            raise InvalidData(
+                f"{shortened(place, 160)}: query {shortened(name, 40)!r} is of family "
+                f"{shortened(family, 40)!r} here and of "
+                f"{shortened(query.family, 40)!r} elsewhere. Name a family that is the "
+                "same in all its trials, --family FIELD, or none."
+            )
+        elif query.text != text:
+            (self.retold if query.slots else self.superseded)[name] = None
+            query.text = text
+        older = query.slots.get(slot)
+        if older is not None:
+            self.set_aside(behaviour, "duplicated")
+            failed = isinstance(older, int) and (
+                older & _KIND == _LOST["errored"] or older & _RETRIED
+            )
+            if failed and isinstance(value, int):
+                value |= _RETRIED
+        else:
+            self.filled += 1
+        query.slots[slot] = value
+
+    @property
+    def halves(self) -> tuple[int, str] | None:
+        """How many texts had half of a character, and one that came of it."""
+        kinds = (self._names, self._behaviours, self._families)
+        total = sum(kind.replaced for kind in kinds) + len(self._texts)
+        if not total:
+            return None
+        names = [name for kind in kinds if (name := kind.example)]
+        return total, names[0] if names else ""
+
+    def kept(self) -> Iterator[tuple[int, int]]:
+        """Successes and trials of each query that has trials."""
+        for _, successes, trials in self.outcomes():
+            yield successes, trials
+
+    def outcomes(self) -> Iterator[tuple[str, int, int]]:
+        """Behaviour, successes and trials of each query that has trials."""
+        for (behaviour, _), query in self._queries.items():
+            marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
+            trials = sum(mark <= HIT for mark in marks)
+            if trials:
+                yield behaviour, marks.count(HIT), trials
+
+    def retried(self) -> int:
+        """Trials whose earlier attempts failed, and were not recorded."""
+        return sum(
+            isinstance(value, int) and value & _RETRIED > 0 and value & _KIND <= HIT
+            for query in self._queries.values()
+            for value in query.slots.values()
+        )
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """The rows of each behaviour, sorted by its name."""
+        total: dict[str, Counter[str]] = {
+            name: Counter(rows) for name, rows in self._aside.items()
+        }
+        for (behaviour, _), query in self._queries.items():
+            rows = total.setdefault(behaviour, Counter())
+            kept = 0
+            for value in query.slots.values():
+                reason = "kept"
+                if isinstance(value, int):
+                    reason = _REASONS.get(value & _KIND, "kept")
+                    if reason == "kept" and value & _CUT:
+                        rows["cut off"] += 1
+                kept += reason == "kept"
+                if reason != "kept":
+                    rows[reason] += 1
+            rows["kept"] += kept
+            rows["queries" if kept else "empty"] += 1
+        return tuple(_tally(name, rows) for name, rows in sorted(total.items()))
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """What the logs say of lost rows, the most frequent first.
+
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Reason(_REASONS[kind], text, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
+            if kind > HIT
+        )
+
+    def judgements(self) -> tuple[Judgement, ...]:
+        """Values that trials were scored with, the most frequent first.
+
+        At most ten of each behaviour.
+        """
+        return tuple(
+            Judgement(text, kind == HIT, rows, behaviour)
+            for behaviour, kind, text, rows in self._told()
+            if kind <= HIT
+        )
+
+    def _told(self) -> Iterator[tuple[str, int, str, int]]:
+        """Behaviour, outcome, message and number of slots, sorted by this number."""
+        texts = {number: text for text, number in self._messages.items()}
+        found: Counter[tuple[str, int, int]] = Counter()
+        for (behaviour, _), query in self._queries.items():
+            for value in query.slots.values():
+                if isinstance(value, int):
+                    found[behaviour, value & _KIND, value >> _MESSAGE] += 1
+        ranked = sorted(
+            (-rows, behaviour, kind, texts[number])
+            for (behaviour, kind, number), rows in found.items()
+            if kind > HIT or number
+        )
+        listed: Counter[tuple[str, bool]] = Counter()
+        for rows, behaviour, kind, text in ranked:
+            listed[behaviour, kind > HIT] += 1
+            if listed[behaviour, kind > HIT] <= _LISTED:
+                yield behaviour, kind, text, -rows
+
+    def spread(self) -> tuple[str, float] | None:
+        """The query whose log risks differ most, and by how much; None within rounding.
+
+        One text has one probability: it varies a little with the batch it is in.
+        """
+        worst, most = "", _ROUNDING
+        for (_, name), query in self._queries.items():
+            known = [v for v in query.slots.values() if isinstance(v, float)]
+            if len(known) > 1 and max(known) - min(known) > most:
+                worst, most = name, max(known) - min(known)
+        return (worst, most) if worst else None
+
+    def table(self) -> Any:
+        """A row a query: its identity, and successes and trials or log risk.
+
+        A table of PyArrow.
+        """
+        import pyarrow as pa
+
+        names: tuple[str, ...] = ("query_id", "behaviour", "family", "query_text")
+        labels: list[list[Any]] = [[], [], [], []]
+        risks: list[float] = []
+        successes: list[int] = []
+        trials: list[int] = []
+        for (behaviour, name), query in self._queries.items():
+            known = [v for v in query.slots.values() if isinstance(v, float)]
+            marks = [v & _KIND for v in query.slots.values() if isinstance(v, int)]
+            tried = sum(mark <= HIT for mark in marks)
+            if known:
+                risks.append(_mean(known))
+            elif tried:
+                successes.append(marks.count(HIT))
+                trials.append(tried)
+            else:
+                continue
+            row = (name, behaviour, query.family, query.text)
+            for column, label in zip(labels, row, strict=True):
+                column.append(label)
+        columns: dict[str, Any] = {
+            name: pa.array(column, pa.string())
+            for name, column in zip(names, labels, strict=True)
+            if any(label for label in column)
+        }
+        if risks:
+            columns["log_risk"] = pa.array(risks, pa.float64())
+        else:
+            columns["successes"] = pa.array(successes, pa.int64())
+            columns["trials"] = pa.array(trials, pa.int64())
+        return cast("Any", pa).table(columns)
+
+
+def tail(path: Path, most: int = 200) -> str:
+    """A path, by its end where it is long.
+
+    Parameters
+    ----------
+    path
+        Of a file.
+    most
+        Characters of it.
+
+    Examples
+    --------
+    >>> tail(Path("a/long/path"), 4)
+    '...path'
+    """
+    text = str(path)
+    return text if len(text) <= most else f"...{text[-most:]}"
+
+
+def _tally(behaviour: str, rows: Counter[str]) -> Tally:
+    out = tuple(
+        (reason, number) for reason in (*LOST, *ASIDE) if (number := rows[reason])
+    )
+    return Tally(
+        behaviour,
+        read=rows["kept"] + sum(number for _, number in out),
+        kept=rows["kept"],
+        cut_off=rows["cut off"],
+        left_out=out,
+        queries=rows["queries"],
+        empty=rows["empty"],
+    )
+
+
+def _mean(log_risks: list[float]) -> float:
+    """Logarithm of the mean risk."""
+    top = max(log_risks)
+    if top == -math.inf:
+        return top
+    total = sum(math.exp(value - top) for value in log_risks)
+    return min(top + math.log(total / len(log_risks)), 0.0)

@@ -1,0 +1,1 @@
+"""Evaluation tables, in files and in frames of any engine."""

@@ -1,0 +1,416 @@
+"""Evaluations in tables: files of the usual formats, and frames of any engine."""
+
+import glob
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+
+import narwhals as nw
+
+from bayes_rare.arguments.checking import checked_call
+from bayes_rare.errors import InvalidData, InvalidInput, listed, within
+from bayes_rare.evaluation import RESOLUTION, Evaluation
+from bayes_rare.evaluation.import_record import record_of
+from bayes_rare.readers.surrogates import storable_files, storable_frame
+from bayes_rare.readers.tables.contract import (
+    FILE,
+    LABELS,
+    NUMBERS,
+    ROW,
+    WRITTEN,
+    found,
+    named_columns,
+    refuse_twice,
+)
+from bayes_rare.readers.tables.given import Given, given, quoted
+from bayes_rare.readers.tables.scans import ENDINGS, TEXTS, Scan, as_literal
+from bayes_rare.readers.tables.spreadsheets import GUARDED
+from bayes_rare.readers.tables.texts import TextFormat, place
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["MEMORY_LIMIT", "opened", "read_columns", "read_table"]
+
+MEMORY_LIMIT = "800MB"
+"""What DuckDB may hold of a file before it spills to a temporary folder."""
+
+# Of a file with more columns those that are read are set apart once: each query of such
+# a file would name them all.
+_WIDE = 1_000
+
+
+@checked_call
+def read_table(
+    source: Any,
+    *,
+    columns: Mapping[str, str] | None = None,
+    behaviours: Sequence[str] | None = None,
+    resolution: tuple[float, float] = RESOLUTION,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+) -> Evaluation:
+    """The evaluation in a table: files, or a frame of any engine.
+
+    A row is a query under a behaviour. It has ``log_risk``, the natural logarithm of
+    the risk where that is known exactly; or this and ``log_risk_se``, its standard
+    error, where it is an estimate; or ``successes`` and ``trials``. All rows of a
+    behaviour are of one kind. Where the table tells them, a row also has ``query_id``,
+    ``behaviour``, ``family``, ``query_text``, and ``weight``: how many queries it
+    stands for, up to a factor, where rows were drawn with unequal probabilities.
+    Without ``behaviour`` all rows are of one, named "behaviour". Other columns are not
+    read. A table that was made of logs carries a record of what was left out.
+
+    Files are read by DuckDB in bounded memory, whatever their size. Lazy frames stay
+    lazy: their engine groups the rows, and a few thousand a behaviour are fetched.
+
+    Parameters
+    ----------
+    source
+        Path, glob pattern, or sequence of paths, of files that end in .csv, .tsv,
+        .parquet, .jsonl, .ndjson or .json (text also with .gz); or a frame that
+        narwhals takes (pandas, Polars, PyArrow, DuckDB, Dask, Spark, ...).
+    columns
+        From the names above to names in the table, where they differ.
+    behaviours
+        The behaviours to read; all where not given.
+    resolution
+        Smallest risk told from 0, and smallest 1 - risk told from 0.
+    encoding
+        Encoding of files of text, such as latin-1, cp1252 or utf-16; by default that of
+        their byte order mark, or else UTF-8.
+    delimiter
+        Character between values in .csv and .tsv files, ``"tab"`` for a tab; by default
+        a tab in .tsv files, and a comma in .csv files, or what is in its place where
+        their header has none: a semicolon, a tab or a bar.
+    decimal
+        Character before the decimals of numbers in text: ``"."`` or ``","``.
+
+    Raises
+    ------
+    InvalidData
+        If a file cannot be read, or the table says something impossible: its message
+        has the line or row, the column, the value and the way out.
+    InvalidInput
+        If ``columns`` or ``behaviours`` name what is not there, or text cannot be
+        written as is said.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"successes": [0, 0, 3], "trials": [10, 10, 10]})
+    >>> read_table(table).counts[["successes", "trials", "count"]].values.tolist()
+    [[0, 10, 2], [3, 10, 1]]
+    """
+    from bayes_rare.readers.tables.summarise import summary_of
+
+    def summary(table: Given) -> Evaluation:
+        return summary_of(table, behaviours, resolution)
+
+    text = TextFormat(encoding, delimiter, decimal)
+    evaluation = opened(source, columns or {}, summary, text=text)
+    named = isinstance(source, str | Path | list | tuple)
+    files = _files(cast("str | Path | Sequence[str | Path]", source)) if named else []
+    record = record_of(source, files)
+    if record is None:
+        return evaluation
+    record = record.select(evaluation.behaviours)
+    if evaluation.record is not None:
+        record = replace(record, repeats=evaluation.record.repeats)
+    return replace(evaluation, record=record)
+
+
+def opened[T](
+    source: Any,
+    columns: Mapping[str, str],
+    work: Callable[[Given], T],
+    split: str | None = None,
+    *,
+    text: TextFormat | None = None,
+) -> T:
+    """What some work makes of the table in a source.
+
+    Parameters
+    ----------
+    source, columns
+        As of `read_table`.
+    work
+        Takes the table; that of files is closed afterwards.
+    split
+        Column that says which rows are for which set, if one does.
+    text
+        How files of text are written.
+
+    Raises
+    ------
+    InvalidData
+        If a file cannot be read.
+    InvalidInput
+        If a column is named that is not there, or the source is no file and something
+        is said of its text.
+    """
+    if not isinstance(source, str | Path | list | tuple):
+        if text not in (None, TextFormat()):
+            raise InvalidInput(
+                "encoding, delimiter and decimal say how the text of a file is "
+                f"written, and {type(source).__name__} is no file. Leave them out."
+            )
+        with storable_frame():
+            return work(given(source, columns, split))
+    files = _files(cast("str | Path | Sequence[str | Path]", source))
+    wanted = {*LABELS, *NUMBERS, *columns.values()}
+    with _scanned(files, text or TextFormat(), wanted) as (connection, scan):
+        import duckdb
+
+        try:
+            relation, names = _relation(connection, scan, columns, split)
+
+            def table(*more: str) -> Given:
+                rows = relation.project(", ".join(("*", *more)))
+                return Given.of(nw.from_native(rows), names)
+
+            # An engine that numbers rows passes over none: only a refusal needs
+            # numbers.
+            try:
+                return work(table())
+            except (InvalidData, duckdb.Error, UnicodeDecodeError):
+                return work(table(f"row_number() over () as {quoted(ROW)}"))
+        # DuckDB may cut a character of its own message in two.
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise scan.refusal(connection, error) from error
+
+
+def read_columns(
+    path: str | Path, names: Sequence[str], text: TextFormat
+) -> dict[str, list[Any]]:
+    """Some columns of a small table in a file, as lists.
+
+    Parameters
+    ----------
+    path
+        A file, as of `read_table`.
+    names
+        Of the columns.
+    text
+        How it is written, if it is text.
+
+    Raises
+    ------
+    InvalidData
+        If it cannot be read, or lacks a column.
+    """
+    files = _files(path)
+    with _scanned(files, text, names) as (connection, scan):
+        import duckdb
+
+        try:
+            described = connection.sql(f"from {scan.sql()}")
+            types = dict(zip(described.columns, map(str, described.types), strict=True))
+            for name in names:
+                if name not in types:
+                    raise InvalidData(
+                        f"{place(files[0])} has no column {name!r}; it has "
+                        f"{listed(types)}.{scan.hint(list(types))}"
+                    )
+            own = {name: name for name in names}
+            refuse_twice(own, scan.headers(connection, own, types))
+            chosen = ", ".join(_label(name, scan, types[name]) for name in names)
+            rows = connection.sql(f"select {chosen} from {scan.sql()}").fetchall()
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise scan.refusal(connection, error) from error
+    return {name: [row[k] for row in rows] for k, name in enumerate(names)}
+
+
+@contextmanager
+def _scanned(
+    files: list[str], text: TextFormat, wanted: Collection[str]
+) -> "Generator[tuple[duckdb.DuckDBPyConnection, Scan]]":
+    """A connection, and what it selects from files."""
+    ending = _ending(files)
+    with storable_files(files) as mended, _connection() as (connection, folder):
+        try:
+            scan = Scan(files, mended, ending, text, wanted, folder)
+        except OSError as error:
+            raise InvalidData(
+                f"cannot read {listed(files, each=100)}: {error.strerror or error}. "
+                "Give files that you may read, and room for a copy where they are not "
+                "UTF-8."
+            ) from error
+        yield connection, scan
+
+
+def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
+    patterns = [source] if isinstance(source, str | Path) else list(source)
+    if not patterns:
+        raise InvalidInput("no file is named. Give at least one path.")
+    files: list[str] = []
+    for pattern in map(str, patterns):
+        # A file of that very name comes first: brackets are common in file names.
+        try:
+            found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern))  # noqa: PTH207
+        except (OSError, ValueError):  # what the system takes for no name at all
+            found = []
+        if not found:
+            raise InvalidData(
+                f"there is no file {place(pattern)}. Give a path that exists, seen "
+                f"from {place(str(Path.cwd()))}."
+            )
+        folders = [name for name in found if Path(name).is_dir()]
+        if folders:
+            raise InvalidData(
+                f"{place(folders[0])} is a folder. Give the files in it: "
+                f"{within(folders[0], 100)}/*{ENDINGS[0]}"
+            )
+        files += found
+    return files
+
+
+def _ending(files: Sequence[str]) -> str:
+    """The format that all the files have in common."""
+    endings = {_plain(Path(file).name.lower()) for file in files}
+    if len(endings) != 1 or not endings <= set(ENDINGS):
+        raise InvalidData(
+            f"cannot tell one format from {listed(files, each=100)}. Give files that "
+            f"all end in one of {', '.join(ENDINGS)}, or in such an ending of text and "
+            ".gz."
+        )
+    return endings.pop()
+
+
+def _plain(name: str) -> str:
+    """The ending that tells the format, before that which compresses."""
+    unpacked = name.removesuffix(".gz")
+    ending = Path(unpacked).suffix
+    return "" if ending == ".parquet" and unpacked != name else ending
+
+
+@contextmanager
+def _connection() -> "Generator[tuple[duckdb.DuckDBPyConnection, Path]]":
+    """A private DuckDB that spills to a folder of its own, and one for copies."""
+    import duckdb
+
+    with TemporaryDirectory(prefix="bayes-rare-") as folder:
+        copies = Path(folder) / "copies"
+        copies.mkdir()
+        connection = duckdb.connect(
+            config={
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": str(Path(folder) / "spilled"),
+                "preserve_insertion_order": "false",
+            }
+        )
+        # DuckDB would draw its progress on standard output, among the answers.
+        connection.execute("set enable_progress_bar = false")
+        try:
+            yield connection, copies
+        finally:
+            connection.close()
+
+
+def _relation(
+    connection: "duckdb.DuckDBPyConnection",
+    scan: Scan,
+    columns: Mapping[str, str],
+    split: str | None,
+) -> "tuple[duckdb.DuckDBPyRelation, dict[str, str]]":
+    """The columns that are read, under names of the contract; and their names there.
+
+    Numbers in text become float64. Text that is no number becomes NaN, which is refused
+    with the text itself, rather than an error of the engine or, worse, a null.
+    """
+    described = connection.sql(f"from {scan.sql()}")
+    types = dict(zip(described.columns, map(str, described.types), strict=True))
+    try:
+        names = named_columns(list(types), columns)
+    except InvalidData as error:
+        raise InvalidData(f"{error}{scan.hint(list(types))}") from error
+    names |= found(split, list(types))
+    refuse_twice(names, scan.headers(connection, names, types))
+    file = FILE  # of a name that no column has, whatever the case of its letters
+    while file.casefold() in map(str.casefold, types):
+        file += "_"
+    chosen = [f"{_origin(file, scan)} as {quoted(FILE)}"]
+    for name, own in names.items():
+        kind, label = types[own], _label(own, scan, types[own])
+        if name in NUMBERS and kind in {"VARCHAR", "JSON"}:
+            number = _as_number(own, kind, scan.text.decimal)
+            chosen.append(f"{number} as {name}")
+            chosen.append(f"{quoted(own)} as {quoted(name + WRITTEN)}")
+        else:
+            chosen.append(f"{label} as {name}")
+    source = scan.sql(file, _as_written(scan, names, types))
+    query = f"select {', '.join(chosen)} from {source}"
+    if len(types) <= _WIDE:
+        return connection.sql(query), names
+    connection.execute("set preserve_insertion_order = true")
+    connection.execute(f"create temp table narrow as {query}")
+    return connection.sql("from narrow"), names
+
+
+_AS_TEXT = (
+    "case when json_type({0}) = 'DOUBLE' and abs({0}::double) < 1e15 "
+    "and {0}::double = floor({0}::double) then {0}::double::bigint::varchar "
+    "else {0} ->> '$' end"
+)
+"""A value of JSON, of a column that holds numbers and text, as text."""
+
+
+def _as_written(
+    scan: Scan, names: Mapping[str, str], types: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Types of the columns of JSON where a label looks like a date or the like."""
+    kept = {own: types[own] for own in names.values()}
+    changed = [
+        own
+        for name, own in names.items()
+        if name not in NUMBERS and kept[own].startswith(("DATE", "TIME", "UUID"))
+    ]
+    if not changed or scan.ending in (*TEXTS, ".parquet"):
+        return None
+    kept |= dict.fromkeys(changed, "VARCHAR")
+    return {own: "VARCHAR" if kind == '"NULL"' else kind for own, kind in kept.items()}
+
+
+def _origin(file: str, scan: Scan) -> str:
+    """The file that a row is from, as the user knows it."""
+    cases = " ".join(
+        f"when {as_literal(copy)} then {as_literal(origin)}"
+        for copy, origin in scan.origins.items()
+    )
+    return (
+        f"case {quoted(file)} {cases} else {quoted(file)} end"
+        if cases
+        else quoted(file)
+    )
+
+
+def _label(name: str, scan: Scan, kind: str) -> str:
+    """A column of text, as it was before it was written as CSV or JSON."""
+    column = quoted(name)
+    if scan.ending in TEXTS:
+        return (
+            f"case when starts_with({column}, '''') and regexp_matches({column}, "
+            f"{as_literal(GUARDED)}) then {column}[2:] else {column} end"
+        )
+    return _AS_TEXT.format(column) if kind == "JSON" else column
+
+
+def _as_number(name: str, kind: str, decimal: str) -> str:
+    """A text as a number; NaN where it is none."""
+    text = f"({quoted(name)} ->> '$')" if kind == "JSON" else quoted(name)
+    number = f"trim({text})"
+    if decimal != ".":
+        # A point would stand between thousands, and no number is read from that.
+        changed = f"replace(replace({number}, '.', '?'), ',', '.')"
+        if kind == "JSON":  # whose own numbers have points
+            is_text = f"json_type({quoted(name)}) = 'VARCHAR'"
+            changed = f"case when {is_text} then {changed} else {number} end"
+        number = changed
+    return (
+        f"case when {text} is null then null "
+        f"else coalesce(try_cast({number} as double), 'nan'::double) end"
+    )

@@ -1,0 +1,120 @@
+"""Rows of counts that are of one query, found and added up by the engine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import narwhals as nw
+
+from bayes_rare.errors import InvalidData
+from bayes_rare.evaluation.checks import contradiction
+from bayes_rare.evaluation.import_record import Repeats
+from bayes_rare.readers.tables.contract import LABELS, SPLIT
+from bayes_rare.readers.tables.frames import has, value
+from bayes_rare.readers.tables.given import Given
+
+__all__ = ["added_up", "repeats_of"]
+
+QUERY = ("_behaviour", "_query_id")
+"""What tells queries apart."""
+
+
+def repeats_of(table: Given, sizes: Mapping[str, int]) -> tuple[Repeats, ...]:
+    """Behaviours with counts of one query in several rows.
+
+    Parameters
+    ----------
+    table
+        The table as it is.
+    sizes
+        Rows of each behaviour.
+    """
+    # Grouped by what is there, and labelled afterwards: groups that matter are few.
+    keys = [name for name in ("behaviour", "query_id") if name in table.names]
+    rows = table.rows.filter(~nw.col("query_id").is_null())
+    if "log_risk" in table.names:
+        rows = rows.filter(~nw.col("successes").is_null())
+    times = (
+        rows.group_by(keys)
+        .agg(nw.len().alias("times"))
+        .filter(nw.col("times") > 1)
+        .with_columns(*(table.texts[name[1:]].alias(name) for name in QUERY))
+        .filter(nw.col("_query_id") != "")
+        .group_by("_behaviour")
+        .agg(nw.col("times").sum(), nw.len().alias("queries"))
+        .sort("_behaviour")
+        .collect()
+    )
+    return tuple(
+        Repeats(name, sizes[name], sizes[name] - int(rows) + int(queries))
+        for name, rows, queries in times.rows()
+    )
+
+
+def added_up(table: Given, rows: nw.LazyFrame[Any]) -> Given:
+    """The table with the rows of counts of each query as one.
+
+    A row without identity stays as it is: it is a query of its own.
+
+    Parameters
+    ----------
+    table
+        The table as it is.
+    rows
+        The same, labelled.
+
+    Raises
+    ------
+    InvalidData
+        If rows of one query contradict each other.
+    """
+    alike = [n for n in ("family", "query_text", "weight") if n in table.names]
+    counted = _identified(rows)
+    for name in alike:
+        _refuse_contradiction(counted, name)
+    labels = [name for name in LABELS if name in table.names]
+    split = [nw.col(SPLIT)] if SPLIT in table.names else []
+    kept = [*labels, *(["weight"] if "weight" in table.names else [])]
+    keys = [nw.col(f"_{name}").alias(name) for name in kept]
+    counts = [value(name).alias(name) for name in ("successes", "trials")]
+    summed = (
+        counted.select(*keys, *split, *counts)
+        .group_by(*kept, *([SPLIT] if split else []), drop_null_keys=False)
+        .agg(nw.col("successes").sum(), nw.col("trials").sum())
+    )
+    risks = [name for name in ("log_risk", "log_risk_se") if name in table.names]
+    others = rows.filter((nw.col("_query_id") == "") | ~has("successes")).select(
+        *keys,
+        *split,
+        *(nw.col(n).cast(nw.Float64) for n in ("successes", "trials")),
+        *(nw.col(name).cast(nw.Float64) for name in risks),
+    )
+    for name in risks:
+        summed = summed.with_columns(nw.lit(None, nw.Float64).alias(name))
+    both = nw.concat([summed, others.select(summed.collect_schema().names())])
+    return Given.of(both, table.names)
+
+
+def _identified(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+    """The rows of counts that have an identity."""
+    return rows.filter(has("successes") & (nw.col("_query_id") != ""))
+
+
+def _refuse_contradiction(counted: nw.LazyFrame[Any], name: str) -> None:
+    """Refuse a query that rows say different things of."""
+    said = counted.group_by(*QUERY, f"_{name}").agg(nw.len().alias("times"))
+    several = (
+        said.group_by(*QUERY)
+        .agg(nw.len().alias("kinds"))
+        .filter(nw.col("kinds") > 1)
+        .sort(*QUERY)
+        .head(1)
+        .collect()
+    )
+    if not len(several):
+        return
+    behaviour, query, _ = several.row(0)
+    mine = (nw.col("_behaviour") == behaviour) & (nw.col("_query_id") == query)
+    values = said.filter(mine).select(f"_{name}").sort(f"_{name}").head(2).collect()
+    raise InvalidData(
+        contradiction(query, behaviour, name, values[f"_{name}"].to_list())
+    )

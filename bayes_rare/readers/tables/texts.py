@@ -1,0 +1,390 @@
+"""How the text of a file is written, and copies of it in UTF-8.
+
+What a file says for certain is taken from it: a byte order mark tells the encoding, the
+ending .tsv tells tabs, and a header without a comma tells what stands in its place.
+Nothing else is guessed; for the rest there are options.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import shutil
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from bayes_rare.errors import InvalidData, InvalidInput, shortened, within
+
+__all__ = [
+    "LONGEST_LINE",
+    "SHOWN",
+    "Header",
+    "TextFormat",
+    "copied_from",
+    "header_of",
+    "in_utf8",
+    "not_utf8",
+    "opened_bytes",
+    "place",
+    "refuse_damaged",
+]
+
+LONGEST_LINE = 2_000_000
+"""Bytes of a line that are read; also of a header with all blank lines before it."""
+
+SHOWN = 60
+"""Characters of a line that a refusal shows."""
+
+# The longer marks first: that of UTF-32 begins as that of UTF-16 does.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_READ_AS_IT_IS = {"utf-8", "utf-8-sig"}
+_CHUNK = 1 << 20
+# What may stand between values where a header has no comma.
+_OTHERS = ";\t|"
+_TAB = {"\\t", "tab", "TAB"}
+# Of a file's name so much is shown.
+_PATH = 100
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """How text is written, as far as the user says so.
+
+    Parameters
+    ----------
+    encoding
+        Name of the encoding, such as latin-1, cp1252 or utf-16; where not given that of
+        the byte order mark, or else UTF-8.
+    delimiter
+        Character between values in .csv and .tsv files, ``"tab"`` for a tab; where not
+        given a tab in .tsv files, and a comma in .csv files unless the header has none.
+    decimal
+        Character before the decimals of numbers: ``"."`` or ``","``.
+
+    Raises
+    ------
+    InvalidInput
+        If one of them cannot be.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            try:
+                # What encodes no text, such as base64, has a name too.
+                self.encoding.encode().decode(self.encoding, "ignore")
+                b"".decode(self.encoding)
+            except (LookupError, ValueError, TypeError) as error:
+                raise InvalidInput(
+                    f"there is no text encoding {within(self.encoding, SHOWN)!r}. Give "
+                    "one that Python knows, such as encoding='latin-1', 'cp1252' or "
+                    "'utf-16' (--encoding latin-1)."
+                ) from error
+        if self.delimiter in _TAB:
+            object.__setattr__(self, "delimiter", "\t")
+        between = self.delimiter
+        if between is not None and (
+            len(between) != 1
+            or between in "\"'\r\n\0 .+-"
+            or between.isalnum()
+            or not between.isascii()
+        ):
+            raise InvalidInput(
+                f"values cannot be separated by {within(between, SHOWN)!r}. Give one "
+                "character, such as delimiter=';' or 'tab' (--delimiter ';')."
+            )
+        if self.decimal not in (".", ","):
+            raise InvalidInput(
+                f"decimals cannot come after {within(self.decimal, SHOWN)!r}. Give "
+                "decimal='.' or decimal=',' (--decimal ',')."
+            )
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a table in text.
+
+    Parameters
+    ----------
+    names
+        Of its columns, each once, without blanks around them.
+    written
+        The same as they stand there.
+    delimiter
+        What stands between values.
+    blank
+        How many blank lines come before it.
+    offset
+        Bytes before it, where there are blank lines; else 0.
+    """
+
+    names: tuple[str, ...]
+    written: tuple[str, ...]
+    delimiter: str
+    blank: int = 0
+    offset: int = 0
+
+
+def copied_from(file: str, offset: int, folder: Path) -> str:
+    """Path of a copy of the end of a file.
+
+    Parameters
+    ----------
+    file
+        Path of a file, which may be packed.
+    offset
+        Bytes before that end.
+    folder
+        Where the copy is written.
+    """
+    copy = _new_in(folder, file)
+    with opened_bytes(file) as source, copy.open("wb") as target:
+        source.seek(offset)
+        shutil.copyfileobj(source, target)
+    return str(copy)
+
+
+def _new_in(folder: Path, file: str) -> Path:
+    """A path in a folder that holds nothing but copies."""
+    ending = Path(file.lower().removesuffix(".gz")).suffix
+    return folder / f"{len(list(folder.iterdir()))}{ending}"
+
+
+def place(file: str) -> str:
+    """A file's name as it stands in a refusal.
+
+    Parameters
+    ----------
+    file
+        Its path.
+    """
+    return within(file, _PATH)
+
+
+def _packed(file: str) -> bool:
+    return file.lower().endswith(".gz")
+
+
+def opened_bytes(file: str) -> BinaryIO:
+    """The content of a file, unpacked if it is packed (.gz).
+
+    Parameters
+    ----------
+    file
+        Its path.
+    """
+    return cast("BinaryIO", gzip.open(file) if _packed(file) else Path(file).open("rb"))
+
+
+def refuse_damaged(file: str) -> None:
+    """Refuse a packed file whose content is not what was packed.
+
+    The whole is unpacked once: DuckDB does not compare checksums.
+
+    Parameters
+    ----------
+    file
+        Path of a file; one that is not packed (.gz) is not read.
+
+    Raises
+    ------
+    InvalidData
+        If it is cut short, damaged, or no gzip file at all.
+    """
+    if not _packed(file):
+        return
+    try:
+        with gzip.open(file) as content:
+            while content.read(_CHUNK):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        what = "is cut short" if isinstance(error, EOFError) else "is damaged"
+        with Path(file).open("rb") as start:
+            if start.read(2) != b"\x1f\x8b":
+                what = "ends in .gz and is no gzip file"
+        raise InvalidData(
+            f"{place(file)} {what} ({error}). Copy or pack it again."
+        ) from error
+
+
+def in_utf8(
+    file: str, mended: str, encoding: str | None, folder: Path, *, mark: bool
+) -> str:
+    """Path of a file with the same text in UTF-8: the file itself, or a copy.
+
+    Parameters
+    ----------
+    file
+        Path of a file of text, for refusals.
+    mended
+        Path of what is read in its place.
+    encoding
+        Its encoding, if the user says so.
+    folder
+        Where a copy may be written.
+    mark
+        Whether UTF-8 may begin with a byte order mark.
+
+    Raises
+    ------
+    InvalidData
+        If it is not in that encoding: with the line.
+    """
+    with opened_bytes(mended) as source:
+        start = source.read(4)
+    marked = next((name for bom, name in _MARKS if start.startswith(bom)), None)
+    named = codecs.lookup(encoding or marked or "utf-8").name
+    if named in _READ_AS_IT_IS and (mark or marked != "utf-8-sig"):
+        return mended
+    # UTF-8 that is said to be UTF-8 may still begin with a mark.
+    named = "utf-8-sig" if named in _READ_AS_IT_IS else named
+    copy = _new_in(folder, mended)
+    decoder = codecs.getincrementaldecoder(named)()
+    lines = 1
+    with opened_bytes(mended) as source, copy.open("wb") as target:
+        while True:
+            piece = source.read(_CHUNK)
+            try:
+                text = decoder.decode(piece, final=not piece)
+                target.write(text.encode())
+            except UnicodeError as error:
+                raise InvalidData(
+                    f"{place(file)} is not written in {encoding or named}: "
+                    f"{_about(error, lines)}. Give the encoding that it is in, such as "
+                    "encoding='latin-1' (--encoding latin-1), or write it as UTF-8."
+                ) from error
+            lines += text.count("\n")
+            if not piece:
+                return str(copy)
+
+
+def _about(error: UnicodeError, lines: int) -> str:
+    """Where text ceases to be in an encoding, for those that say so."""
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[: error.start].decode(error.encoding, "ignore")
+        lines += before.count("\n")
+    return f"about line {lines}, {shortened(error, 80)}"
+
+
+def header_of(
+    file: str, copy: str, ending: str, text: TextFormat, wanted: Collection[str]
+) -> Header:
+    """The header of a table in text.
+
+    Parameters
+    ----------
+    file
+        Path of the file, for refusals.
+    copy
+        Path of the file that is read, in UTF-8.
+    ending
+        Of the file's name: .csv or .tsv.
+    text
+        What the user says of it.
+    wanted
+        Names of columns that may be asked for.
+
+    Raises
+    ------
+    InvalidData
+        If there is none.
+    """
+    with opened_bytes(copy) as source:
+        start = source.read(LONGEST_LINE + 1)
+    whole = len(start) <= LONGEST_LINE
+    # A character that the limit cuts in two is none of the header's.
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        content = decoder.decode(start, final=whole)
+    except UnicodeDecodeError as error:
+        # The text before it; what comes after a header DuckDB finds, and says where.
+        content, whole = start[: error.start].decode("utf-8-sig", "replace"), True
+        if not re.search(r"[^ \r\n] *[\r\n]", content):
+            written = start.decode("utf-8", "replace").lstrip(" \r\n").splitlines()[0]
+            line = len(content.splitlines()) + content.endswith(("\r", "\n"))
+            raise InvalidData(not_utf8(file, max(line, 1), written)) from error
+    kept = content.lstrip(" \r\n")
+    if not kept and whole:
+        raise InvalidData(
+            f"{place(file)} is empty. Give a table whose first line names its columns."
+        )
+    before = content[: len(content) - len(kept)]
+    # Blanks before the first name are no line.
+    before = before[: len(before.rstrip(" "))]
+    blank = len(before.splitlines())
+    given = text.delimiter or ("\t" if ending == ".tsv" else ",")
+    names, line = _names(kept, given)
+    if not names or (not whole and len(line) == len(kept)):
+        raise InvalidData(
+            f"the header of {place(file)} cannot be read: its quotes are not closed, "
+            f"or it does not end within {LONGEST_LINE:,} bytes, {len(before):,} of "
+            "them blank. Write the table with the names of its columns in the first "
+            "line."
+        )
+    if text.delimiter is None and ending == ".csv" and "," not in line:
+        others = [one for one in _OTHERS if one in line]
+        if len(others) == 1 and names[0].strip() not in wanted:
+            given = others[0]
+            names, _ = _names(kept, given)
+    if "\0" in line:
+        raise InvalidData(
+            f"{place(file)} has zero bytes in its first line, as UTF-16 has. Say so: "
+            "encoding='utf-16-le' or 'utf-16-be' (--encoding utf-16-le)."
+        )
+    mark = len(codecs.BOM_UTF8) * start.startswith(codecs.BOM_UTF8)
+    offset = mark + len(before) if blank else 0
+    return Header(_unique(names), tuple(names), given, blank, offset)
+
+
+def _names(content: str, delimiter: str) -> tuple[list[str], str]:
+    """Names in the first line of some text, and that line as it is written."""
+    lines = io.StringIO(content, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        names = next(reader)
+    except (csv.Error, StopIteration):
+        return [], ""
+    return names, content[: lines.tell()]
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Names each once, as DuckDB tells them apart: without regard to case."""
+    found: dict[str, str] = {}
+    for number, name in enumerate(names):
+        base = key = name.strip(" ") or f"column{number}"
+        more = 0
+        while key.lower() in found:
+            more += 1
+            key = f"{base}_{more}"
+        found[key.lower()] = key
+    return tuple(found.values())
+
+
+def not_utf8(file: str, line: int, text: str) -> str:
+    """A refusal of text in an encoding that nobody has named.
+
+    Parameters
+    ----------
+    file
+        Path of the file.
+    line, text
+        Where it is not UTF-8, and what stands there.
+    """
+    return (
+        f"{place(file)} is not UTF-8: line {line:,} is {shortened(text, SHOWN)!r}. Say "
+        "how it is written: encoding='cp1252' for Windows, 'latin-1' or another "
+        "(--encoding cp1252)."
+    )
