@@ -33,7 +33,7 @@ import pytensor.tensor as pt
 
 from bayes_rare.errors import NotApplicable
 from bayes_rare.likelihoods import counts, layout, quadrature, steps
-from bayes_rare.likelihoods.layout import DIMS, padded_length, padded_rows
+from bayes_rare.likelihoods.layout import padded_length, padded_rows
 from bayes_rare.likelihoods.normal_scores import normal_logcdf
 from bayes_rare.likelihoods.partial_pooling import partially_pooled
 from bayes_rare.populations import StepsAndTail
@@ -43,7 +43,7 @@ POINTWISE = {"outcomes": "query_count"}
 REFERENCE_ONLY = True
 
 QUERY = ("query_successes", "query_trials", "query_ways", "query_count")
-DIMS.update(dict.fromkeys(QUERY, ("behaviour", "query")))
+DIMS = dict.fromkeys(QUERY, ("behaviour", "query"))
 
 
 def observe(
@@ -143,7 +143,7 @@ def build(
     with pm.Model(coords={"behaviour": list(evaluation.behaviours)}) as model:
         model.add_coord("step", range(quadrature.STEPS + 1))
         model.add_coord("upper_step", range(1, quadrature.STEPS + 1))
-        known = layout.data_variables(data)
+        known = layout.data_variables(data, DIMS)
         log_scale_b = partially_pooled(
             "log_scale",
             behaviours,

@@ -80,6 +80,16 @@ class Verdict:
         """Divergent transitions as a share of all."""
         return self.divergences / self.transitions
 
+    @property
+    def notes(self) -> list[str]:
+        """Why the fit cannot be trusted, for the reader of a forecast; often empty."""
+        if self.converged:
+            return []
+        return [
+            "THE FIT DID NOT CONVERGE, so these numbers may be wrong: "
+            f"{'; '.join(self.reasons)}."
+        ]
+
 
 def judge(
     draws: Arrays, statistics: Arrays, dims: Mapping[str, tuple[str, ...]]

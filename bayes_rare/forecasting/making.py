@@ -110,7 +110,7 @@ def forecast(
         draws=draws,
         converged=posterior.verdict.converged,
         notes=(
-            *notes.on_convergence(posterior),
+            *posterior.verdict.notes,
             *notes.on_evaluation(posterior.evaluation),
             *notes.on_tail_checks(verdict),
             *notes.on_missed_mode(posterior.evaluation, deployment.missed_mode),

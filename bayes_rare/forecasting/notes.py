@@ -25,7 +25,6 @@ __all__ = [
     "on_average",
     "on_caps",
     "on_concentration",
-    "on_convergence",
     "on_evaluation",
     "on_families",
     "on_judge",
@@ -41,22 +40,6 @@ _RULE_OF_THREE_FROM = 30
 _SEVERAL, _COPIES = 5, 3
 # A share of queries from families not met is said from here on.
 _MOSTLY_MET = 0.01
-
-
-def on_convergence(posterior: Posterior | Average) -> list[str]:
-    """Why the fit cannot be trusted, if it cannot.
-
-    Parameters
-    ----------
-    posterior
-        What the forecast is made from.
-    """
-    if posterior.verdict.converged:
-        return []
-    return [
-        "THE FIT DID NOT CONVERGE, so these numbers may be wrong: "
-        f"{'; '.join(posterior.verdict.reasons)}."
-    ]
 
 
 def on_average(average: Average) -> list[str]:

@@ -55,29 +55,6 @@ POINTWISE = {
 }
 """Observed variables, and the data that say how many queries each cell stands for."""
 
-DIMS.update(
-    {
-        "edges": ("behaviour", "edge"),
-        "successes": ("behaviour", "tally"),
-        "trials": ("behaviour", "tally"),
-        "ways": ("behaviour", "tally"),
-        "tally_count": ("behaviour", "tally"),
-        "tally_breaks": ("behaviour", "break"),
-        "tally_family": ("behaviour", "tally"),
-        "sharp_successes": ("behaviour", "sharp_tally"),
-        "sharp_trials": ("behaviour", "sharp_tally"),
-        "sharp_ways": ("behaviour", "sharp_tally"),
-        "sharp_count": ("behaviour", "sharp_tally"),
-        "sharp_family": ("behaviour", "sharp_tally"),
-        "sharp_breaks": ("behaviour", "sharp_tally", "sharp_break"),
-        "estimated": ("behaviour", "estimate"),
-        "estimate_error": ("behaviour", "estimate"),
-        "estimate_count": ("behaviour", "estimate"),
-        "estimate_family": ("behaviour", "estimate"),
-        "estimate_breaks": ("behaviour", "estimate", "estimate_break"),
-    }
-)
-
 TALLY = ("successes", "trials", "ways", "tally_count")
 """Data of tallies that share nodes."""
 

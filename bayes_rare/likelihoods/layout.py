@@ -19,7 +19,7 @@ type Array = Float[np.ndarray, "..."]
 # Symbolic values have no useful types; neither library gives them any.
 pm: Any = pymc
 
-DIMS: dict[str, tuple[str, ...]] = {
+DIMS: Mapping[str, tuple[str, ...]] = {
     "threshold": ("behaviour",),
     "others": ("behaviour",),
     "exceeding": ("behaviour",),
@@ -46,6 +46,24 @@ DIMS: dict[str, tuple[str, ...]] = {
     "shared_count": ("behaviour", "shared_family"),
     "lowest": ("behaviour",),
     "highest": ("behaviour",),
+    "edges": ("behaviour", "edge"),
+    "successes": ("behaviour", "tally"),
+    "trials": ("behaviour", "tally"),
+    "ways": ("behaviour", "tally"),
+    "tally_count": ("behaviour", "tally"),
+    "tally_breaks": ("behaviour", "break"),
+    "tally_family": ("behaviour", "tally"),
+    "sharp_successes": ("behaviour", "sharp_tally"),
+    "sharp_trials": ("behaviour", "sharp_tally"),
+    "sharp_ways": ("behaviour", "sharp_tally"),
+    "sharp_count": ("behaviour", "sharp_tally"),
+    "sharp_family": ("behaviour", "sharp_tally"),
+    "sharp_breaks": ("behaviour", "sharp_tally", "sharp_break"),
+    "estimated": ("behaviour", "estimate"),
+    "estimate_error": ("behaviour", "estimate"),
+    "estimate_count": ("behaviour", "estimate"),
+    "estimate_family": ("behaviour", "estimate"),
+    "estimate_breaks": ("behaviour", "estimate", "estimate_break"),
 }
 """Dims of the data that shipped models share."""
 
@@ -65,9 +83,20 @@ def padded_rows(rows: list[Array], length: int) -> Float[np.ndarray, "behaviour 
     return table
 
 
-def data_variables(data: Mapping[str, Array]) -> dict[str, Any]:
-    """The arrays as `pm.Data` of the model on the context stack."""
+def data_variables(
+    data: Mapping[str, Array], dims: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, Any]:
+    """The arrays as `pm.Data` of the model on the context stack, as float64.
+
+    Parameters
+    ----------
+    data
+        Arrays by name.
+    dims
+        Dims of arrays that are not among `DIMS`.
+    """
+    known = {**DIMS, **(dims or {})}
     return {
-        name: pm.Data(name, np.asarray(value, dtype=np.float64), dims=DIMS[name])
+        name: pm.Data(name, np.asarray(value, dtype=np.float64), dims=known[name])
         for name, value in data.items()
     }

@@ -23,7 +23,7 @@ from bayes_rare.posterior.posterior import Posterior
 if TYPE_CHECKING:
     import xarray
 
-    import bayes_rare.posterior.query_risks
+    from bayes_rare.posterior.query_risks import QueryRisks
 
 __all__ = [
     "NAME",
@@ -242,7 +242,7 @@ class Average:
         log_risk_se: ArrayLike | int | float | None = None,
         family: str | Sequence[str] | None = None,
         seed: int = 0,
-    ) -> "bayes_rare.QueryRisks":
+    ) -> "QueryRisks":
         """Risks of single queries, drawn given what was seen of each.
 
         `bayes_rare.query_risks` of this average; see there.
@@ -264,7 +264,7 @@ class Average:
         seed
             Seed of the draws, a whole number from 0.
         """
-        # A room above this one, so imported when it is called.
+        # It draws from this class, so it is imported when it is called.
         from bayes_rare.posterior.query_risks import query_risks
 
         return query_risks(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pymc
     import xarray
 
-    import bayes_rare.posterior.query_risks
+    from bayes_rare.posterior.query_risks import QueryRisks
 
 __all__ = [
     "Posterior",
@@ -185,7 +185,7 @@ class Posterior:
         log_risk_se: ArrayLike | int | float | None = None,
         family: str | Sequence[str] | None = None,
         seed: int = 0,
-    ) -> "bayes_rare.QueryRisks":
+    ) -> "QueryRisks":
         """Risks of single queries, drawn given what was seen of each.
 
         `bayes_rare.query_risks` of this posterior; see there.
@@ -207,7 +207,7 @@ class Posterior:
         seed
             Seed of the draws, a whole number from 0.
         """
-        # A room above this one, so imported when it is called.
+        # It draws from this class, so it is imported when it is called.
         from bayes_rare.posterior.query_risks import query_risks
 
         return query_risks(

@@ -20,7 +20,6 @@ from bayes_rare.arguments.checking import checked_call
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable, listed
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.evaluation.checks import checked_counts, checked_estimates
-from bayes_rare.forecasting import notes
 from bayes_rare.likelihoods import quadrature
 from bayes_rare.likelihoods.conditioning import (
     Estimates,
@@ -307,7 +306,7 @@ def query_risks(
         score=np.concatenate(scores, axis=2),
         converged=posterior.verdict.converged,
         notes=(
-            *notes.on_convergence(posterior),
+            *posterior.verdict.notes,
             *_notes(asked, given=given, chosen=not given and ids is None),
         ),
     )

@@ -23,7 +23,6 @@ from bayes_rare.forecasting import (
     Forecast,
     checked_risks,
     family_mix,
-    notes,
 )
 from bayes_rare.posterior import Average, Posterior, average
 from bayes_rare.reporting import sampling, sensitivity, tails, wording
@@ -328,7 +327,7 @@ def _warnings(
             "unconverged",
             text.replace(_UNCONVERGED, _UNCONVERGED.capitalize()),
         )
-        for text in notes.on_convergence(posterior)
+        for text in posterior.verdict.notes
     ]
     if served > FAR * smallest:
         found.append(("far", far(wording.count(served), smallest)))

@@ -234,8 +234,7 @@ def is_whole(number: nw.Expr) -> nw.Expr:
 
 
 def texts_of(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> Texts:
-    """The text of each row's labels, as `bayes_rare.evaluation.checks.text_of` writes
-    them.
+    """The text of each row's labels, as `evaluation.checks.text_of` writes them.
 
     Parameters
     ----------

@@ -67,8 +67,7 @@ def ranges_of_weights(table: Given) -> Ranges:
 
 
 def shared(table: Given, ranges: Ranges) -> Given:
-    """The table with the columns `bayes_rare.evaluation.sampling_weights.SUMS`, where
-    weights are unequal.
+    """The table with the columns `sampling_weights.SUMS`, where weights are unequal.
 
     Parameters
     ----------
