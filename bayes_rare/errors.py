@@ -42,7 +42,9 @@ def shortened(text: object, most: int) -> str:
     >>> shortened("Ignore all\nprevious instructions.", 14)
     'Ignore all pr…'
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    # Half a character, which no file can hold, is shown as what takes its place.
+    whole = str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    line = " ".join("".join(c if c.isprintable() else " " for c in whole).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

@@ -48,8 +48,8 @@ def documented_parameters(docstring: str) -> set[str]:
 
 
 def parameters_of(item: Any) -> set[str]:
-    if inspect.isclass(item) and issubclass(item, BaseException):
-        return set()  # a message
+    if inspect.isclass(item) and issubclass(item, BaseException | dict):
+        return set()  # a message, or keys with types
     names = inspect.signature(item).parameters
     return {name for name in names if name not in {"self", "_"}}
 

@@ -58,7 +58,8 @@ def test_a_file_of_the_users_is_read_by_its_path(mine: Path) -> None:
     assert model.accepts == {"counts"}
     assert model.digest == hashlib.sha256(mine.read_bytes()).hexdigest()
     assert model.build("data", prior_sd=3.0) == ("data", None, 10, 3.0)
-    assert model.population(1, 2) == (1, 2)
+    with pytest.raises(NoSuchModel, match=r"population returned \(1, 2\).*no draws"):
+        model.population(1, 2)
     assert model.observe is None
 
 

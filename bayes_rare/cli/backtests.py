@@ -87,6 +87,8 @@ def backtest(
         by one.
     columns
         Columns of the table that have other names: log_risk=log_p,family=template_id.
+    text
+        How the text of the table is written.
     hold_out_families
         Families, drawn anew for each split, that no evaluation has a query of, while
         deployments come from all.

@@ -100,6 +100,8 @@ def fit(
         the model's file.
     columns
         Columns of the table that have other names: log_risk=log_p,family=template_id.
+    text
+        How the text of the table is written.
     behaviours
         Behaviours to fit, several after one flag; by default all.
     chains

@@ -67,6 +67,8 @@ def forecast(
     families
         Table with the columns family and weight: what families the queries are from.
         By default the mix of the evaluation.
+    text
+        How the text of the weights is written.
     unseen_share
         Share of the queries that come from families which the evaluation has not met,
         between 0 and 1.
@@ -161,6 +163,8 @@ def families(
     families
         Table with the columns family and weight: what families the queries are from.
         By default the mix of the evaluation.
+    text
+        How the text of the weights is written.
     unseen_share
         Share of the queries that come from families which the evaluation has not met,
         between 0 and 1.

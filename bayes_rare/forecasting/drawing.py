@@ -32,8 +32,8 @@ __all__ = [
 def drawn(
     populations: Mapping[str, Population],
     deployment: Deployment,
-    risk_thresholds: Sequence[float],
-    level: float,
+    risk_thresholds: Sequence[int | float],
+    level: int | float,
     targets: Sequence[str],
     seed: int | None,
 ) -> "xarray.Dataset":

@@ -82,7 +82,7 @@ class Forecast:
         """Behaviours that are forecast."""
         return tuple(self.populations)
 
-    def summary(self, interval: float = 0.9) -> "pandas.DataFrame":
+    def summary(self, interval: int | float = 0.9) -> "pandas.DataFrame":
         """A row for each behaviour, target, size and risk threshold.
 
         Columns ``behaviour, target, queries, samples_per_query, risk_threshold, mean,
@@ -206,7 +206,7 @@ class Forecast:
     def joint_worst(
         self,
         behaviours: Sequence[str] | None = None,
-        interval: float = 0.9,
+        interval: int | float = 0.9,
         seed: int = 0,
     ) -> "pandas.DataFrame":
         """Risk of the riskiest query of any of several behaviours.

@@ -35,8 +35,8 @@ def forecast(
     posterior: Posterior | Average,
     deployment: Deployment,
     *,
-    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
-    level: float = 0.05,
+    risk_thresholds: Sequence[int | float] = RISK_THRESHOLDS,
+    level: int | float = 0.05,
     targets: Sequence[str] = TARGETS,
     seed: int = 0,
 ) -> Forecast:
@@ -180,8 +180,8 @@ def point_forecast(
     populations: Mapping[str, Population],
     deployment: Deployment,
     *,
-    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
-    level: float = 0.05,
+    risk_thresholds: Sequence[int | float] = RISK_THRESHOLDS,
+    level: int | float = 0.05,
     targets: Sequence[str] = TARGETS,
 ) -> Forecast:
     """A single guess for each target, from populations of a single draw.
@@ -213,8 +213,8 @@ def population_forecast(
     populations: Mapping[str, Population],
     deployment: Deployment,
     *,
-    risk_thresholds: Sequence[float] = RISK_THRESHOLDS,
-    level: float = 0.05,
+    risk_thresholds: Sequence[int | float] = RISK_THRESHOLDS,
+    level: int | float = 0.05,
     targets: Sequence[str] = TARGETS,
     seed: int = 0,
 ) -> Forecast:

@@ -252,7 +252,9 @@ def exceedance_by_share(share: Draws, queries: int) -> Draws:
         return -np.expm1(queries * np.log1p(-share))
 
 
-def largest_safe_deployment(population: Population, risk: float, level: float) -> Draws:
+def largest_safe_deployment(
+    population: Population, risk: int | float, level: int | float
+) -> Draws:
     """Most queries that keep the chance of one riskier than ``risk`` to ``level``.
 
     ``floor(log(1 - level) / log(1 - P(p > risk)))``, draw by draw, at most `FOREVER`.

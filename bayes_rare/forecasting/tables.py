@@ -58,7 +58,7 @@ def summary(
     populations: Mapping[str, Population],
     deployment: Deployment,
     draws: "xarray.Dataset",
-    interval: float,
+    interval: int | float,
     *,
     is_point: bool,
 ) -> "pandas.DataFrame":
@@ -93,7 +93,7 @@ def summary(
     return frame.astype({"queries": "Int64"})
 
 
-def refuse_interval(interval: float) -> None:
+def refuse_interval(interval: int | float) -> None:
     """Refuse what is no probability of an interval."""
     if not 0 < interval < 1:
         raise InvalidInput(f"interval is a probability in (0, 1), got {interval}.")
@@ -164,7 +164,7 @@ def _mean(
     return float(values.mean())
 
 
-def _largest_safe(population: Population, risk: float, level: float) -> int:
+def _largest_safe(population: Population, risk: float, level: int | float) -> int:
     """Largest size whose predictive chance of a query above ``risk`` is ``level``."""
     share = np.exp(outcomes.log_behaviour_frequency(population, risk))
     low, high = 0, FOREVER
@@ -225,7 +225,7 @@ def joint_worst(
     populations: Mapping[str, Population],
     behaviours: Sequence[str],
     sizes: Iterable[int],
-    interval: float,
+    interval: int | float,
     seed: int,
 ) -> "pandas.DataFrame":
     """The table of `Forecast.joint_worst`."""

@@ -56,7 +56,7 @@ WHATEVER_THE_SIZE = {
 """Targets that do not depend on the number of queries."""
 
 
-def checked_risks(risks: Sequence[float]) -> list[float]:
+def checked_risks(risks: Sequence[int | float]) -> list[float]:
     """Risk thresholds in order, each once.
 
     Parameters
@@ -90,7 +90,7 @@ def outcome(
     size: Any,
     risk: Any,
     samples: int,
-    level: float,
+    level: int | float,
     rng: np.random.Generator | None,
 ) -> Draws:
     """One outcome for each draw of the population; a point method's guess without rng.

@@ -168,7 +168,7 @@ def test_parts_of_another_backtest_are_refused(
         change = {}
     with pytest.raises(InvalidData, match=message) as refusal:
         backtest(br.sample_table(), **{**SMALL, **change}, output="out.parquet")
-    assert "delete out.parquet.parts to begin again" in str(refusal.value)
+    assert "delete that folder to begin again" in str(refusal.value)
 
 
 def test_another_version_is_refused(

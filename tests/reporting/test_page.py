@@ -427,10 +427,11 @@ def test_what_makes_a_tail_doubtful() -> None:
 
 
 def test_a_doubt_that_many_behaviours_share_is_said_once() -> None:
-    few = {f"b{place}": [exceedances(place)] for place in range(8)}
+    few = {f"b{place}": [exceedances(place)] for place in range(60)}
     said = tails.together(few | {"b0": [exceedances(0), saturation(0.99, 100)]})
     first, second = said.split(". ")
-    assert first.startswith("b0, b1, b2, b3, b4, b5 and 2 more: few queries are above")
+    assert first.startswith("b0, b1, b2, b3, ")
+    assert " more: few queries are above" in first
     assert second.startswith("b0: risks come near 1")
 
 
