@@ -28,7 +28,7 @@ from typing import Any, cast
 import numpy as np
 
 from bayes_rare.arguments.checking import SAMPLING
-from bayes_rare.arguments.near_words import nearby, shown
+from bayes_rare.arguments.near_words import nearby, no_file, shown
 from bayes_rare.errors import BayesRareError, InvalidInput, NoSuchModel, listed
 
 __all__ = [
@@ -79,9 +79,7 @@ class Source:
             found = Path(path).resolve()
             return cls(found, found.read_bytes())
         except FileNotFoundError as error:
-            raise NoSuchModel(
-                f"there is no file {path}. Give a path that exists."
-            ) from error
+            raise NoSuchModel(f"{no_file(path)} Give a path that exists.") from error
         except (OSError, ValueError) as error:
             raise NoSuchModel(
                 f"{str(path)[:200]!r} cannot be read as a file: "
@@ -504,9 +502,14 @@ def load(model: str | Path) -> Model:
         return _run(Source.read(named))
     if named in names():
         return _run(Source.read(FOLDER / f"{named}.py"))
+    if named.endswith(".py"):
+        raise NoSuchModel(
+            f"no model {shown(named)}: {no_file(named)} Shipped models are "
+            f"{', '.join(names())}."
+        )
     raise NoSuchModel(
-        f"no model {named!r}. Shipped: {', '.join(names())}. For a file of yours, give "
-        "its path, ending in .py."
+        f"no model {shown(named)}. {nearby(named, names())}Shipped: "
+        f"{', '.join(names())}. For a file of yours, give its path, ending in .py."
     )
 
 

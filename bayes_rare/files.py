@@ -36,20 +36,6 @@ def refuse_unwritable(path: Path, *inputs: Path) -> None:
 
     A file is written beside it and removed again, in folders that are made and removed
     again where they are missing: nobody else knows for certain what can be written.
-
-    Parameters
-    ----------
-    path
-        Where a file is to be written; its folder need not exist yet.
-    *inputs
-        Files that are read, or patterns of such, and must not be replaced by what is
-        made of them.
-
-    Raises
-    ------
-    InvalidInput
-        If it is one of the inputs, a folder or a device, has a name that is too long,
-        or lies in what is no folder, may not be written to, or is full.
     """
     with _refusing(path):
         target = _resolved(path)
@@ -91,16 +77,6 @@ def replacing(path: Path) -> Generator[Path]:
     If not, ``path`` stays what it was and nothing is left beside it, also where the
     process is ended by a signal that it can hear. What a process left that was killed
     outright goes when the same file is next written. A missing folder is made.
-
-    Parameters
-    ----------
-    path
-        The file that is to appear.
-
-    Raises
-    ------
-    InvalidInput
-        If the operating system refuses.
 
     Examples
     --------

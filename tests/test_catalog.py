@@ -47,7 +47,7 @@ def test_the_shipped_models_are_the_files_of_the_folder() -> None:
 def test_a_misspelt_name_is_answered_with_the_real_ones() -> None:
     with pytest.raises(NoSuchModel, match=r"Shipped: .*gpd_tail, graded"):
         catalog.load("gpd_tial")
-    with pytest.raises(NoSuchModel, match=r"give its path, ending in \.py"):
+    with pytest.raises(NoSuchModel, match=r"there is no file no/such/file\.py"):
         catalog.load("no/such/file.py")
 
 

@@ -48,22 +48,7 @@ _EXACT = 2.0**53
 
 
 def refuse_unknown(what: str, name: Any, known: Collection[Any]) -> None:
-    """Refuse a name that is none of those that are known.
-
-    Parameters
-    ----------
-    what
-        What it is a name of.
-    name
-        What was given.
-    known
-        What there is.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not among them.
-    """
+    """Refuse a name that is none of those that are known."""
     if name not in known:
         near = nearby(str(name), map(str, known))
         raise InvalidInput(
@@ -73,31 +58,13 @@ def refuse_unknown(what: str, name: Any, known: Collection[Any]) -> None:
 
 
 def whole_number(value: Any) -> int | None:
-    """A whole number as an int, from Python or NumPy; None for anything else.
-
-    Parameters
-    ----------
-    value
-        Anything; 1e3 is whole, True and "3" are no numbers.
-    """
+    """A whole number as an int, from Python or NumPy; None for anything else."""
     taken = _taken(value, int)
     return None if taken is _REFUSED else taken
 
 
 def checked_call[T](public: T) -> T:
-    """A public function, or a class with its public methods, that checks arguments.
-
-    Parameters
-    ----------
-    public
-        A function whose signature has types, or a class of such.
-
-    Raises
-    ------
-    InvalidInput
-        When it is called: if the signature has no such argument, or one is of another
-        type than it names.
-    """
+    """A public function, or a class with its public methods, that checks arguments."""
     if not isinstance(public, type):
         return cast("T", _checking(cast("Any", public), _words_of(public)))
     for name, member in [*vars(public).items()]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
+from bayes_rare.errors import shortened
+
 __all__ = ["nearby", "no_file", "shown"]
 
 # What other samplers call it. None stands for what there is no word for here.
@@ -59,13 +61,7 @@ _REPR = Repr(maxstring=60, maxother=60, maxlong=40, maxlist=4, maxtuple=4, maxdi
 
 
 def shown(value: Any) -> str:
-    """A value in at most about eighty characters, whatever it is.
-
-    Parameters
-    ----------
-    value
-        Anything.
-    """
+    """A value in at most about eighty characters, whatever it is."""
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a whole number of {round(value.bit_length() * 0.30103):,} digits"
     try:
@@ -78,13 +74,6 @@ def shown(value: Any) -> str:
 
 def nearby(word: str, known: Iterable[str]) -> str:
     """A sentence that names the known word that was meant, if one is near.
-
-    Parameters
-    ----------
-    word
-        What was given.
-    known
-        What there is.
 
     Examples
     --------
@@ -104,18 +93,13 @@ def nearby(word: str, known: Iterable[str]) -> str:
 
 
 def no_file(path: str | Path) -> str:
-    """A sentence that says that a file is not there, and which in its folder are alike.
-
-    Parameters
-    ----------
-    path
-        Where it was looked for.
-    """
+    """Says that a file is not there, and which names in its folder are close."""
     place = Path(path)
+    said = f"there is no file {shortened(place, 200)}."
     try:
         there = [each.name for each in place.parent.iterdir()]
     except (OSError, ValueError):
-        return f"there is no folder {shown(str(place.parent))}."
+        return f"{said} There is no folder {shortened(place.parent, 100)} either."
     close = difflib.get_close_matches(place.name, there, 3)
-    like = f" Alike are: {', '.join(map(shown, close))}." if close else ""
-    return f"there is no file {shown(str(place))}.{like}"
+    like = " or ".join(shortened(name, 60) for name in close)
+    return f"{said} Alike is {like}." if like else said

@@ -170,13 +170,7 @@ def mixture_parts(
 
 
 def stacked(errors: Columns, spreads: Spreads) -> Weights:
-    """Weights of the mixture of least mean CRPS, not negative and of sum 1.
-
-    Parameters
-    ----------
-    errors, spreads
-        Of each split, as `mixture_parts` gives them.
-    """
+    """Weights of the mixture of least mean CRPS, not negative and of sum 1."""
     error, spread = errors.mean(axis=0), spreads.mean(axis=0)
     count = error.size
 

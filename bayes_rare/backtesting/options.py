@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from bayes_rare.arguments.checking import whole_number
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import QueryPool
 from bayes_rare.evaluation.pool import PARTS, Splitting
 from bayes_rare.forecasting import Deployment
 
-__all__ = ["Options", "checked_count", "checked_sizes", "with_sizes"]
+__all__ = ["MOST_COUNTED", "Options", "checked_count", "checked_sizes", "with_sizes"]
+
+MOST_COUNTED = 1_000_000
+"""Most repeats, steps, trials or processes: more would take years."""
 
 
 @dataclass(frozen=True)
@@ -89,70 +94,28 @@ class Options:
         )
 
 
-def checked_count(name: str, value: Any, least: int) -> int:
-    """A whole number that is large enough.
-
-    Parameters
-    ----------
-    name
-        What it is, for the refusal.
-    value
-        What was given.
-    least
-        The smallest allowed.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not.
-    """
-    try:
-        number = -1 if isinstance(value, bool) else int(value)
-        whole = number == value
-    except (OverflowError, TypeError, ValueError):
-        number, whole = -1, False
-    if not whole or number < least:
-        raise InvalidInput(f"{name} is a whole number from {least} on, got {value!r}.")
+def checked_count(
+    name: str, value: Any, least: int, most: int | None = MOST_COUNTED
+) -> int:
+    """A whole number that is large enough, and none that no machine has room for."""
+    number = whole_number(value)
+    if number is None or number < least:
+        raise InvalidInput(
+            f"{name} is a whole number from {least} on, got {shown(value)}."
+        )
+    if most is not None and number > most:
+        raise InvalidInput(f"{name} is at most {most:,}, got {shown(value)}.")
     return number
 
 
 def checked_sizes(name: str, given: Iterable[Any] | Any) -> tuple[int, ...]:
-    """Sizes in order, each once.
-
-    Parameters
-    ----------
-    name
-        What they are, for the refusal.
-    given
-        One or several.
-
-    Raises
-    ------
-    InvalidInput
-        If one is no whole number from 1 on.
-    """
+    """Sizes in order, each once."""
     values: list[Any] = np.ravel(np.asarray(given, dtype=object)).tolist()
-    return tuple(sorted({checked_count(name, value, 1) for value in values}))
+    return tuple(sorted({checked_count(name, value, 1, None) for value in values}))
 
 
 def with_sizes(options: Options, queries: QueryPool, *, whole: bool) -> Options:
-    """The options with the sizes of a split that the table itself makes.
-
-    Parameters
-    ----------
-    options
-        What was asked for.
-    queries
-        The table.
-    whole
-        Whether no number of repeats was asked for: if all marked queries are taken,
-        one split is all there is.
-
-    Raises
-    ------
-    InvalidInput
-        If sizes are missing that the table does not tell, or repeats would be copies.
-    """
+    """The options with the sizes of a split that the table itself makes."""
     given = (options.evaluation_sizes, options.deployment_sizes)
     if options.split is None:
         if not all(given):

@@ -19,11 +19,6 @@ def end_with(starter: int) -> None:
     A signal that the operating system sends to orphans (PR_SET_PDEATHSIG) would come
     when the *thread* ends that started this process, which may be long before. On
     Windows, where a process keeps the number of its parent, nothing is done.
-
-    Parameters
-    ----------
-    starter
-        Number of the process that started this one.
     """
     if os.name == "posix":
         threading.Thread(target=_wait_and_end, args=(starter,), daemon=True).start()
@@ -40,11 +35,6 @@ def end_with_starter_of(caller: int) -> None:
     """The same, told late: in a process that already works for the caller.
 
     Where it was started by something else, a cluster, that looks after it.
-
-    Parameters
-    ----------
-    caller
-        Number of the process that the work is for.
     """
     parent = multiprocessing.parent_process()
     if parent is None or parent.pid != caller:

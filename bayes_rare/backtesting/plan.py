@@ -119,13 +119,7 @@ class Plan:
         return len(self._batches) * sizes * len(self.methods)
 
     def parts(self, done: set[int]) -> Generator[tuple[Part, list[Case]]]:
-        """Parts that are not done, each with its cases.
-
-        Parameters
-        ----------
-        done
-            Numbers of those that are.
-        """
+        """Parts that are not done, each with its cases."""
         number = 0
         for units in self._batches:
             splits: list[_Drawn] = []

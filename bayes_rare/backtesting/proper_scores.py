@@ -45,13 +45,6 @@ def crps(draws: Array, truth: Array) -> Array:
     distribution F and a truth y, in units of y [1]_. Of a single draw, a point
     forecast, it is the absolute error.
 
-    Parameters
-    ----------
-    draws
-        Equally likely values, along the last axis.
-    truth
-        What happened, of the shape of the other axes.
-
     References
     ----------
     .. [1] T. Gneiting, A. E. Raftery (2007), section 4.2.
@@ -72,13 +65,6 @@ def worst_score_crps(draws: Array, truth: Array) -> Array:
     The integral of `crps` from a to b = `CLAMP` alone, which is that of draws and truth
     clamped to [a, b]: a threshold-weighted CRPS, proper [1]_, and finite where risks
     are 0 or 1.
-
-    Parameters
-    ----------
-    draws
-        Equally likely scores, along the last axis; infinite ones are allowed.
-    truth
-        Score of the riskiest query, of the shape of the other axes.
 
     References
     ----------
@@ -103,12 +89,6 @@ def log_score(log_density: Array) -> Array:
     impossible costs 27.6 and not infinity. The floor makes the score proper only up to
     forecasts that rely on it.
 
-    Parameters
-    ----------
-    log_density
-        Log predictive density or probability of the truth, averaged over posterior
-        draws before the logarithm.
-
     Examples
     --------
     Half the density costs log 2 more:
@@ -127,20 +107,6 @@ def interval_score(
 
     ``(u - l) + 2 / alpha * (l - y) 1{y < l} + 2 / alpha * (y - u) 1{y > u}`` with
     ``alpha = 1 - probability``, in units of y [1]_.
-
-    Parameters
-    ----------
-    lower, upper
-        Ends of the interval, quantiles ``alpha / 2`` and ``1 - alpha / 2``.
-    truth
-        What happened.
-    probability
-        Probability that the interval claims, in (0, 1).
-
-    Raises
-    ------
-    InvalidInput
-        If the probability is not in (0, 1).
 
     References
     ----------
@@ -168,15 +134,6 @@ def randomised_pit(below: Array, at_or_below: Array, rng: np.random.Generator) -
     ``F(y-) + U (F(y) - F(y-))`` with U uniform: where the forecast has an atom at what
     happened, a random point of the atom [1]_.
 
-    Parameters
-    ----------
-    below
-        Predictive probability of less than the truth, ``F(y-)``.
-    at_or_below
-        Predictive probability of the truth or less, ``F(y)``.
-    rng
-        Source of randomness.
-
     References
     ----------
     .. [1] C. Czado, T. Gneiting, L. Held (2009). Predictive model assessment for count
@@ -198,13 +155,6 @@ def covers(pit: Array, probability: float) -> np.ndarray:
 
     ``alpha / 2 <= PIT <= 1 - alpha / 2`` with ``alpha = 1 - probability``: no quantile
     need be computed.
-
-    Parameters
-    ----------
-    pit
-        Probability integral transforms, in [0, 1].
-    probability
-        Probability of the interval, in (0, 1).
 
     Examples
     --------

@@ -165,7 +165,7 @@ def backtest(
         chains=checked_count("chains", chains, 1),
         warmup=checked_count("warmup", warmup, 20),
         draws=checked_count("draws", draws, 4),
-        seed=checked_count("seed", seed, 0),
+        seed=checked_count("seed", seed, 0, None),
     )
     sampling = Sampling(options.chains, options.warmup, options.draws, options.seed)
     chosen = named_methods(methods, sampling, model_file)

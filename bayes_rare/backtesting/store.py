@@ -39,13 +39,7 @@ _TOLD, _SHORT = 3, 30
 
 
 def parts_folder(output: Path) -> Path:
-    """Where the parts of a backtest lie while it is not done.
-
-    Parameters
-    ----------
-    output
-        The file that it will be.
-    """
+    """Where the parts of a backtest lie while it is not done."""
     return output.with_name(f"{output.name}.parts")
 
 
@@ -77,23 +71,7 @@ class Store:
 
     @classmethod
     def opened(cls, folder: Path | None, origin: Mapping[str, Any]) -> "Store":
-        """The parts that there are, ready for more.
-
-        Parameters
-        ----------
-        folder
-            Where they lie; made if it is missing.
-        origin
-            What they depend on.
-
-        Raises
-        ------
-        InvalidData
-            If the folder holds parts of another backtest or other things, or another
-            process is at work on it.
-        InvalidInput
-            If it cannot be made or written to.
-        """
+        """The parts that there are, ready for more."""
         store = cls(folder, origin)
         if folder is None:
             return store
@@ -123,15 +101,7 @@ class Store:
 
     @classmethod
     def clear_leftovers(cls, folder: Path, origin: Mapping[str, Any]) -> None:
-        """Remove what a run left that was ended after its last step but one.
-
-        Parameters
-        ----------
-        folder
-            Where parts lie, if they do; those of another backtest stay.
-        origin
-            What they depend on.
-        """
+        """Remove what a run left that was ended after its last step but one."""
         if not (folder / _LABEL).is_file():
             return
         try:
@@ -200,22 +170,7 @@ class Store:
         return {*self.held, *self.places}
 
     def keep(self, number: int, table: "pandas.DataFrame") -> None:
-        """Keep a finished part.
-
-        Parameters
-        ----------
-        number
-            Its place in the table.
-        table
-            Its rows.
-
-        Raises
-        ------
-        InvalidData
-            If the folder was removed under way.
-        InvalidInput
-            If it cannot be written.
-        """
+        """Keep a finished part."""
         if self.folder is None:
             self.held[number] = table
             return
@@ -231,18 +186,7 @@ class Store:
         self.places[number] = place
 
     def joined(self, parts: int) -> "pandas.DataFrame":
-        """All parts as one table, in the order of their numbers.
-
-        Parameters
-        ----------
-        parts
-            How many there are.
-
-        Raises
-        ------
-        InvalidData
-            If one was removed or changed under way.
-        """
+        """All parts as one table, in the order of their numbers."""
         import pandas as pd
 
         tables: list[pd.DataFrame] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.arguments.near_words import no_file
 from bayes_rare.backtesting.scoring import INTERVALS, PREDICTIVE
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
@@ -118,9 +119,7 @@ def load_backtest(path: str | Path) -> Backtest:
     """
     path = Path(path)
     if not path.is_file():
-        raise InvalidData(
-            f"there is no file {path}. Make one with `bayes-rare backtest`."
-        )
+        raise InvalidData(f"{no_file(path)} Make one with `bayes-rare backtest`.")
     try:
         table = import_module("pyarrow.parquet").read_table(path)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
@@ -140,15 +139,7 @@ def load_backtest(path: str | Path) -> Backtest:
 
 
 def finished(path: Path, origin: Mapping[str, Any]) -> Backtest | None:
-    """The backtest in a file, if there is one and it is of the same origin.
-
-    Parameters
-    ----------
-    path
-        The file.
-    origin
-        Data, options, methods and versions.
-    """
+    """The backtest in a file, if there is one and it is of the same origin."""
     if not path.is_file():
         return None
     try:

@@ -28,13 +28,6 @@ def results(
 
     A notebook keeps what a failed call was doing, so its workers would go on if they
     were left to the garbage collector.
-
-    Parameters
-    ----------
-    tasks
-        Delayed calls, as of `joblib.delayed`.
-    asked
-        What `joblib.Parallel` is told.
     """
     coming = _coming(tasks, asked)
     try:
@@ -65,15 +58,7 @@ def _coming(tasks: Iterable[Any], asked: Mapping[str, Any]) -> Generator[Any]:
 
 
 def settle(parent: int, cores: int | None) -> None:
-    """Make a worker process end with the call, and share the machine with others.
-
-    Parameters
-    ----------
-    parent
-        Process that makes the call.
-    cores
-        Number of cores that each worker may use; None for what there are.
-    """
+    """Make a worker process end with the call, and share the machine with others."""
     if os.getpid() == parent:
         return
     end_with_starter_of(parent)

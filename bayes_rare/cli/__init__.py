@@ -29,7 +29,7 @@ from bayes_rare.cli.imports import app as importing
 from bayes_rare.cli.reports import report
 from bayes_rare.cli.signals import Ended, in_order
 from bayes_rare.cli.speech import INTERRUPTED
-from bayes_rare.errors import BayesRareError, NotConverged
+from bayes_rare.errors import LONGEST, BayesRareError, NotConverged, within
 
 __all__ = ["app", "main"]
 
@@ -72,11 +72,12 @@ def main(tokens: Sequence[str] | None = None) -> int:
             app(
                 sys.argv[1:] if tokens is None else tokens,
                 exit_on_error=False,
+                print_error=False,
                 result_action="return_none",
             )
             sys.stdout.flush()
-    except CycloptsError:
-        return _USAGE  # it has said what is wrong
+    except CycloptsError as error:
+        return _refuse(error, _USAGE)
     except NotConverged as error:
         return _refuse(error, _UNCONVERGED)
     except BayesRareError as error:
@@ -96,5 +97,8 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 def _refuse(error: Exception, code: int = _REFUSED) -> int:
     """Say what was refused, in one paragraph."""
-    print(f"bayes-rare: {' '.join(str(error).split())}", file=sys.stderr)
+    said = " ".join(f"bayes-rare: {error}".split())
+    # A word of a command line may hold bytes that are no text.
+    said = said.encode("utf-8", "replace").decode()
+    print(within(said, LONGEST), file=sys.stderr)
     return code

@@ -64,69 +64,6 @@ def backtest(
     queries whose worst risk, number of risky ones and aggregate risk they must
     forecast. While it runs, finished parts lie in BACKTEST.parquet.parts: killed, the
     same command goes on from there, and ends with the same numbers.
-
-    Parameters
-    ----------
-    evaluation
-        The larger evaluation, a table as for `bayes-rare fit`.
-    methods
-        Baselines, models (see `bayes-rare models`), model files, or functions in files,
-        several after one flag: gumbel_ols gpd_tail:exceedances=20 ./mine.py
-        ./mine.py:forecast.
-    output
-        Parquet file to write the scores to; it appears whole or not at all, and
-        replaces what was there.
-    evaluation_sizes
-        Numbers of queries that methods see, several after one flag.
-    deployment_sizes
-        Numbers of queries that they forecast, each with each of the former.
-    repeats
-        Random splits of each behaviour; by default 10.
-    behaviours
-        Behaviours to take, several after one flag; by default all. They are fitted one
-        by one.
-    columns
-        Columns of the table that have other names: log_risk=log_p,family=template_id.
-    text
-        How the text of the table is written.
-    hold_out_families
-        Families, drawn anew for each split, that no evaluation has a query of, while
-        deployments come from all.
-    ignore_families
-        Do not tell methods the families.
-    split
-        Column that says "evaluation" or "deployment" of each row, in place of random
-        splits; sizes may then be left out.
-    pool
-        Fit all behaviours of a split together, on the same queries.
-    trials_per_query
-        Let methods see counts: successes among so many responses to each query, drawn
-        from its risk. What is forecast stays exact.
-    risk_thresholds
-        Further risks above which queries are counted, beside the one that ten queries
-        of the deployment exceed on average.
-    samples_per_query
-        Responses to each query of a deployment, from 1.
-    unseen_share
-        Share of the deployment that methods are told is from families not seen.
-    unseen_families
-        How many such families they are told there are.
-    chains
-        Markov chains of each fit, from 1.
-    warmup
-        Steps of each chain that adapt and are thrown away, from 20.
-    draws
-        Steps of each chain that are kept, from 4; up to four times as many where they
-        say too little.
-    seed
-        Seed of splits, counts, fits and luck, a whole number from 0.
-    workers
-        Processes at once, which share the cores.
-    model_file
-        File of a model of yours that a stack among the methods weighs, or files,
-        several after one flag: a stack runs no file that it names by itself.
-    as_json
-        Print the comparison as one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
     from bayes_rare import backtesting, files
@@ -177,17 +114,7 @@ def compare(
     pictures: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     as_json: AsJson = False,
 ):
-    """Compare the methods of a backtest.
-
-    Parameters
-    ----------
-    backtest
-        A file that `bayes-rare backtest` wrote.
-    pictures
-        Folder to write coverage.png, pit.png and skill.png to; made if it is missing.
-    as_json
-        Print one JSON object on standard output, and nothing else.
-    """
+    """Compare the methods of a backtest."""
     import_slowly("pandas", "pyarrow", "scipy.stats")
     from bayes_rare import files
     from bayes_rare.backtesting import coverage, load_backtest
@@ -224,17 +151,6 @@ def stack(
     The weights are those of the mixture of least CRPS of the worst query, for each
     evaluation size. Printed beside them is what they are worth on behaviours that had
     no say in them. `bayes-rare fit --model STACK.json` takes the result.
-
-    Parameters
-    ----------
-    backtest
-        A file that `bayes-rare backtest` wrote, of two models or more.
-    output
-        JSON file to write; it appears whole or not at all, and replaces what was there.
-    methods
-        Models to weigh, several after one flag; by default all of the backtest.
-    as_json
-        Print the content of that file on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "scipy.optimize")
     from bayes_rare import files

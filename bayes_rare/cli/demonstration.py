@@ -63,18 +63,6 @@ def run(output: Path) -> Forecast:
     forecast of 24,000 others stands beside their true worst risk. ``posterior.nc``,
     ``forecast.csv``, ``scaling.png`` and ``report.html`` are written at the end, each
     whole.
-
-    Parameters
-    ----------
-    output
-        Folder to write to; made if it is missing.
-
-    Raises
-    ------
-    InvalidInput
-        If the folder cannot be written to.
-    NotConverged
-        If the fit cannot be trusted.
     """
     out = tables.console()
     places = {name: output / name for name in _WRITTEN}
@@ -194,15 +182,6 @@ def _print_counted(
 
 def sampled(evaluation: Evaluation, trials: int, seed: int = 0) -> Evaluation:
     """Counts of successes among responses drawn from exact risks.
-
-    Parameters
-    ----------
-    evaluation
-        Exact risks.
-    trials
-        Responses to each query, at least 1.
-    seed
-        Seed of the draws.
 
     Examples
     --------

@@ -32,11 +32,6 @@ def demo(*, output: Annotated[Path, Parameter(metavar="DIR")] = Path("demo-outpu
     Writes posterior.nc, forecast.csv, scaling.png and report.html, a page to open in a
     browser. Takes about a minute on two cores; the first time longer, as programs are
     compiled.
-
-    Parameters
-    ----------
-    output
-        Folder to write to; made if it is missing.
     """
     import_slowly("pandas", "pyarrow", "bayes_rare.inference")
     from bayes_rare.cli import demonstration
@@ -81,43 +76,6 @@ def fit(
     logarithm of its risk, with `log_risk_se` where that is an estimate; or `successes`
     and `trials`; and, where known, `query_id`, `behaviour`, `family`, `query_text` and
     `weight`.
-
-    Parameters
-    ----------
-    evaluation
-        A .csv, .tsv, .parquet, .jsonl, .ndjson or .json file, or a quoted pattern of
-        several; text may be packed (.gz).
-    output
-        NetCDF file to write; it appears whole or not at all, and replaces what was
-        there.
-    model
-        A shipped model (see `bayes-rare models`), the path of a file of yours, a stack
-        that `bayes-rare stack` wrote, or `average`, the default: all that suit the
-        data, weighted by what they forecast.
-    prior
-        Priors and other settings of the model, such as shape_sd=0.2 exceedances=20
-        pool=false; a value is a number, inf, true, false or none. By default those of
-        the model's file.
-    columns
-        Columns of the table that have other names: log_risk=log_p,family=template_id.
-    text
-        How the text of the table is written.
-    behaviours
-        Behaviours to fit, several after one flag; by default all.
-    chains
-        Markov chains, from 1.
-    warmup
-        Steps of each chain that adapt and are thrown away, from 20.
-    draws
-        Steps of each chain that are kept, from 4; up to four times as many where they
-        say too little.
-    seed
-        Seed of every random number, a whole number from 0.
-    allow_unconverged
-        Write the posterior, marked, even if the fit did not converge.
-    model_file
-        File of a model of yours that a stack weighs, or files, several after one flag:
-        a stack runs no file that it names by itself.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals")
     from bayes_rare import files

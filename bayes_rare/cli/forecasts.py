@@ -51,49 +51,7 @@ def forecast(
     output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
     as_json: AsJson = False,
 ):
-    """Forecast what a deployment may show.
-
-    Parameters
-    ----------
-    posterior
-        A file that `bayes-rare fit` wrote.
-    queries
-        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
-        from 1 to 1e12.
-    risk_thresholds
-        Risks, between 0 and 1, above which queries are counted; by default 0.01 0.5.
-    samples_per_query
-        Responses sampled for each query, from 1.
-    families
-        Table with the columns family and weight: what families the queries are from.
-        By default the mix of the evaluation.
-    text
-        How the text of the weights is written.
-    unseen_share
-        Share of the queries that come from families which the evaluation has not met,
-        between 0 and 1.
-    unseen_families
-        How many such families there are; give both or neither.
-    missed_share
-        Suppose a mode of queries that the evaluation missed: after m queries of other
-        kinds its share of all queries is Beta(A, B + m). With 1 1 that is 1/(m + 2) on
-        average. By default none is supposed.
-    missed_risk
-        The risk of each query of the missed mode is Beta(A, B); by default 1 1, any
-        risk alike.
-    interval
-        Probability that the intervals hold, between 0 and 1.
-    seed
-        Seed of the luck of the draw, a whole number from 0.
-    model_file
-        File of the model, where it is one of yours, or files, several after one flag: a
-        posterior runs no file that it names by itself.
-    output
-        CSV file to write the whole table to; it appears whole or not at all, and
-        replaces what was there.
-    as_json
-        Print one JSON object on standard output, and nothing else.
-    """
+    """Forecast what a deployment may show."""
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
     from bayes_rare import files, forecasting
     from bayes_rare.cli import tables
@@ -151,40 +109,7 @@ def families(
     picture: Annotated[Path | None, Parameter(metavar="FAMILIES.png")] = None,
     as_json: AsJson = False,
 ):
-    """List which families are likely to hold the riskiest query.
-
-    Parameters
-    ----------
-    posterior
-        A file that `bayes-rare fit` wrote, of a model that knows families.
-    queries
-        Numbers of queries served, several after one flag: 1e4 1e6 1e9. Whole numbers
-        from 1 to 1e12.
-    families
-        Table with the columns family and weight: what families the queries are from.
-        By default the mix of the evaluation.
-    text
-        How the text of the weights is written.
-    unseen_share
-        Share of the queries that come from families which the evaluation has not met,
-        between 0 and 1.
-    unseen_families
-        How many such families there are; give both or neither.
-    top
-        How many families are printed of each behaviour and number of queries.
-    seed
-        Seed of the luck of the draw, a whole number from 0.
-    model_file
-        File of the model, where it is one of yours, or files, several after one flag: a
-        posterior runs no file that it names by itself.
-    output
-        CSV file to write the whole table to; it appears whole or not at all, and
-        replaces what was there.
-    picture
-        Picture to write, .png, .svg or .pdf.
-    as_json
-        Print one JSON object on standard output, and nothing else.
-    """
+    """List which families are likely to hold the riskiest query."""
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
     from bayes_rare import files, forecasting
     from bayes_rare.cli import tables
@@ -222,35 +147,7 @@ def queries(
     output: Annotated[Path | None, Parameter(metavar="QUERIES.csv")] = None,
     as_json: AsJson = False,
 ):
-    """List the riskiest queries, each with its risk given what was seen of it.
-
-    Parameters
-    ----------
-    posterior
-        A file that `bayes-rare fit` wrote.
-    top
-        How many queries of each behaviour, at most; the riskiest as observed. An
-        evaluation keeps a hundred.
-    samples
-        Responses to each query, from 1; for several, also the chances that one of them
-        shows the behaviour and that all do.
-    interval
-        Probability that the intervals hold, between 0 and 1.
-    behaviours
-        Behaviours to list, several after one flag; by default all.
-    seed
-        Seed of the draws, a whole number from 0.
-    allow_unconverged
-        Go on, with a warning, even if the fit did not converge.
-    model_file
-        File of the model, where it is one of yours, or files, several after one flag: a
-        posterior runs no file that it names by itself.
-    output
-        CSV file to write the whole table to; it appears whole or not at all, and
-        replaces what was there.
-    as_json
-        Print one JSON object on standard output, and nothing else.
-    """
+    """List the riskiest queries, each with its risk given what was seen of it."""
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
     from bayes_rare import files
     from bayes_rare.cli import tables

@@ -57,34 +57,6 @@ def inspect(
     A query is a sample, and its epochs are its trials; samples that failed or have no
     score are none, and are counted. Of retries the newest attempt counts. Where the
     scorer records sum_log_probs, and no value is named, the risk is known exactly.
-
-    Parameters
-    ----------
-    logs
-        .eval and .json logs, quoted patterns, or folders.
-    output
-        Parquet file to write, a row a query, with EVALUATION.dropped.json beside it;
-        both appear whole or not at all, and replace what was there.
-    scorer
-        Name of the score; needed where there are several. Of several names the first
-        that a task has is read; TASK=NAME is for one task.
-    behaviour_value
-        Values of the score that are the behaviour, such as C; or a quoted bound,
-        '>=0.5', where the letters C, P, I and N are 1, 0.5, 0 and 0.
-    unscored_value
-        Values that say nothing, such as N: no trials.
-    score_key
-        Which part of the score, where it has several.
-    missing_value
-        What a score is taken for that lacks this part, such as 0; without it, it is no
-        trial, and counted.
-    behaviour
-        Where the name of the behaviour is from: task, model, dataset or a key of the
-        metadata; by default the task, and what differs between its logs.
-    family
-        Where the family is from, in the same way.
-    max_dropped
-        Largest share of lost samples of any behaviour, from 0 to 1.
     """
     from bayes_rare.readers.logs.imported import beside
     from bayes_rare.readers.logs.inspect_ai import import_inspect
@@ -122,31 +94,6 @@ def lm_eval(
     They are written with --log_samples. Log-likelihoods and choices are risks known
     exactly; repeats of generated responses are trials. Of several logs of one task the
     newest counts.
-
-    Parameters
-    ----------
-    logs
-        samples_*.jsonl, results_*.json for all samples of a run, quoted patterns, or
-        folders.
-    output
-        Parquet file to write, a row a query, with EVALUATION.dropped.json beside it;
-        both appear whole or not at all, and replace what was there.
-    success
-        For generated responses, what shows the behaviour: a regular expression that is
-        searched in each, or a metric that is 1 (METRIC=0: that is 0) where it scores
-        each repeat. A word that is in no response is refused; '(?:word)' is not.
-    choice
-        For multiple choice, the text of the choice that is the behaviour.
-    filter
-        Which filter's lines to read, where there are several: its name, or before
-        0.4.7 its number in the task's list.
-    behaviour
-        Where the name of the behaviour is from: task, model or a field of the document;
-        by default the task.
-    family
-        Where the family is from, in the same way.
-    max_dropped
-        Largest share of lost rows of any behaviour, from 0 to 1.
     """
     from bayes_rare.readers.logs.imported import beside
     from bayes_rare.readers.logs.lm_eval import import_lm_eval
@@ -180,26 +127,6 @@ def garak(
 
     A query is a whole prompt, and its generations are its trials: one that a detector
     scores at or above the threshold shows the behaviour.
-
-    Parameters
-    ----------
-    logs
-        *.report.jsonl, quoted patterns, or folders.
-    output
-        Parquet file to write, a row a query, with EVALUATION.dropped.json beside it;
-        both appear whole or not at all, and replace what was there.
-    detector
-        Detectors to read, several after one flag, each a behaviour; needed where
-        attempts have several.
-    threshold
-        Score from which on an output shows the behaviour; by default 0.5, garak's own,
-        held against what the reports say has passed.
-    behaviour
-        Where the name of the behaviour is from: detector, probe, model, goal or intent.
-    family
-        Where the family is from, in the same way; none for no families.
-    max_dropped
-        Largest share of lost outputs of any behaviour, from 0 to 1.
     """
     from bayes_rare.readers.logs.garak import import_garak
     from bayes_rare.readers.logs.imported import beside

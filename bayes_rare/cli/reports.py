@@ -30,33 +30,6 @@ def report(
 
     It says the forecast in sentences and pictures; whoever reads it moves the size of
     the deployment, the threshold and the responses to each query, and it follows.
-
-    Parameters
-    ----------
-    posterior
-        A file that `bayes-rare fit` wrote.
-    output
-        HTML file to write; it appears whole or not at all, and replaces what was there.
-    backtest
-        A file that `bayes-rare backtest` wrote: how methods did on what they had not
-        seen.
-    queries
-        Queries served, 1 to 1e12, at which the page opens; by default the power of ten
-        that is at most a thousand times the evaluation.
-    samples_per_query
-        Responses to each query, 1 to 1e6, at which it opens.
-    risk_threshold
-        Risk, between 0 and 1, above which a query counts, at which it opens.
-    interval
-        Probability that the intervals hold, between 0 and 1.
-    refit
-        Fit the model again with other thresholds, and show whether it matters.
-    seed
-        Seed of the risks of single queries, of the checks and of further fits, a whole
-        number from 0.
-    model_file
-        File of the model, where it is one of yours, or files, several after one flag: a
-        posterior runs no file that it names by itself.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
     from bayes_rare import files, reporting

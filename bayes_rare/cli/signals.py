@@ -45,11 +45,6 @@ def in_order() -> Generator[None]:
     Python looks at signals between two of its own steps, and a step may be a fit of
     minutes: after a few seconds the process ends as it is. Signals that somebody else
     handles or ignores, as ``nohup`` does, are left alone.
-
-    Raises
-    ------
-    Ended
-        If SIGTERM or SIGHUP comes; SIGINT is a KeyboardInterrupt, as ever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

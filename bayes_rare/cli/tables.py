@@ -170,13 +170,7 @@ def evaluation_table(evaluation: "Evaluation") -> Table:
 
 
 def dropped_report(record: "Dropped") -> Generator[Any]:
-    """What an import read, kept and left out, as parts for a console to print.
-
-    Parameters
-    ----------
-    record
-        What the evaluation carries.
-    """
+    """What an import read, kept and left out, as parts for a console to print."""
     yield from record.added_up
     if not record.reader:
         return
@@ -267,17 +261,7 @@ def verdict(posterior: "Posterior | Average") -> str:
 def forecast_report(
     forecast: "Forecast", rows: Sequence[Row], interval: float
 ) -> Generator[Any]:
-    """What a forecast says, the worst query first, as parts for a console to print.
-
-    Parameters
-    ----------
-    forecast
-        What was forecast.
-    rows
-        Its summary, as `records`.
-    interval
-        Probability of the interval that the summary was made with.
-    """
+    """What a forecast says, the worst query first, as parts for a console to print."""
     level = float(forecast.draws.attrs["level"])
     found = {
         (row["behaviour"], row["target"], row["queries"], row["risk_threshold"]): row
@@ -370,19 +354,7 @@ def _whatever_the_size(
 def queries_report(
     risks: "QueryRisks", rows: Sequence[Row], samples: int, interval: float
 ) -> Generator[Any]:
-    """Risks of single queries, the riskiest first, as parts for a console to print.
-
-    Parameters
-    ----------
-    risks
-        What was drawn.
-    rows
-        Its summary, as `records`.
-    samples
-        Responses to each query that the summary was made for.
-    interval
-        Probability of the interval that the summary was made with.
-    """
+    """Risks of single queries, the riskiest first, as parts for a console to print."""
     for behaviour in dict.fromkeys(risks.behaviour):
         yield (
             f"{behaviour}: risk of a response, mean and {percent(interval)} interval"
@@ -431,15 +403,7 @@ def _observed(row: Row) -> str:
 
 
 def families_report(rows: Sequence[Row], most: int) -> Generator[Any]:
-    """Which families are likely to hold the riskiest query, as parts to print.
-
-    Parameters
-    ----------
-    rows
-        `Forecast.family_contributions`, as `records`.
-    most
-        Families to print of each behaviour and number of queries.
-    """
+    """Which families are likely to hold the riskiest query, as parts to print."""
     sizes = list(dict.fromkeys(row["queries"] for row in rows))
     for behaviour in dict.fromkeys(row["behaviour"] for row in rows):
         for size in sizes:
@@ -474,13 +438,7 @@ def _percent_of(share: float) -> str:
 
 
 def comparison_report(comparison: "Comparison") -> Generator[Any]:
-    """What a backtest found, the best method first, as parts for a console to print.
-
-    Parameters
-    ----------
-    comparison
-        The methods compared.
-    """
+    """What a backtest found, the best method first, as parts for a console to print."""
     for cell, rows, _ in comparison.cells():
         [forecasts] = set(rows["forecasts"])
         yield f"{cell}: {forecasts:,} forecast{'s'[: forecasts != 1]} a method"
@@ -518,13 +476,7 @@ def _comparison_table(frame: "pandas.DataFrame") -> Table:
 
 
 def stack_report(stack: "Stack") -> Generator[Any]:
-    """Learnt weights and what they are worth, as parts for a console to print.
-
-    Parameters
-    ----------
-    stack
-        What a backtest has taught.
-    """
+    """Learnt weights and what they are worth, as parts for a console to print."""
     for size, weights in stack.weights.items():
         made = table("", "weight", "CRPS where it\nhad no say")
         held_out = stack.held_out[size]
@@ -565,15 +517,6 @@ def progress_bar(
 
     Gives the function to call with how much is done, and how much there is. What is
     done at the first call counts as done before: it tells nothing of the pace.
-
-    Parameters
-    ----------
-    description
-        What is being done.
-    time_left
-        Whether to show the time that is left beside the time that it took.
-    plain
-        Whether to write a line now and then where nobody looks on, for a log.
     """
     target = console(stderr=True)
     if not target.is_terminal:

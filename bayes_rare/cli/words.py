@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.errors import InvalidInput
 
 __all__ = [
@@ -37,7 +38,11 @@ def _number(text: str) -> int | float:
     try:
         return int(text)
     except ValueError:
+        pass
+    try:
         return float(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is no number") from None
 
 
 def _one(_: Any, tokens: Sequence[Token]) -> int | float:

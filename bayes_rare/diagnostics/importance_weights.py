@@ -46,11 +46,6 @@ def smoothed(
     [1]_. Where there are too few draws for that, or a draw gives a row no chance, k is
     infinite, and the weights are as they are, or equal.
 
-    Parameters
-    ----------
-    log_chance
-        Log chance, or log density, of each row under each draw.
-
     References
     ----------
     .. [1] A. Vehtari, D. Simpson, A. Gelman, Y. Yao, J. Gabry (2024). Pareto smoothed

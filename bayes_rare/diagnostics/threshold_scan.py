@@ -71,18 +71,6 @@ def threshold_deviance(excesses: Excesses, steps: Sequence[int]) -> Values:
     ``1 - k / K`` times chi-squared with two degrees of freedom at most [2]_, by which
     it is divided. Of few excesses it is larger: `LIMITS`.
 
-    Parameters
-    ----------
-    excesses
-        Excesses over the lowest threshold, from the largest down, in any unit.
-    steps
-        How many of them exceed each of the higher thresholds; fewer than all.
-
-    Returns
-    -------
-    The largest over the higher thresholds; 0 where excesses are tied so much that no
-    scale can be told from a shape.
-
     Notes
     -----
     Shapes are limited to -0.5 and above, where the likelihood is regular.

@@ -50,12 +50,6 @@ type Codes = Int[np.ndarray, " row"]
 def text_of(label: Any) -> str:
     """The text of a label, the same whatever type holds it; "" where it is missing.
 
-    Parameters
-    ----------
-    label
-        Text, a number, a truth value, a date or time; None, NaN, or blank text where
-        it is missing.
-
     Examples
     --------
     >>> [text_of(label) for label in ("a", 1, 1.0, np.float32(0.1), True, None, " ")]
@@ -87,18 +81,7 @@ def _shortened(text: str) -> str:
 
 
 def checked_scores(scores: ArrayLike) -> Rows:
-    """Scores as float64.
-
-    Parameters
-    ----------
-    scores
-        One a query.
-
-    Raises
-    ------
-    InvalidData
-        If there are none, or one is NaN.
-    """
+    """Scores as float64."""
     score = _numbers(scores, "scores")
     if score.ndim != 1 or not len(score):
         raise InvalidData(
@@ -116,18 +99,7 @@ def checked_scores(scores: ArrayLike) -> Rows:
 
 
 def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Codes, Codes]:
-    """Successes and trials as whole numbers.
-
-    Parameters
-    ----------
-    successes, trials
-        One a query.
-
-    Raises
-    ------
-    InvalidData
-        If there are none, or one is no whole number in its range.
-    """
+    """Successes and trials as whole numbers."""
     hits, tried = _numbers(successes, "successes"), _numbers(trials, "trials")
     if hits.ndim != 1 or hits.shape != tried.shape or not len(hits):
         raise InvalidData(
@@ -159,18 +131,7 @@ def _numbers(values: ArrayLike, what: str) -> Rows:
 
 
 def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows, Rows]:
-    """Estimates and their standard errors as float64.
-
-    Parameters
-    ----------
-    log_risk, log_risk_se
-        One of each a query.
-
-    Raises
-    ------
-    InvalidData
-        If there are none, or one is outside its range.
-    """
+    """Estimates and their standard errors as float64."""
     risk, error = _numbers(log_risk, "log_risk"), _numbers(log_risk_se, "log_risk_se")
     if risk.ndim != 1 or risk.shape != error.shape or not len(risk):
         raise InvalidData(
@@ -197,20 +158,7 @@ def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows
 
 
 def checked_weights(weight: ArrayLike | None, size: int) -> Rows:
-    """Weights as float64, one a query; ones where none are given.
-
-    Parameters
-    ----------
-    weight
-        One a query, or none.
-    size
-        Number of queries.
-
-    Raises
-    ------
-    InvalidData
-        If one is no positive number, or there are not as many as queries.
-    """
+    """Weights as float64, one a query; ones where none are given."""
     if weight is None:
         return np.ones(size)
     given = _numbers(weight, "weights")
@@ -233,20 +181,7 @@ def checked_weights(weight: ArrayLike | None, size: int) -> Rows:
 def behaviour_codes(
     behaviour: str | Labels | None, size: int
 ) -> tuple[tuple[str, ...], Codes]:
-    """Names of the behaviours, sorted, and the code of each query.
-
-    Parameters
-    ----------
-    behaviour
-        One name of all, or one a query; "behaviour" where none is given.
-    size
-        Number of queries.
-
-    Raises
-    ------
-    InvalidData
-        If there are not as many names, or one is missing.
-    """
+    """Names of the behaviours, sorted, and the code of each query."""
     if behaviour is None or isinstance(behaviour, str):
         name = "behaviour" if behaviour is None else behaviour
         return (name,), np.zeros(size, np.int32)
@@ -262,21 +197,7 @@ def behaviour_codes(
 def family_codes(
     family: Any, behaviours: tuple[str, ...], group: np.ndarray
 ) -> tuple[tuple[str, ...], Codes]:
-    """Names of the families, sorted, and the code of each query.
-
-    Parameters
-    ----------
-    family
-        One name a query; one empty name where none are given.
-    behaviours, group
-        Names of the behaviours, and the code of each query.
-
-    Raises
-    ------
-    InvalidData
-        If there are not as many names, or a query has none where others of its
-        behaviour have one.
-    """
+    """Names of the families, sorted, and the code of each query."""
     if family is None:
         return ("",), np.zeros(len(group), np.int32)
     names, code = coded(_one_each(family, len(group), "family"))
@@ -300,28 +221,12 @@ FILL_IN_FAMILIES = (
 
 
 def half_told(behaviour: str) -> str:
-    """That some queries of a behaviour have a family and others have none.
-
-    Parameters
-    ----------
-    behaviour
-        Its name.
-    """
+    """That some queries of a behaviour have a family and others have none."""
     return f"some queries of behaviour {behaviour!r} have a family, and others none"
 
 
 def contradiction(query: str, behaviour: str, what: str, said: Sequence[Any]) -> str:
-    """That rows to be added up to one query do not agree on what it is.
-
-    Parameters
-    ----------
-    query, behaviour
-        Identity of the query, and its behaviour.
-    what
-        The column on which they differ.
-    said
-        What it says, at least two values.
-    """
+    """That rows to be added up to one query do not agree on what it is."""
     first, second = (f"{value if value else 'none'!s:.60}" for value in said[:2])
     return (
         f"query_id {query!r:.60} under behaviour {behaviour!r:.60} has rows that "
@@ -334,22 +239,7 @@ def contradiction(query: str, behaviour: str, what: str, said: Sequence[Any]) ->
 def one_a_query(
     rows: Columns, behaviours: tuple[str, ...], labels: tuple[str, ...]
 ) -> tuple[Columns, tuple[Repeats, ...]]:
-    """Counts with the rows of each query added up; and where there were several.
-
-    Parameters
-    ----------
-    rows
-        Columns ``behaviour``, ``family`` (codes), ``query_id``, ``query_text``,
-        ``successes``, ``trials``, ``weight``. A row without identity is a query of its
-        own.
-    behaviours, labels
-        Names of behaviours and families.
-
-    Raises
-    ------
-    InvalidData
-        If rows of one query contradict each other, or have too many trials together.
-    """
+    """Counts with the rows of each query added up; and where there were several."""
     nameless = rows["query_id"] == ""
     query = coded(rows["query_id"].tolist())[1].astype(np.int64)
     query[nameless] = -1 - np.arange(int(nameless.sum()))
@@ -388,22 +278,7 @@ def one_a_query(
 def refuse_repeated_ids(
     query_id: Any, behaviours: tuple[str, ...], group: np.ndarray, what: str
 ) -> None:
-    """Refuse a query whose risk is said more than once under a behaviour.
-
-    Parameters
-    ----------
-    query_id
-        One a query; or none.
-    behaviours, group
-        Names of the behaviours, and the code of each query.
-    what
-        What a query has one of.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a query whose risk is said more than once under a behaviour."""
     if query_id is None:
         return
     ids = _one_each(query_id, len(group), "query_id")
@@ -426,18 +301,7 @@ def shown_of(
     query_text: Any,
     **outcomes: np.ndarray,
 ) -> Columns:
-    """The riskiest of all queries, as part "shown" of an evaluation.
-
-    Parameters
-    ----------
-    behaviour, family
-        Codes, one a query.
-    query_id, query_text
-        One a query; empty where none are given.
-    **outcomes
-        Those of the columns ``score``, ``log_risk_se``, ``successes`` and ``trials``
-        that the queries have.
-    """
+    """The riskiest of all queries, as part "shown" of an evaluation."""
     size = len(behaviour)
     missing = {
         "score": math.nan,
@@ -467,44 +331,14 @@ def _one_each(labels: Any, size: int, what: str) -> list[str]:
 
 
 def texts(labels: Any, size: int, what: str) -> np.ndarray:
-    """Labels as text; empty where none are given.
-
-    Parameters
-    ----------
-    labels
-        One a query; or none.
-    size
-        Number of queries.
-    what
-        What the labels are.
-
-    Raises
-    ------
-    InvalidData
-        If there are not as many labels.
-    """
+    """Labels as text; empty where none are given."""
     if labels is None:
         return np.full(size, "", object)
     return np.array(_one_each(labels, size, what), object)
 
 
 def joined_labels(labels: Any, sizes: Mapping[str, int], what: str) -> list[str] | None:
-    """Labels by behaviour as one list, in the order of the behaviours.
-
-    Parameters
-    ----------
-    labels
-        From the name of each behaviour to one label a query; or none.
-    sizes
-        Number of queries of each behaviour.
-    what
-        What the labels are.
-
-    Raises
-    ------
-    InvalidData
-        If behaviours or numbers differ.
-    """
+    """Labels by behaviour as one list, in the order of the behaviours."""
     if labels is None:
         return None
     if not isinstance(labels, Mapping) or {*cast("Labels", labels)} != set(sizes):

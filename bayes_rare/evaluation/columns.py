@@ -70,26 +70,12 @@ COLUMNS: dict[str, dict[str, type]] = {
 
 
 def nothing(part: str) -> Columns:
-    """The columns of a part that is empty.
-
-    Parameters
-    ----------
-    part
-        One of `COLUMNS`.
-    """
+    """The columns of a part that is empty."""
     return {name: np.empty(0, dtype) for name, dtype in COLUMNS[part].items()}
 
 
 def typed(part: str, columns: Columns) -> Columns:
-    """The columns of a part, in its order and with its types.
-
-    Parameters
-    ----------
-    part
-        One of `COLUMNS`.
-    columns
-        These columns, and perhaps others.
-    """
+    """The columns of a part, in its order and with its types."""
     return {
         name: columns[name].astype(dtype, copy=False)
         for name, dtype in COLUMNS[part].items()
@@ -97,28 +83,12 @@ def typed(part: str, columns: Columns) -> Columns:
 
 
 def chosen_rows(columns: Columns, chosen: np.ndarray) -> Columns:
-    """Some of the rows.
-
-    Parameters
-    ----------
-    columns
-        Columns of equal length.
-    chosen
-        Which rows: a mask, or their numbers.
-    """
+    """Some of the rows."""
     return {name: values[chosen] for name, values in columns.items()}
 
 
 def rows_by_behaviour(columns: Columns, size: int) -> list[Columns]:
-    """The rows of each behaviour, in their order.
-
-    Parameters
-    ----------
-    columns
-        Columns of equal length, among them ``behaviour``, codes from 0 on.
-    size
-        Number of behaviours.
-    """
+    """The rows of each behaviour, in their order."""
     order = np.argsort(columns["behaviour"], kind="stable")
     ends = np.searchsorted(columns["behaviour"][order], np.arange(size + 1)).tolist()
     ordered = chosen_rows(columns, order)
@@ -133,17 +103,7 @@ def joined_rows(
     parts: Sequence[Columns],
     codes: Mapping[str, Sequence[Int[np.ndarray, "..."]]],
 ) -> Columns:
-    """The rows of one part of several evaluations, by behaviour.
-
-    Parameters
-    ----------
-    part
-        One of `COLUMNS`.
-    parts
-        Its columns in each evaluation.
-    codes
-        For each column of codes, what the codes of each evaluation become.
-    """
+    """The rows of one part of several evaluations, by behaviour."""
     whole = {
         name: np.concatenate(
             [
@@ -158,13 +118,7 @@ def joined_rows(
 
 
 def coded(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
-    """Distinct labels, sorted, and the code of each one given.
-
-    Parameters
-    ----------
-    labels
-        Labels, in any order.
-    """
+    """Distinct labels, sorted, and the code of each one given."""
     names = sorted(set(labels))
     code = {name: number for number, name in enumerate(names)}
     return tuple(names), np.array([code[label] for label in labels], np.int32)
@@ -175,11 +129,6 @@ def riskiest_first(rows: Columns) -> Columns:
 
     Ties are in the order of identity, family and text, so that the answer does not
     depend on the order of the rows; and then in that of standard errors and trials.
-
-    Parameters
-    ----------
-    rows
-        The columns of part "shown", in any order.
     """
     level = rank(rows["score"], rows["successes"], rows["trials"])
     chosen: list[int] = []
@@ -204,15 +153,7 @@ def riskiest_first(rows: Columns) -> Columns:
 
 
 def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """What the riskiest rows are ranked by: score, or `shown_risk` of counts.
-
-    Parameters
-    ----------
-    score
-        Score of each row, exact or estimated.
-    successes, trials
-        Counts of each row, -1 where it has a score.
-    """
+    """What the riskiest rows are ranked by: score, or `shown_risk` of counts."""
     counted = trials >= 0
     hits, tried = (np.where(counted, each, 1.0) for each in (successes, trials))
     return np.where(counted, shown_risk(hits, tried, np.sqrt), score)
@@ -225,13 +166,6 @@ def shown_risk(successes: Any, trials: Any, root: Callable[[Any], Any]) -> Any:
     with the successes, and nears their share as trials do: 0 of 1 comes after 50 of
     1,000, and 1 of 1 (1/2) before 400 of 1,000 and after 600.
 
-    Parameters
-    ----------
-    successes, trials
-        Of each query, as numbers or as expressions of an engine; at least one trial.
-    root
-        Square root of the same.
-
     References
     ----------
     E. B. Wilson (1927). Probable inference, the law of succession, and statistical
@@ -242,13 +176,5 @@ def shown_risk(successes: Any, trials: Any, root: Callable[[Any], Any]) -> Any:
 
 
 def most_shown(risk: float, trials: np.ndarray) -> np.ndarray:
-    """Most successes whose `shown_risk` is not above a risk.
-
-    Parameters
-    ----------
-    risk
-        In [0, 1].
-    trials
-        Of each query.
-    """
+    """Most successes whose `shown_risk` is not above a risk."""
     return np.floor(trials * risk + np.sqrt(trials * risk * (1.0 - risk)))

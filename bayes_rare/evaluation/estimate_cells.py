@@ -47,18 +47,7 @@ _ADDED = ("deviation", "square", "variance")
 
 
 def bins_of_estimates(log_risk: Rows, log_risk_se: Rows) -> Columns:
-    """Bin of each estimate, and the whole numbers that its bin adds up.
-
-    Parameters
-    ----------
-    log_risk, log_risk_se
-        Estimates and their standard errors.
-
-    Returns
-    -------
-    Columns ``edge`` and ``step`` (bins of the score and of the standard error), and
-    ``deviation``, ``square`` and ``variance``.
-    """
+    """Bin of each estimate, and the whole numbers that its bin adds up."""
     certain = log_risk == 0
     score = np.where(certain, 0.0, score_from_log_risk(log_risk - 1.0 * certain))
     edge = np.floor(score / BIN_WIDTH)
@@ -75,18 +64,7 @@ def bins_of_estimates(log_risk: Rows, log_risk_se: Rows) -> Columns:
 
 
 def estimates_of_bins(bins: Columns) -> Columns:
-    """Mean estimate and root mean square standard error of each bin.
-
-    Parameters
-    ----------
-    bins
-        Columns ``edge`` and ``step``, ``count``, and the sums of ``deviation``,
-        ``square`` and ``variance`` as of `bins_of_estimates`; others stay.
-
-    Returns
-    -------
-    Columns ``log_risk`` and ``log_risk_se`` in place of these, but for ``count``.
-    """
+    """Mean estimate and root mean square standard error of each bin."""
     count, step = bins["count"], bins["step"]
     certain = bins["edge"] == CERTAIN
     shift = bins["deviation"] * DEVIATION_UNIT / count
@@ -106,12 +84,6 @@ def kept_from(edge: Rows, count: Rows) -> float:
     """Lowest bin of scores from which on estimates are kept one by one.
 
     Bins are kept whole: from the top, as many as hold `EXACT_LIMIT` queries at most.
-
-    Parameters
-    ----------
-    edge, count
-        Bins of scores of one behaviour, and the queries in each; a bin may come more
-        than once.
     """
     bins, number = np.unique(-edge, return_inverse=True)
     whole = np.cumsum(np.bincount(np.ravel(number), count)) <= EXACT_LIMIT
@@ -119,14 +91,7 @@ def kept_from(edge: Rows, count: Rows) -> float:
 
 
 def cells_of_estimates(rows: Columns) -> Columns:
-    """Cells of one behaviour, from estimates in any order.
-
-    Parameters
-    ----------
-    rows
-        Columns ``family``, ``log_risk``, ``log_risk_se``, ``count``, and others that
-        are to be added up within a cell.
-    """
+    """Cells of one behaviour, from estimates in any order."""
     bins = bins_of_estimates(rows["log_risk"], rows["log_risk_se"])
     kept = bins["edge"] >= kept_from(bins["edge"], rows["count"])
     top = added_up({n: v[kept] for n, v in rows.items()}, _KEYS)
@@ -139,29 +104,14 @@ def cells_of_estimates(rows: Columns) -> Columns:
 
 
 def joined_estimates(*parts: Columns) -> Columns:
-    """Cells of one behaviour from several parts, from the riskiest down.
-
-    Parameters
-    ----------
-    *parts
-        Columns ``family``, ``log_risk``, ``log_risk_se``, and others.
-    """
+    """Cells of one behaviour from several parts, from the riskiest down."""
     whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     order = np.lexsort((whole["log_risk_se"], whole["family"], -whole["log_risk"]))
     return {name: values[order] for name, values in whole.items()}
 
 
 def added_up(rows: Columns, keys: Sequence[str]) -> Columns:
-    """Rows with the same keys as one, whose other columns are their sums.
-
-    Parameters
-    ----------
-    rows
-        Columns of numbers.
-    keys
-        Columns that tell the rows apart; the answer is in their order, the first
-        before the others.
-    """
+    """Rows with the same keys as one, whose other columns are their sums."""
     order = np.lexsort([rows[name] for name in reversed(keys)])
     new = np.zeros(len(order), bool)
     new[:1] = True

@@ -280,13 +280,7 @@ class Dropped:
 
     @classmethod
     def from_json(cls, text: str) -> "Dropped":
-        """The record that `to_json` wrote.
-
-        Raises
-        ------
-        InvalidData
-            If it did not write this.
-        """
+        """The record that `to_json` wrote."""
         try:
             parts: dict[str, Any] = json.loads(text)
             tallies: list[Tally] = []
@@ -314,11 +308,6 @@ class Dropped:
 
 def merged(records: Sequence[Dropped]) -> Dropped | None:
     """One record of several; None of none.
-
-    Parameters
-    ----------
-    records
-        Of imports that made one evaluation.
 
     Examples
     --------
@@ -348,13 +337,7 @@ def merged(records: Sequence[Dropped]) -> Dropped | None:
 
 
 def of_repeats(repeats: Sequence[Repeats]) -> Dropped | None:
-    """The record of a table of which rows were added up; None where none were.
-
-    Parameters
-    ----------
-    repeats
-        Of which behaviours, and how many.
-    """
+    """The record of a table of which rows were added up; None where none were."""
     return Dropped("", (), "", (), repeats=tuple(repeats)) if repeats else None
 
 
@@ -380,20 +363,7 @@ DROPPED_KEY = b"bayes_rare.evaluation.import_record"
 
 
 def record_of(source: Any, files: Sequence[str] = ()) -> Dropped | None:
-    """The record that a table carries, if it was made of logs.
-
-    Parameters
-    ----------
-    source
-        A frame, or what names the files.
-    files
-        The files, if there are any; those that are not Parquet have no record.
-
-    Raises
-    ------
-    InvalidData
-        If there is one that cannot be read.
-    """
+    """The record that a table carries, if it was made of logs."""
     if not files:
         import pyarrow as pa
 

@@ -32,11 +32,6 @@ def scale_of(least: float, largest: float) -> float:
 
     Division by a power of 2 is exact; equal weights are shares of exactly 1.
 
-    Parameters
-    ----------
-    least, largest
-        Ends of the weights of one behaviour, positive.
-
     Examples
     --------
     >>> scale_of(3.0, 3.0), scale_of(1.0, 3.0)
@@ -46,15 +41,7 @@ def scale_of(least: float, largest: float) -> float:
 
 
 def shares(weight: Rows, group: Codes) -> Columns:
-    """Each weight as whole numbers, with the square of its share: columns `SUMS`.
-
-    Parameters
-    ----------
-    weight
-        Weights, positive.
-    group
-        Code of the behaviour of each.
-    """
+    """Each weight as whole numbers, with the square of its share: columns `SUMS`."""
     least, largest = np.full(group.max() + 1, np.inf), np.zeros(group.max() + 1)
     np.minimum.at(least, group, weight)
     np.maximum.at(largest, group, weight)
@@ -78,11 +65,6 @@ def weighed(cells: Columns) -> Columns:
     Weights of a behaviour are scaled so that they add up to Kish's effective sample
     size, ``(sum w)**2 / sum w**2``: the queries that would say as much, had each the
     same weight.
-
-    Parameters
-    ----------
-    cells
-        Column ``behaviour``, ``count``, and `SUMS`; without these, weights are counts.
     """
     if SUMS[0] not in cells:
         return cells | {"weight": cells["count"].astype(np.float64)}

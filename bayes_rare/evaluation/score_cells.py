@@ -205,20 +205,7 @@ class ScoreCells:
 def cells_of_scores(
     score: Rows, family: Codes, count: Rows, floor: float = -math.inf
 ) -> Columns:
-    """Cells of one behaviour, from scores in any order, ties and all.
-
-    Parameters
-    ----------
-    score
-        Scores, -inf and inf where the risk is 0 or 1.
-    family
-        Code of each one's family.
-    count
-        How often each is there.
-    floor
-        Number of the lowest bin that they may fall in: where these are only the scores
-        of the upper bins, and those of the lower ones are summarised elsewhere.
-    """
+    """Cells of one behaviour, from scores in any order, ties and all."""
     if not len(score):
         return _exact_cells(score, family, count)
     # Adding 0 makes one zero of two: -0.0 and 0.0 differ in their bytes.
@@ -251,18 +238,6 @@ def cells_of_bins(
 
     ``mean = centre + sum(d) / n`` and ``squares = sum(d**2) - sum(d)**2 / n`` for the
     deviations d from the bin's centre.
-
-    Parameters
-    ----------
-    edge
-        Lower edge of each bin in units of `BIN_WIDTH`, a whole number.
-    family
-        Code of the family.
-    count
-        Number of scores in the bin.
-    deviations, squares
-        Sums of ``floor(d / DEVIATION_UNIT + 0.5)`` and ``floor(d**2 / SQUARE_UNIT +
-        0.5)``.
     """
     shift = deviations * DEVIATION_UNIT / count
     spread = squares * SQUARE_UNIT - count * shift**2

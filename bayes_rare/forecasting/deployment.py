@@ -1,5 +1,6 @@
 """What a forecast is for: queries that will be served."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,31 +129,14 @@ class Deployment:
         queries
             How many queries.
         """
-        return Deployment(
-            queries,
-            self.samples_per_query,
-            None if self.families is None else dict(self.families),
-            self.unseen_share,
-            self.unseen_families,
-            self.missed_mode,
-        )
+        made = copy(self)  # weights that sum to one are not divided again
+        size = (checked_number("queries", queries),)
+        object.__setattr__(made, "queries", size)
+        return made
 
 
 def checked_number(name: str, value: Any) -> int:
-    """A number of queries or samples, from 1 to 1e12.
-
-    Parameters
-    ----------
-    name
-        What it is, for the refusal.
-    value
-        What was given.
-
-    Raises
-    ------
-    InvalidInput
-        If it is no whole number in that range.
-    """
+    """A number of queries or samples, from 1 to 1e12."""
     number = whole_number(value)
     if number is None or not 1 <= number <= FOREVER:
         raise InvalidInput(

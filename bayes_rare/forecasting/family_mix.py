@@ -53,16 +53,6 @@ _SHUFFLES = 1999
 def checked_mix(families: Any) -> tuple[tuple[str, float], ...]:
     """Shares of named families, which sum to 1, in the order of their names.
 
-    Parameters
-    ----------
-    families
-        Weights by name: a mapping, or a frame with columns ``family`` and ``weight``.
-
-    Raises
-    ------
-    InvalidInput
-        If a weight is no number from 0 on, a name comes twice, or all weights are 0.
-
     Examples
     --------
     >>> checked_mix({"code": 3, "chat": 1})
@@ -109,22 +99,7 @@ def checked_mix(families: Any) -> tuple[tuple[str, float], ...]:
 
 
 def read_mix(path: str | Path, text: TextFormat | None = None) -> dict[str, float]:
-    """Weights of families from a table with the columns family and weight.
-
-    Parameters
-    ----------
-    path
-        A .csv, .tsv, .parquet or JSON file, as of `bayes_rare.read_table`.
-    text
-        How it is written, where it does not tell.
-
-    Raises
-    ------
-    InvalidData
-        If it is not there, cannot be read, or lacks a column.
-    InvalidInput
-        If a weight is no number from 0 on, or a name comes twice.
-    """
+    """Weights of families from a table with the columns family and weight."""
     import pandas as pd
 
     given = text or TextFormat()
@@ -153,25 +128,6 @@ def deployed(
     Families that are met keep what was learnt of them. One that is not, named or
     unseen, is drawn from the population of families, anew for each draw. A population
     that knows no families stays as it is.
-
-    Parameters
-    ----------
-    population
-        As the model has it: in the mix of the evaluation, uncertain.
-    evaluation
-        What was measured.
-    behaviour
-        Which behaviour.
-    families
-        Shares by name; the mix of the evaluation where there are none.
-    unseen_share, unseen_families
-        Share of the queries that unseen families have, in equal parts, and how many
-        they are.
-
-    Raises
-    ------
-    InvalidInput
-        If the evaluation has no such family.
     """
     if isinstance(population, Gathered):
         return _gathered(
@@ -209,13 +165,7 @@ def knows_families(population: Population) -> bool:
 
 
 def family_part(population: Population) -> FamilyMixture | None:
-    """What of a population is a mixture of families: all of it, a part, or nothing.
-
-    Parameters
-    ----------
-    population
-        Of one posterior, or gathered from several.
-    """
+    """What of a population is a mixture of families: all of it, a part, or nothing."""
     parts = population.parts if isinstance(population, Gathered) else (population,)
     return next((part for part in parts if isinstance(part, FamilyMixture)), None)
 
@@ -255,13 +205,6 @@ def unseen_guess(evaluation: Evaluation, behaviour: str) -> tuple[float, int]:
     family. Chao's number ``f1 (f1 - 1) / (2 (f2 + 1))`` [2]_, at least 1, with f2
     families of two queries. Good for queries drawn at random, not for an evaluation
     that took so many of each family by design.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    behaviour
-        Which behaviour.
 
     References
     ----------
@@ -316,17 +259,6 @@ def concentration(evaluation: Evaluation, behaviour: str) -> Concentration | Non
     the p-value is the share of 1,999 random draws, and of what was seen, with as many
     pairs or more. So a false alarm at level a has at most the chance a, whatever the
     families' sizes.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    behaviour
-        Which behaviour.
-
-    Returns
-    -------
-    What was found; None where there are no two families, or too few queries.
 
     Examples
     --------

@@ -43,13 +43,7 @@ _MOSTLY_MET = 0.01
 
 
 def on_average(average: Average) -> list[str]:
-    """Which models have a say, and how much.
-
-    Parameters
-    ----------
-    average
-        What the forecast is made from.
-    """
+    """Which models have a say, and how much."""
     lines = [
         f"{behaviour}: {written(shares)}."
         for behaviour, shares in average.weights().items()
@@ -73,15 +67,7 @@ def on_average(average: Average) -> list[str]:
 
 
 def on_another_mix(average: Average, answering: Average) -> list[str]:
-    """Who answers for another mix of families than the evaluation's.
-
-    Parameters
-    ----------
-    average
-        What was fitted.
-    answering
-        The members of it that know families.
-    """
+    """Who answers for another mix of families than the evaluation's."""
     told = {member.label for member in answering.members}
     if len(told) == len(average.members):
         return []
@@ -98,13 +84,7 @@ def on_another_mix(average: Average, answering: Average) -> list[str]:
 
 
 def on_evaluation(evaluation: Evaluation) -> list[str]:
-    """What the evaluation cannot exclude, and what its outcomes hide.
-
-    Parameters
-    ----------
-    evaluation
-        What the method saw.
-    """
+    """What the evaluation cannot exclude, and what its outcomes hide."""
     smallest = min(evaluation.sizes.values())
     return [
         *(() if evaluation.record is None else evaluation.record.added_up),
@@ -118,15 +98,7 @@ def on_evaluation(evaluation: Evaluation) -> list[str]:
 
 
 def on_missed_mode(evaluation: Evaluation, mode: MissedMode | None) -> list[str]:
-    """What is supposed of queries that the evaluation may have missed.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    mode
-        What is supposed; None if nothing is.
-    """
+    """What is supposed of queries that the evaluation may have missed."""
     if mode is None:
         return []
     seen = min(evaluation.effective_sizes.values())
@@ -207,15 +179,7 @@ def _all_or_nothing(
 
 
 def on_unseen_families(share: int | float, *, named: bool = False) -> list[str]:
-    """What a method that knows no families makes of a mix of families.
-
-    Parameters
-    ----------
-    share
-        Share of the deployment's queries that come from families not met.
-    named
-        Whether weights of families were given.
-    """
+    """What a method that knows no families makes of a mix of families."""
     told = [
         "Weights of families were given. This method knows no families, and forecasts "
         "for the mix of the evaluation; family_tail takes them."
@@ -240,11 +204,6 @@ def on_concentration(evaluation: Evaluation) -> list[str]:
 
     A behaviour whose families are alike is named with a chance of 1 %, by
     `bayes_rare.forecasting.family_mix.concentration`.
-
-    Parameters
-    ----------
-    evaluation
-        What the method saw.
     """
     made: list[str] = []
     for behaviour in evaluation.behaviours if evaluation.families else ():
@@ -267,17 +226,7 @@ def on_concentration(evaluation: Evaluation) -> list[str]:
 def on_families(
     evaluation: Evaluation, families: Mapping[str, float] | None, share: int | float
 ) -> list[str]:
-    """What the forecast takes the deployment's families to be.
-
-    Parameters
-    ----------
-    evaluation
-        What the method saw.
-    families
-        Shares by name, if any were given.
-    share
-        Share of the deployment's queries that come from families not met.
-    """
+    """What the forecast takes the deployment's families to be."""
     if families is None:
         mix = "The mix of families is that of the evaluation, uncertain by its counts"
     else:
@@ -336,14 +285,7 @@ def _censored(evaluation: Evaluation, behaviour: str) -> list[str]:
 
 
 def on_tail_checks(verdict: Mapping[str, Sequence[TailCheck]]) -> list[str]:
-    """What makes the tails doubtful, each with how often that is a false alarm.
-
-    Parameters
-    ----------
-    verdict
-        Checks by behaviour, as `bayes_rare.forecasting.tail_verdict.tail_verdict` makes
-        them.
-    """
+    """What makes the tails doubtful, each with how often that is a false alarm."""
     alarms = [
         (behaviour, check)
         for behaviour, checks in verdict.items()
@@ -372,13 +314,7 @@ def _rate(check: TailCheck) -> str:
 
 
 def on_judge(posterior: Posterior) -> list[str]:
-    """What a judge that errs leaves unidentified, where the model has one.
-
-    Parameters
-    ----------
-    posterior
-        What the forecast is made from.
-    """
+    """What a judge that errs leaves unidentified, where the model has one."""
     if "false_positive_rate" not in posterior.draws:
         return []
     rate, sensitivity = (
@@ -397,13 +333,7 @@ def on_judge(posterior: Posterior) -> list[str]:
 
 
 def on_tail(posterior: Posterior) -> list[str]:
-    """How many scores the tails were fitted to, and above what.
-
-    Parameters
-    ----------
-    posterior
-        What the forecast is made from.
-    """
+    """How many scores the tails were fitted to, and above what."""
     if "exceeding" not in posterior.data:
         return []
     rests = [
@@ -420,13 +350,7 @@ def on_tail(posterior: Posterior) -> list[str]:
 
 
 def on_caps(draws: "xarray.Dataset") -> list[str]:
-    """Which numbers of queries are given as `FOREVER` and may be larger.
-
-    Parameters
-    ----------
-    draws
-        Draws by target, as a forecast holds them.
-    """
+    """Which numbers of queries are given as `FOREVER` and may be larger."""
     consequences = {
         "queries_to_first_failure": ", and a mean over it is not given",
         "largest_safe_deployment": "",

@@ -62,15 +62,6 @@ def worst_score(
 
     ``S^-1(1 - U ** (1 / n))`` with U uniform, draw by draw: the luck of one deployment
     and the ignorance of the population together.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores, draw by draw.
-    queries
-        Queries served, at least 1.
-    rng
-        Source of randomness.
     """
     return population.quantile(_log_top_level(population.draws, queries, rng))
 
@@ -87,15 +78,6 @@ def worst_score_quantile(
     The score at which ``mean over draws of (1 - S(score)) ** n`` is the level:
     quantiles of the distribution averaged over draws, free of the noise of sampled
     luck.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores, draw by draw.
-    queries
-        Queries served, at least 1.
-    levels
-        Probabilities in (0, 1).
     """
     levels = np.asarray(levels, dtype=np.float64)
     # Given any one draw the quantile is known; the mean's lies between the extremes.
@@ -174,17 +156,6 @@ def worst_score_variance(population: Population, queries: int) -> tuple[float, f
     the population, which a larger one would. A risk is 1 long before that limit; and
     without it both parts were infinite as soon as one draw of the population has a tail
     of shape 1/2 or more.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores, draw by draw.
-    queries
-        Queries served, at least 1.
-
-    Returns
-    -------
-    Luck and ignorance, in squared score units; finite.
     """
     log_uniform, weight = _luck()
     score = population.quantile(log_worst_level(log_uniform[:, None], queries))
@@ -208,15 +179,7 @@ def _luck() -> tuple[Float[np.ndarray, " node"], Float[np.ndarray, " node"]]:
 
 
 def log_behaviour_frequency(population: Population, risk: float) -> Draws:
-    """Log share of queries riskier than ``risk``: ``log P(p > risk)``.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores, draw by draw.
-    risk
-        Threshold on the risk, in [0, 1].
-    """
+    """Log share of queries riskier than ``risk``: ``log P(p > risk)``."""
     return population.log_survival(score_from_risk(risk))
 
 
@@ -239,15 +202,7 @@ def exceedance_probability(population: Population, queries: int, risk: float) ->
 
 
 def exceedance_by_share(share: Draws, queries: int) -> Draws:
-    """Chance that one of n queries is of those that are riskier than a threshold.
-
-    Parameters
-    ----------
-    share
-        Share of all queries that is riskier, draw by draw.
-    queries
-        Queries served, at least 1.
-    """
+    """Chance that one of n queries is of those that are riskier than a threshold."""
     with np.errstate(divide="ignore"):
         return -np.expm1(queries * np.log1p(-share))
 
@@ -292,17 +247,6 @@ def aggregate_log_hazard(
     float64 rounds to 0 or to 1. Predictive, not its expectation over luck: the 64
     riskiest queries are drawn exactly, as order statistics; the sum over the others,
     given the 64th, is drawn from the gamma distribution of the same mean and variance.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores, draw by draw.
-    queries
-        Queries served, at least 1.
-    samples_per_query
-        Responses sampled per query, at least 1.
-    rng
-        Source of randomness.
     """
     drawn = min(queries, _RISKIEST)
     gaps = rng.standard_exponential((drawn, population.draws))
@@ -352,15 +296,6 @@ def family_contributions(
     ``E[weight_f * density_f(s) / sum of these]`` over the score s of the riskiest:
     given s, nothing but the densities there says which family it is from. The mean over
     draws is the predictive probability.
-
-    Parameters
-    ----------
-    population
-        Families, draw by draw.
-    queries
-        Queries served, at least 1.
-    rng
-        Source of randomness.
     """
     luck = _luck_strata(population.draws, _LUCK_STRATA, rng)
     score = population.quantile(log_worst_level(np.log(luck), queries))
@@ -379,17 +314,6 @@ def joint_worst_scores(
     Samples of one place share the posterior draw. Given it, the luck of behaviours is
     independent, or one and the same: the two ends between which behaviours lie that are
     measured on the same queries.
-
-    Parameters
-    ----------
-    populations
-        One for each behaviour, of equally many draws.
-    queries
-        Queries served, at least 1.
-    rng
-        Source of randomness.
-    together
-        Whether all behaviours have the same luck.
     """
     draws = populations[0].draws
     strata = [_luck_strata(draws, _LUCK_STRATA, rng) for _ in populations]

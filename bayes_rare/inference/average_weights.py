@@ -83,22 +83,7 @@ def fitted_together(
     progress: Progress,
     sampling: Mapping[str, Any],
 ) -> list[Posterior | NotApplicable]:
-    """Posteriors of candidates, those of one model with the same settings in a batch.
-
-    Parameters
-    ----------
-    tasks
-        What is fitted to what.
-    progress
-        Called with how many chains of the batch at hand are done, and how many there
-        are.
-    sampling
-        ``chains``, ``warmup``, ``draws``, ``seed``.
-
-    Returns
-    -------
-    A posterior or a refusal for each task, in their order.
-    """
+    """Posteriors of candidates; one model with the same settings is one batch."""
     batches: dict[tuple[str, str], list[int]] = {}
     for number, (_, candidate) in enumerate(tasks):
         batches.setdefault(candidate.batch, []).append(number)
@@ -120,17 +105,7 @@ def weighed_many(
     progress: Progress,
     sampling: Mapping[str, Any],
 ) -> list[Average]:
-    """The averages of the posteriors of some evaluations.
-
-    Parameters
-    ----------
-    fitted
-        Evaluations, each with candidates and their posteriors, at least one.
-    progress
-        Called with how many chains of a batch of fits are done, and how many there are.
-    sampling
-        ``chains``, ``warmup``, ``draws``, ``seed`` of what has to be fitted again.
-    """
+    """The averages of the posteriors of some evaluations."""
     tops = [
         {name: riskiest_queries(evaluation, name) for name in evaluation.behaviours}
         if len(fits) > 1  # else there is nothing to weigh

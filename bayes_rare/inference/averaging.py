@@ -58,16 +58,6 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     times as many, and a normal body. Of counts: a tail above more or fewer queries,
     and beta-distributed risks. Beside them one with families, where the queries come in
     some. Of estimates: one model alone.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-
-    Raises
-    ------
-    NotApplicable
-        If behaviours differ in the kind of their outcomes.
     """
     kinds = {evaluation.kind(behaviour) for behaviour in evaluation.behaviours}
     if len(kinds) > 1:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from bayes_rare import catalog
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.diagnostics.convergence import DIVERGENCE_LIMIT, ESS_LIMIT
 from bayes_rare.errors import InvalidInput, NotApplicable, listed
 from bayes_rare.evaluation import Evaluation
@@ -47,6 +48,8 @@ _KINDS = {"exact": "exact risks", "counts": "counts", "estimates": "estimated ri
 _TARGETS = (0.9, 0.99)
 # Sampling goes on at most until there are this many times the draws asked for.
 _MOST_DRAWS = 4
+# More would take days, or more memory than there is.
+_MOST_CHAINS, _MOST_STEPS = 1_000, 1_000_000
 _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy")
 
 
@@ -154,31 +157,14 @@ def fit_many(
 
 
 def served[T](result: T | NotApplicable) -> T:
-    """What was made of an evaluation that was fitted alone.
-
-    Parameters
-    ----------
-    result
-        What a batch of one gave.
-
-    Raises
-    ------
-    NotApplicable
-        If that is a refusal.
-    """
+    """What was made of an evaluation that was fitted alone."""
     if isinstance(result, NotApplicable):
         raise result
     return result
 
 
 def check_evaluations(given: Sequence[Any]) -> None:
-    """Refuse what is no evaluation.
-
-    Raises
-    ------
-    InvalidInput
-        If one of them is not.
-    """
+    """Refuse what is no evaluation."""
     for one in given:
         if not isinstance(one, Evaluation):
             raise InvalidInput(
@@ -188,12 +174,18 @@ def check_evaluations(given: Sequence[Any]) -> None:
 
 
 def _check_sizes(chains: int, warmup: int, draws: int) -> None:
-    least = {"chains": (chains, 1), "warmup": (warmup, 20), "draws": (draws, 4)}
-    for name, (value, minimum) in least.items():
-        if value < minimum or value != int(value):
+    limits = {
+        "chains": (chains, 1, _MOST_CHAINS),
+        "warmup": (warmup, 20, _MOST_STEPS),
+        "draws": (draws, 4, _MOST_STEPS),
+    }
+    for name, (value, least, most) in limits.items():
+        if value < least:
             raise InvalidInput(
-                f"{name} is a whole number from {minimum} on, got {value!r}."
+                f"{name} is a whole number from {least} on, got {value}."
             )
+        if value > most:
+            raise InvalidInput(f"{name} is at most {most:,}, got {shown(value)}.")
 
 
 def _chosen(

@@ -61,21 +61,7 @@ class Density:
 
 
 def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Density:
-    """Turn a PyMC model into JAX functions that take its `pm.Data` as arguments.
-
-    Parameters
-    ----------
-    model
-        Any model of continuous unobserved variables.
-    observed
-        Names of the observed variables whose log likelihood is wanted cell by cell; by
-        default all.
-
-    Raises
-    ------
-    NoSuchModel
-        If an unobserved variable is discrete.
-    """
+    """Turn a PyMC model into JAX functions that take its `pm.Data` as arguments."""
     graph: Any = model
     if graph.discrete_value_vars:
         names = ", ".join(variable.name for variable in graph.discrete_value_vars)
@@ -123,15 +109,6 @@ def starts_of(model: pm.Model) -> Callable[[Mapping[str, Array]], dict[str, Arra
 
     Priors may be centred on data, and their starts with them. PyMC works these out from
     its `pm.Data` alone, in the same way bit for bit as for a model built anew.
-
-    Parameters
-    ----------
-    model
-        Any model; its `pm.Data` are set to what the function is called with.
-
-    Returns
-    -------
-    A function of arrays by name; those that it is not given are what they were.
     """
     graph: Any = model
     known = {variable.name: variable for variable in graph.data_vars}

@@ -55,17 +55,7 @@ class LeftOut:
     def fitted_again(
         self, row: int, population: Population, top: RiskiestQueries
     ) -> "LeftOut":
-        """The same, a row forecast by a posterior that has not met one of its queries.
-
-        Parameters
-        ----------
-        row
-            Which row.
-        population
-            Of that posterior, draw by draw.
-        top
-            What is scored.
-        """
+        """The same, with one row forecast by a posterior that lacks one query."""
         chance, doubt = self.log_chance.copy(), self.pareto_k.copy()
         drawn = top.log_chance(population)[row]
         chance[row] = np.logaddexp.reduce(drawn) - np.log(drawn.size)
@@ -78,13 +68,6 @@ def left_out(population: Population, top: RiskiestQueries) -> LeftOut:
 
     By weights of the draws (`smoothed`). Leaving out one of the others changes next to
     nothing, so they are all kept when they are scored.
-
-    Parameters
-    ----------
-    population
-        Of the posterior, draw by draw.
-    top
-        What is scored.
     """
     log_chance = top.log_chance(population)
     log_weight, pareto_k = smoothed(log_chance)
@@ -110,17 +93,6 @@ def stacked_weights(
     queries earn little, so members stay that they cannot tell apart; where one is far
     better, it gets nearly all. Weights by the evidence of each member alone would go to
     the best of them, even where all are wrong in ways of their own.
-
-    Parameters
-    ----------
-    top
-        What was forecast.
-    forecasts
-        By each member.
-    concentration
-        Of the Dirichlet prior, positive, of each member; by default 1 of each.
-    seed
-        Seeds the candidates that the mean is taken over.
 
     References
     ----------

@@ -159,15 +159,7 @@ class Sampler:
         jobs: Sequence[Job],
         progress: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> list[Chain]:
-        """Run the jobs, all with data of one shape; results in their order.
-
-        Parameters
-        ----------
-        jobs
-            Chains to run.
-        progress
-            Called with how many jobs are done, and how many there are.
-        """
+        """Run the jobs, all with data of one shape; results in their order."""
         chains: list[Chain] = []
         width = self._devices if self.way == "map" else 1
         size = 1

@@ -99,27 +99,10 @@ def density_and_data(
 
     The last of the three is where sampling starts: the density's own ``initial`` may be
     that of another evaluation.
-
-    Parameters
-    ----------
-    model
-        The model file.
-    settings
-        Priors and thresholds, all of them.
-    evaluation
-        What was measured.
-
-    Raises
-    ------
-    NotApplicable
-        If the model does not serve the evaluation.
-    NoSuchModel
-        If the file does not work, or hides data in its density.
     """
     if model.observe is None:
         return _built_each_time(model, settings, evaluation)
-    data = _observed(model.observe, settings, evaluation)
-    check_data(model, data)
+    data = _observed(model, model.observe, settings, evaluation)
     # A density has so many unknowns as the data that it was made from.
     sizes = [f"{name}{data[name].shape}" for name in model.sized_by if name in data]
     compiled = _compiled(model, settings, evaluation, [*data, *sizes])
@@ -206,26 +189,23 @@ def _built_each_time(
 def sampler(
     density: Density, warmup: int, draws: int, pointwise: bool, way: str, dense: bool
 ) -> Sampler:
-    """A sampler, kept with the programs that it has compiled.
-
-    Parameters
-    ----------
-    density, warmup, draws, pointwise, way, dense
-        As of `bayes_rare.inference.nuts.Sampler`.
-    """
+    """A sampler, kept with the programs that it has compiled."""
     return Sampler(density, warmup, draws, pointwise, way, dense)
 
 
 def _observed(
-    observe: Callable[..., dict[str, Array]],
+    model: catalog.Model,
+    observe: Callable[..., Any],
     settings: Mapping[str, Any],
     evaluation: Evaluation,
 ) -> dict[str, Array]:
     """The data of the density, by the model's ``observe``."""
     wanted = inspect.signature(observe).parameters
-    return observe(
+    data = observe(
         evaluation, **{name: settings[name] for name in settings if name in wanted}
     )
+    check_data(model, data)
+    return data
 
 
 def _data_of(built: Any) -> dict[str, Array]:

@@ -91,15 +91,7 @@ class ExactRiskiest(RiskiestQueries):
 
     @classmethod
     def of(cls, scores: ScoreCells, most: int = SCORED) -> "ExactRiskiest":
-        """The riskiest of some scores: about so many, ties together.
-
-        Parameters
-        ----------
-        scores
-            All scores of a behaviour.
-        most
-            How many to aim for; fewer if the evaluation has not three times as many.
-        """
+        """The riskiest of some scores: about so many, ties together."""
         certain = float(scores.censored_above)
         rows = _rows(scores.count, scores.size, most, certain)
         chosen = scores.score[:rows]
@@ -165,15 +157,7 @@ class CountedRiskiest(RiskiestQueries):
 
     @classmethod
     def of(cls, tallies: Mapping[str, Any], wanted: int = SCORED) -> "CountedRiskiest":
-        """The riskiest of the tallies of a behaviour: about so many, ties together.
-
-        Parameters
-        ----------
-        tallies
-            Columns ``successes``, ``trials``, ``count``.
-        wanted
-            How many to aim for; fewer if the evaluation has not three times as many.
-        """
+        """The riskiest of the tallies of a behaviour: about so many, ties together."""
         pairs, place = np.unique(
             np.stack([tallies["successes"], tallies["trials"]]).astype(np.float64),
             axis=1,
@@ -219,20 +203,7 @@ class CountedRiskiest(RiskiestQueries):
 
 
 def riskiest_queries(evaluation: Evaluation, behaviour: str) -> RiskiestQueries:
-    """The riskiest queries of a behaviour of an evaluation.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    behaviour
-        One of its behaviours, with exact risks or counts.
-
-    Raises
-    ------
-    NotApplicable
-        If its risks are estimates.
-    """
+    """The riskiest queries of a behaviour of an evaluation."""
     if evaluation.kind(behaviour) != "counts":
         return ExactRiskiest.of(evaluation.scores(behaviour))
     code = evaluation.behaviours.index(behaviour)
@@ -247,15 +218,6 @@ def without(evaluation: Evaluation, behaviour: str, row: int) -> Evaluation:
 
     Of queries that tie it is one of the largest family among them. Those that the
     evaluation shows by name stay as they are.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    behaviour
-        One of its behaviours, with exact risks or counts.
-    row
-        Row of what `riskiest_queries` gives.
     """
     top = riskiest_queries(evaluation, behaviour)
     exact = evaluation.kind(behaviour) == "exact"

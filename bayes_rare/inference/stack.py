@@ -11,6 +11,7 @@ import numpy as np
 
 from bayes_rare import catalog
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.arguments.near_words import no_file
 from bayes_rare.catalog import ModelFiles, Source, named_files, refuse_unused
 from bayes_rare.errors import InvalidData, InvalidInput, listed
 from bayes_rare.files import replacing
@@ -330,7 +331,7 @@ def _read(path: Path) -> Stack:
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InvalidData(f"there is no file {path}. {_WAY_OUT}") from error
+        raise InvalidData(f"{no_file(path)} {_WAY_OUT}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidData(
             f"{path} cannot be read ({str(error)[:200]}). {_WAY_OUT}"

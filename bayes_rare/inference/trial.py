@@ -36,22 +36,7 @@ _SIMULATED = 50
 
 
 def check_data(model: catalog.Model, data: Any, density: Density | None = None) -> None:
-    """Refuse what ``observe`` of a model file returned, if it is not what is wanted.
-
-    Parameters
-    ----------
-    model
-        The model file.
-    data
-        What it returned.
-    density
-        What takes the data, where it is known.
-
-    Raises
-    ------
-    NoSuchModel
-        If it is no mapping of arrays, or lacks one that the density takes.
-    """
+    """Refuse what ``observe`` of a model file returned, if it is not what is wanted."""
     if not isinstance(data, Mapping):
         raise _wrong(model, "observe", data, "a dict of arrays by name")
     missing = [name for name in density.data if name not in data] if density else []
@@ -71,23 +56,7 @@ def tried(
     data: Mapping[str, Array],
     initial: Mapping[str, Array],
 ) -> None:
-    """Try the functions of a user's model file, once for each content of it.
-
-    Parameters
-    ----------
-    model
-        The model file.
-    evaluation
-        What it is to be fitted to.
-    density, data, initial
-        What it made of that, and where sampling starts.
-
-    Raises
-    ------
-    NoSuchModel
-        If a function fails, or returns what cannot be used; it names the file, the
-        function, what was got and what is wanted.
-    """
+    """Try the functions of a user's model file, once for each content of it."""
     if model.shipped:
         return
     done = _done(model)

@@ -7,22 +7,7 @@ __all__ = ["exact_scores", "refuse_certain"]
 
 
 def exact_scores(evaluation: Evaluation, behaviour: str, method: str) -> ScoreCells:
-    """Scores of a behaviour whose risks are exact.
-
-    Parameters
-    ----------
-    evaluation
-        What was measured.
-    behaviour
-        Name of the behaviour.
-    method
-        Name of the method that asks.
-
-    Raises
-    ------
-    NotApplicable
-        If the outcomes are counts.
-    """
+    """Scores of a behaviour whose risks are exact."""
     if evaluation.kind(behaviour) != "exact":
         raise NotApplicable(
             f"behaviour {behaviour!r} has counts, and {method} takes exact risks: it "
@@ -32,22 +17,7 @@ def exact_scores(evaluation: Evaluation, behaviour: str, method: str) -> ScoreCe
 
 
 def refuse_certain(behaviour: str, scores: ScoreCells, why: str) -> None:
-    """Refuse scores with risks of 1 among them, for a method that must know the top.
-
-    Parameters
-    ----------
-    behaviour
-        Name of the behaviour.
-    scores
-        Its scores.
-    why
-        What the method cannot do with them.
-
-    Raises
-    ------
-    NotApplicable
-        If a risk was recorded as exactly 1.
-    """
+    """Refuse scores with risks of 1 among them, for a method that must know the top."""
     if scores.censored_above:
         raise NotApplicable(
             f"behaviour {behaviour!r} has {scores.censored_above} risks recorded as "

@@ -30,16 +30,6 @@ BACKENDS = ("matplotlib", "plotly", "bokeh", "none")
 def chosen_backend(backend: str | None) -> str:
     """The backend that was named, or that ArviZ is set to.
 
-    Parameters
-    ----------
-    backend
-        One of `BACKENDS`, or None.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no such backend, or it is not installed.
-
     Examples
     --------
     >>> chosen_backend("none")
@@ -64,16 +54,6 @@ def chosen_backend(backend: str | None) -> str:
 
 def only_matplotlib(backend: str | None) -> None:
     """Refuse a backend other than matplotlib, for a picture that is drawn by it alone.
-
-    Parameters
-    ----------
-    backend
-        What was asked for; None asks for nothing.
-
-    Raises
-    ------
-    InvalidInput
-        If it is another.
 
     Examples
     --------
@@ -106,18 +86,7 @@ def save_collection(collection: Any, path: str | Path) -> Path:
 
 @contextmanager
 def picture_file(path: Path) -> Generator[Path]:
-    """A path to write a picture to, as `bayes_rare.files.replacing` gives one.
-
-    Parameters
-    ----------
-    path
-        The file that is to appear; its ending says in which format.
-
-    Raises
-    ------
-    InvalidInput
-        If it has no ending, or what draws the picture does not write that format.
-    """
+    """A path to write a picture to, as `bayes_rare.files.replacing` gives one."""
     way_out = "Give a name that ends in .png, .svg or .pdf."
     if not path.suffix:
         raise InvalidInput(

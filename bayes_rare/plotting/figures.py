@@ -76,11 +76,6 @@ class Look(NamedTuple):
 def looks(methods: Iterable[str]) -> dict[str, Look]:
     """A look for each method, by its place in the list.
 
-    Parameters
-    ----------
-    methods
-        Names; one that comes again keeps its look.
-
     Examples
     --------
     >>> found = looks(f"method {number}" for number in range(60))
@@ -119,22 +114,7 @@ def panel_grid(
     beside: float = 0.4,
     **shared: Any,
 ) -> tuple["Figure", Any]:
-    """A figure and its array of panels, those beyond the count hidden.
-
-    Parameters
-    ----------
-    count
-        Number of panels that will be drawn on, at least 1.
-    columns
-        The most panels side by side.
-    width, height
-        Of a panel, in inches.
-    above, beside
-        Height of what stands above and below all panels, and width of what stands
-        beside them, in inches.
-    **shared
-        What `matplotlib.figure.Figure.subplots` shares between panels.
-    """
+    """A figure and its array of panels, those beyond the count hidden."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
     figure = shown_figure()(
@@ -177,19 +157,7 @@ def legend_below(
     columns: int,
     caption: str = "",
 ) -> None:
-    """A legend below all panels, under a caption.
-
-    Parameters
-    ----------
-    figure
-        What it belongs to.
-    handles, labels
-        Its entries, as `Axes.get_legend_handles_labels` gives them.
-    columns
-        The most entries side by side; fewer where they would be cut.
-    caption
-        What the picture shows, wrapped to its width.
-    """
+    """A legend below all panels, under a caption."""
     width = figure.get_figwidth()
     entry = _LETTER * (max(map(len, labels), default=0) + _HANDLE)
     figure.legend(

@@ -257,17 +257,7 @@ def _label_axes(panel: "Axes", behaviour: str) -> None:
 
 
 def risk_ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Round risks within a range of scores, thinned where they would touch.
-
-    Parameters
-    ----------
-    low, high
-        Ends of the range.
-
-    Returns
-    -------
-    Scores, and how matplotlib writes the risks that they stand for.
-    """
+    """Round risks within a range of scores, thinned where they would touch."""
     decades = [
         (float(score_from_log_risk(power * math.log(10))), f"$10^{{{power}}}$")
         for power in _DECADES

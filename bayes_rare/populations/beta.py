@@ -60,15 +60,6 @@ def log_rising(xp: Any, start: Any, steps: Any) -> Any:
     exact, and the difference of two series is taken term by term. There are no branches
     and no special functions, so gradients are finite wherever the value is.
 
-    Parameters
-    ----------
-    xp
-        NumPy, or ``pytensor.tensor``.
-    start
-        Positive.
-    steps
-        At least 0, whole or not.
-
     Examples
     --------
     A rising factorial of one step is its start, however large:
@@ -106,15 +97,6 @@ def log_outcome(xp: Any, successes: Any, trials: Any, first: Any, second: Any) -
     ``log B(a + s, b + t - s) - log B(a, b)``: of s successes of t trials in any order
     it is ``log C(t, s)`` more.
 
-    Parameters
-    ----------
-    xp
-        NumPy, or ``pytensor.tensor``.
-    successes, trials
-        Numbers of responses.
-    first, second
-        Parameters of the beta distribution.
-
     Examples
     --------
     Of a uniform risk, each number of successes is as likely, in any order:
@@ -131,13 +113,7 @@ def log_outcome(xp: Any, successes: Any, trials: Any, first: Any, second: Any) -
 
 
 def log_beta(first: Numbers, second: Numbers) -> Array:
-    """Log of the beta function, to all digits where the parameters differ widely.
-
-    Parameters
-    ----------
-    first, second
-        Positive.
-    """
+    """Log of the beta function, to all digits where the parameters differ widely."""
     small, large = np.minimum(first, second), np.maximum(first, second)
     return np.asarray(gammaln(small) - log_rising(np, large, small))
 
@@ -147,13 +123,6 @@ def beta_scores(rng: np.random.Generator, first: Array, second: Array) -> Array:
 
     A risk is ``X / (X + Y)`` of two gamma variables, whose logarithms are drawn: risks
     far below the smallest number of float64 keep their score.
-
-    Parameters
-    ----------
-    rng
-        Source of randomness.
-    first, second
-        Parameters of the beta distribution, of one shape.
     """
     odds = _log_gamma_draws(rng, second) - _log_gamma_draws(rng, first)
     # -log(risk) = log(1 + exp(odds)), which is exp(odds) where that is next to 0.

@@ -40,15 +40,6 @@ def panels(
     """Nodes and weights of Gauss-Legendre quadrature in equal panels, cut further.
 
     Panels that are empty under every draw are left out.
-
-    Parameters
-    ----------
-    lowest, highest
-        Where the first begins and the last ends, the end by draw.
-    width
-        Width of a panel, at most.
-    cuts
-        Where panels end besides, by draw.
     """
     draws = cuts.shape[1]
     span = np.broadcast_to(as_array(highest) - lowest, (draws,))

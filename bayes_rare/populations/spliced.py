@@ -109,13 +109,6 @@ def spliced_tail(deviate: Array, shape: Draws) -> tuple[Array, Array]:
 
     As `spliced_log_survival`, at half its cost: the normal body is computed where there
     is one, and a shape is kept from being 0, where the limit is as good as reached.
-
-    Parameters
-    ----------
-    deviate
-        As in `spliced_log_survival`.
-    shape
-        Shape of the tail, by draw.
     """
     steep = np.where(np.abs(shape) < _STEEP, _STEEP, shape)
     excess = np.maximum(deviate - SPLICE, 0.0)
@@ -140,15 +133,6 @@ def spliced_panels(
 
     Panels are at most 3 standard deviations or 0.4 score units wide, in the body; in
     the tail up to 20 units of depth, and where scores are wide no wider than those.
-
-    Parameters
-    ----------
-    end
-        Deviates where the riskiest that are left out begin.
-    scale
-        Width of a standard deviation in score units.
-    shape
-        Shape of the tail.
     """
     widest = float(np.quantile(scale, 0.99))
     none = np.empty((0, end.size))

@@ -38,31 +38,14 @@ class Tail:
     shape: Draws
 
     def log_survival(self, score: Array) -> Array:
-        """Log fraction of queries with a larger score; of scores below, the rate.
-
-        Parameters
-        ----------
-        score
-            Scores.
-        """
+        """Log fraction of queries with a larger score; of scores below, the rate."""
         excess = np.maximum(score - self.threshold, 0.0)
         return np.log(self.rate) + gpd_log_survival(excess, self.scale, self.shape)
 
     def quantile(
         self, log_survival: Numbers
     ) -> tuple[Array, Array, Bool[np.ndarray, "..."]]:
-        """Scores of levels, and which levels are the body's to answer.
-
-        Parameters
-        ----------
-        log_survival
-            At most 0, of a shape that broadcasts against ``(..., draw)``.
-
-        Returns
-        -------
-        The levels, one for each draw; their scores, the threshold where they are not in
-        the tail; and whether they are not.
-        """
+        """Scores of levels, and which levels are the body's to answer."""
         log_rate = np.log(self.rate)
         levels, log_rate = np.broadcast_arrays(as_array(log_survival), log_rate)
         depth = np.maximum(log_rate - levels, 0.0)
@@ -70,13 +53,7 @@ class Tail:
         return levels, score, levels >= log_rate
 
     def mean(self, function: Callable[[Array], Array], log_level: Numbers) -> Array:
-        """The part of a mean over queries that the tail contributes.
-
-        Parameters
-        ----------
-        function, log_level
-            As of `Population.mean`.
-        """
+        """The part of a mean over queries that the tail contributes."""
         deepest = np.clip(np.log(self.rate) - as_array(log_level), 0.0, DEPTH)
         excess = np.maximum(CUTS[:, None] - self.threshold, 0.0)
         cuts = -gpd_log_survival(excess, self.scale, self.shape)

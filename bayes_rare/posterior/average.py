@@ -375,13 +375,6 @@ def _shared(
     first; what single behaviours take beyond these follows. Draws are taken evenly from
     all chains, and each once if there are enough.
 
-    Parameters
-    ----------
-    numbers
-        How many draws each behaviour takes of each member; of equal sums.
-    draws
-        How many each member has.
-
     Examples
     --------
     >>> taken = _shared({"a": [3, 1], "b": [1, 3]}, [4, 4])

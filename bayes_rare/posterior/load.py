@@ -54,25 +54,7 @@ _TRIED = 20
 def posterior_of(
     tree: "xarray.DataTree", path: Path, files: Mapping[str, Source]
 ) -> Posterior:
-    """The posterior that a tree of `Posterior.tree` holds.
-
-    Parameters
-    ----------
-    tree
-        The tree.
-    path
-        Where it is from, for messages.
-    files
-        Files of models that the user named, by digest.
-
-    Raises
-    ------
-    InvalidData
-        If it holds no posterior of this package, or what cannot be.
-    NoSuchModel
-        If the model's file is gone or not named, or is no longer the one that was
-        fitted.
-    """
+    """The posterior that a tree of `Posterior.tree` holds."""
     if "provenance" not in tree.attrs or "posterior" not in tree:
         raise InvalidData(
             f"{path} holds no posterior of this package: its attribute `provenance` is "

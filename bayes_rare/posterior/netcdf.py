@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rare.arguments.near_words import no_file
 from bayes_rare.errors import InvalidData
 from bayes_rare.files import replacing
 
@@ -64,21 +65,13 @@ def write_tree(tree: "xarray.DataTree", path: Path) -> None:
 
 
 def read_tree(path: Path) -> "xarray.DataTree":
-    """The tree of a NetCDF file, in memory.
-
-    Raises
-    ------
-    InvalidData
-        If the file is not there, cannot be read, or is not what was written.
-    """
+    """The tree of a NetCDF file, in memory."""
     import xarray as xr
 
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise InvalidData(
-            f"there is no file {path}. Make one with `bayes-rare fit`."
-        ) from error
+        raise InvalidData(f"{no_file(path)} Make one with `bayes-rare fit`.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidData(

@@ -325,13 +325,7 @@ def population_of(
 def one_behaviour(
     draws: Arrays, data: Numbers, dims: Mapping[str, tuple[str, ...]], index: int
 ) -> tuple[Arrays, Numbers]:
-    """One behaviour's draws, with (chain, draw) as the last axis, and its data.
-
-    Parameters
-    ----------
-    draws, data, dims, index
-        As of `population_of`.
-    """
+    """One behaviour's draws, with (chain, draw) as the last axis, and its data."""
     return (
         {
             name: _of_behaviour(values, dims.get(name, ()), index, leading=2)

@@ -24,22 +24,7 @@ class Damaged(Exception):
 
 
 def json_of(attributes: Mapping[Any, Any], name: str, kind: type) -> Any:
-    """What an attribute says in JSON.
-
-    Parameters
-    ----------
-    attributes
-        Attributes of a group.
-    name
-        Which of them.
-    kind
-        What it has to be: ``dict`` or ``list``.
-
-    Raises
-    ------
-    Damaged
-        If it is missing, cannot be read, or is something else.
-    """
+    """What an attribute says in JSON."""
     if name not in attributes:
         raise Damaged(f"its attribute {name} is missing")
     try:
@@ -86,18 +71,7 @@ _PROVENANCE: dict[str, Callable[[Any], bool]] = {
 
 
 def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Where a posterior is from, with all that anybody asks it for.
-
-    Parameters
-    ----------
-    attributes
-        Attributes of its root.
-
-    Raises
-    ------
-    Damaged
-        If something is missing or of another kind.
-    """
+    """Where a posterior is from, with all that anybody asks it for."""
     found: dict[str, Any] = json_of(attributes, "provenance", dict)
     for name, holds in _PROVENANCE.items():
         if name not in found:
@@ -119,20 +93,7 @@ def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def numbers_of(found: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
-    """Numbers by name, each of its kind; what else there is, is left out.
-
-    Parameters
-    ----------
-    found
-        What was read.
-    kinds
-        By name, ``float`` or ``int``; the latter for counts from 0.
-
-    Raises
-    ------
-    Damaged
-        If one is missing or of another kind.
-    """
+    """Numbers by name, each of its kind; what else there is, is left out."""
     for name, kind in kinds.items():
         value = found.get(name)
         number = isinstance(value, float) or _count(value)
@@ -150,28 +111,7 @@ def arrays_of(
     whole: bool = True,
     finite: bool = False,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Arrays of numbers of a group, by name, each with its own dims.
-
-    Parameters
-    ----------
-    tree
-        What was read.
-    group
-        Which of its groups.
-    behaviours
-        Behaviours that have to be those of the group, if it tells any apart.
-    sampled
-        Whether the first dims are chain and draw, the same of all.
-    whole
-        Whether an array may be of whole numbers; if not, these become float64.
-    finite
-        Whether all numbers are finite.
-
-    Raises
-    ------
-    Damaged
-        If it is not so.
-    """
+    """Arrays of numbers of a group, by name, each with its own dims."""
     if group not in tree.children:
         raise Damaged(f"its group {group} is missing")
     dataset = tree[group].dataset

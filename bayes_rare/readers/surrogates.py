@@ -33,11 +33,6 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 def storable(text: str) -> str:
     r"""A text whose halves of characters are joined, or replaced where one is missing.
 
-    Parameters
-    ----------
-    text
-        Any text.
-
     Examples
     --------
     >>> storable("a\ud83d") == "a\ufffd", storable("\ud83d\ude00") == "\U0001f600"
@@ -71,13 +66,7 @@ class Storable:
         """How many names had half of a character."""
 
     def name(self, text: str) -> str:
-        """The name as files can hold it.
-
-        Parameters
-        ----------
-        text
-            The name as it was read.
-        """
+        """The name as files can hold it."""
         plain = storable(text)
         # Any other name cannot meet one that was made here.
         if REPLACEMENT not in plain:
@@ -104,11 +93,6 @@ def storable_files(files: Sequence[str]) -> Generator[list[str]]:
 
     It is warned of, with the number of halves. Ids that differ in nothing else become
     one, which a table refuses or adds up as any id that stands twice.
-
-    Parameters
-    ----------
-    files
-        Paths of tables.
     """
     with TemporaryDirectory(prefix="bayes-rare-") as folder:
         found: list[str] = []
@@ -167,13 +151,7 @@ def _replaced(line: bytes) -> tuple[bytes, int]:
 
 @contextmanager
 def storable_frame() -> Generator[None]:
-    """A refusal of a frame whose text has half of a character, in place of a traceback.
-
-    Raises
-    ------
-    InvalidData
-        If what is done with the frame meets such a text.
-    """
+    """Refuse a frame whose text has a lone surrogate, with our own error."""
     try:
         yield
     except UnicodeEncodeError as error:

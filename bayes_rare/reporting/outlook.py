@@ -98,23 +98,7 @@ def outlook(
     interval: int | float,
     progress: Callable[[int, int], None],
 ) -> tuple[Forecast, list[Outlook]]:
-    """The forecast behind a report, and what it says of each behaviour.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    deployment
-        One number of queries, and the responses to each.
-    risk_threshold
-        Risk above which a query counts.
-    level
-        Chance of such a query that a safe deployment may have.
-    interval
-        Probability of the intervals.
-    progress
-        Called with how many behaviours are done, and how many there are.
-    """
+    """The forecast behind a report, and what it says of each behaviour."""
     made = forecast(
         posterior,
         deployment,
@@ -174,22 +158,7 @@ def embedded(
     outlooks: list[Outlook],
     truth: Evaluation | None = None,
 ) -> tuple[dict[str, Any], float]:
-    """The tables as JSON has them, and the largest error of a chance read off them.
-
-    Parameters
-    ----------
-    evaluation
-        What was seen, for the points of the pictures.
-    outlooks
-        Behaviours.
-    truth
-        Queries that were held out, for more points.
-
-    Raises
-    ------
-    InvalidInput
-        If there are so many behaviours that no page would hold them.
-    """
+    """The tables as JSON has them, and the largest error of a chance read off them."""
     tables = [each.tables for each in outlooks]
     error = FINEST
     while _bytes(tables) > _ROOM:
@@ -227,11 +196,6 @@ def _bytes(tables: list[Predictive]) -> int:
 
 def packed(table: Predictive) -> dict[str, Any]:
     """Tables as the page's script unpacks them: numbers of few bytes, as text.
-
-    Parameters
-    ----------
-    table
-        Tables of one behaviour.
 
     Examples
     --------

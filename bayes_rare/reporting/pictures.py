@@ -32,17 +32,7 @@ class Picture(NamedTuple):
 
 
 def picture(figure: "Figure", text: str, caption: str) -> Picture:
-    """A figure as an image with no background, the same each time.
-
-    Parameters
-    ----------
-    figure
-        What to show.
-    text
-        What it shows, for those who do not see it.
-    caption
-        How to read it.
-    """
+    """A figure as an image with no background, the same each time."""
     import matplotlib as mpl
 
     written = BytesIO()

@@ -103,13 +103,7 @@ class Predictive:
     failure: Float[np.ndarray, "size sample"]
 
     def coarser(self, error: int | float) -> "Predictive":
-        """The tables without the scores that an error of the log hazard can do without.
-
-        Parameters
-        ----------
-        error
-            Largest error that leaving them out may add.
-        """
+        """The tables without scores that an error of the log hazard can spare."""
         kept = _needed(self.score, self.worst, error)
         return Predictive(self.score[kept], self.worst[:, kept], self.failure)
 
@@ -132,11 +126,6 @@ def log_hazard(each: Array) -> Array:
     ``log(-log(mean over draws of exp(-h)))``: the logarithm of the hazard itself where
     all draws agree, less where they do not.
 
-    Parameters
-    ----------
-    each
-        Hazards, at least 0; the last axis is the draw.
-
     Examples
     --------
     >>> log_hazard(np.array([[2.0, 2.0], [0.0, 1e-30], [0.0, np.inf]])).round(3)
@@ -156,14 +145,6 @@ def log_hazard(each: Array) -> Array:
 
 def predictive(population: Population, few: Population | None = None) -> Predictive:
     """The tables of a population's forecasts.
-
-    Parameters
-    ----------
-    population
-        Distribution of scores over queries, draw by draw.
-    few
-        The same of some hundred draws, by which the scores of the tables are chosen; by
-        default of all, which takes longer.
 
     Examples
     --------

@@ -44,20 +44,7 @@ class TrackRecord:
 
 
 def track_record(backtest: Backtest, model: str) -> TrackRecord:
-    """What a backtest found, with its pictures.
-
-    Parameters
-    ----------
-    backtest
-        Methods held against queries that they had not seen.
-    model
-        Name of the model whose forecast is reported.
-
-    Raises
-    ------
-    InvalidData
-        If its methods were not held against the same splits.
-    """
+    """What a backtest found, with its pictures."""
     compared = comparison.compare(backtest)
     cells = [(str(cell), wording.records(rows)) for cell, rows, _ in compared.cells()]
     said = compared.verdicts()

@@ -42,13 +42,6 @@ def single_numbers(
 
     Without offsets, which are means to an end, and without logarithms of what is there
     itself: they have its ranks.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    small
-        Whether to leave out parameters of many values.
     """
     found: dict[tuple[str, str], Chains] = {}
     for name, values in posterior.draws.items():
@@ -129,19 +122,6 @@ def ranks(
 ) -> "pandas.DataFrame":
     """Where the draws of each chain stand among all: flat if all say the same [1]_.
 
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    judged
-        Its `parameters`.
-    most
-        How many parameters, those with the largest R-hat.
-
-    Returns
-    -------
-    Columns ``parameter, of, chain, bin, share``; a share of 1 is what is expected.
-
     References
     ----------
     .. [1] A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner (2021).
@@ -177,15 +157,7 @@ def ranks(
 
 
 def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
-    """Draws of the parameters from the prior, as `prior_predictive` has them.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    seed
-        Seed of the draws.
-    """
+    """Draws of the parameters from the prior, as `prior_predictive` has them."""
     return prior_predictive.prior_draws(
         posterior.model,
         posterior.evaluation,
@@ -198,22 +170,7 @@ def prior_draws(posterior: Posterior, seed: int = 0) -> dict[str, Array]:
 def prior_and_posterior(
     posterior: Posterior, prior: Mapping[str, Array]
 ) -> "pandas.DataFrame":
-    """What each parameter was expected to be, and what it was found to be.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    prior
-        Draws from its prior.
-
-    Returns
-    -------
-    Columns ``parameter, of, prior_lower, prior_median, prior_upper, lower, median,
-    upper, learnt``, intervals of 90 %; ``learnt`` is the share of the prior interval's
-    width that the data took away. Parameters with many values have no row, nor those
-    whose prior reaches beyond the largest number, or leaves nothing open.
-    """
+    """What each parameter was expected to be, and what it was found to be."""
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
@@ -253,17 +210,6 @@ def expected_before(
     """Quantiles of the riskiest query's score before the tail had met any data.
 
     Where a tail begins, and the body below it, are those of the evaluation.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    prior
-        Draws from its prior.
-    queries
-        Queries served.
-    levels
-        Probabilities in (0, 1).
     """
     return prior_predictive.expected_scores(
         posterior.model,

@@ -44,27 +44,6 @@ def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
     of the power. The log densities are computed from the model that the posterior
     names and the evaluation that it carries; a fit does not keep them.
 
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-
-    Returns
-    -------
-    Columns ``parameter, of, prior, likelihood, diagnosis``: first the score that one
-    query in a million exceeds. Where the log density of the prior is the same for all
-    draws, as of a flat or a uniform one, to raise it to a power changes nothing: its
-    sensitivity is 0, and the diagnosis says `FLAT`. Missing where draws are weighted
-    so unevenly that it cannot be told.
-
-    Raises
-    ------
-    InvalidData
-        If the model that is built again is not the one that was fitted, or gives some
-        draws no density.
-    NotApplicable
-        If there are too few draws to weight anew.
-
     References
     ----------
     .. [1] N. Kallioinen, T. Paananen, P.-C. Bürkner, A. Vehtari (2024). Detecting and
@@ -155,22 +134,6 @@ def log_densities(
     The prior is that of the parameters that tables show, in whatever coordinates they
     were sampled: where ``NAME_offset`` was sampled in place of ``NAME``, the density
     is divided by the slope of the one in the other.
-
-    Parameters
-    ----------
-    built
-        The PyMC model, built for the data.
-    draws
-        Its quantities, with leading axes (chain, draw).
-    data
-        The arrays that were sampled with.
-    name
-        Name of the model, for refusals.
-
-    Raises
-    ------
-    InvalidData
-        If the model is not the one that was sampled.
     """
     import jax
 

@@ -27,19 +27,6 @@ def quantiles(
 
     Of m queries the level of the i-th riskiest is ``Beta(i, m - i + 1)``; its score is
     the population's quantile there, draw by draw.
-
-    Parameters
-    ----------
-    evaluation
-        Exact risks; behaviours of other kinds are left out.
-    populations
-        Distribution of scores by behaviour.
-    seed
-        Seed of the levels.
-
-    Returns
-    -------
-    Columns ``behaviour, rank, observed, lower, median, upper``, scores all.
     """
     import pandas as pd
 
@@ -79,22 +66,12 @@ def doubts(checks: Sequence[TailCheck]) -> list[TailCheck]:
     That a deployment is far from the evaluation has a banner of its own. That data said
     little of the shape is so of many sound tails above ten queries, which a warning on
     top of the page would cry down: the table of checks has it.
-
-    Parameters
-    ----------
-    checks
-        What was looked at, of one behaviour.
     """
     return [check for check in checks if check.alarm and check.name not in _NOT_DOUBTS]
 
 
 def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
     """Each kind of doubt once, in short, with the behaviours that it is about.
-
-    Parameters
-    ----------
-    doubts
-        What speaks against each behaviour.
 
     Examples
     --------

@@ -35,26 +35,6 @@ def moved_thresholds(
     """Forecasts of the riskiest query from tails that begin lower or higher.
 
     By maximum likelihood, which takes no time; and by the model itself if asked.
-
-    Parameters
-    ----------
-    posterior
-        What was fitted.
-    outlooks
-        What it forecasts.
-    queries
-        Queries served.
-    interval
-        Probability of the intervals.
-    refit
-        Whether to fit the model again.
-    seed
-        Seed of those fits.
-
-    Returns
-    -------
-    Columns ``behaviour, method, exceedances, lower, median, upper``, the last three
-    scores; and why some are missing.
     """
     import pandas as pd
 

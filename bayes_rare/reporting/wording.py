@@ -35,11 +35,6 @@ _NONE, _SURE = 1e-15, 1e-9
 def count(value: int | float) -> str:
     """A number of queries: to the last one below a million, in words from there.
 
-    Parameters
-    ----------
-    value
-        At least 0, at most 1e15.
-
     Examples
     --------
     >>> [count(value).split() for value in (12_345.6, 123_456_789)]
@@ -81,11 +76,6 @@ def safely(value: int | float) -> str:
 def risk(value: int | float) -> str:
     """A risk in percent; one in so many where it is small, from 100 % where it is not.
 
-    Parameters
-    ----------
-    value
-        In [0, 1].
-
     Examples
     --------
     >>> [" ".join(risk(value).split()) for value in (0.0123, 0.99876, 2e-5, 0.0)]
@@ -110,11 +100,6 @@ def risk(value: int | float) -> str:
 
 def chance(value: int | float) -> str:
     """A chance in percent, between 0.1 % and 99.9 %; beyond, that it is less or more.
-
-    Parameters
-    ----------
-    value
-        In [0, 1].
 
     Examples
     --------

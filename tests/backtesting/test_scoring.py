@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import optimize, stats
 
 from bayes_rare.backtesting.proper_scores import CLAMP
@@ -23,13 +24,12 @@ def forecast_of(
     population: Population, *, is_point: bool = False, samples: int = 1
 ) -> Forecast:
     """A forecast that is nothing but its population."""
-    nothing: Any = None
     return Forecast(
         method="mine",
         deployment=Deployment(1, samples),
         evaluation=Evaluation.from_scores([0.0, 1.0]),
         populations={NAME: population},
-        draws=nothing,
+        draws=xr.Dataset(),
         converged=True,
         notes=(),
         is_point=is_point,

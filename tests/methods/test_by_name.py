@@ -164,7 +164,7 @@ def test_a_model_that_does_not_serve_refuses() -> None:
         ("gpd_tail:exceedances=20,", InvalidInput, "settings follow a name as"),
         ("gumbel_ols:point=5", InvalidInput, "no setting 'point'.*points"),
         ("./nowhere.py", NoSuchModel, "no model './nowhere.py'"),
-        ("./nowhere.py:forecast", NoSuchModel, "there is no file ./nowhere.py"),
+        ("./nowhere.py:forecast", NoSuchModel, "there is no file nowhere.py"),
         (lambda *_: None, InvalidInput, "no method with a name"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from bayes_rare import catalog
 from bayes_rare.errors import NoSuchModel
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.inference import fit, fit_many, programs
+from bayes_rare.inference import fit, fit_many, programs, trial
 from bayes_rare.posterior import Posterior
 
 # Scores of unit variance, observed as they are: no pm.Data at all.
@@ -161,3 +161,118 @@ def test_a_file_that_hides_data_from_observe_is_refused(
     fit(sets[0], mine, **SIZES)
     with pytest.raises(NoSuchModel, match=r"in pm\.Data and return it from observe"):
         fit(sets[1], mine, **SIZES)
+
+
+ALTERED = """
+
+class Altered(Normal):
+    def {word}(self, *arguments):
+        return {body}
+"""
+
+
+def altered(word: str, body: str) -> str:
+    """The plain model, whose population answers one question otherwise."""
+    function = ALTERED.format(word=word, body=body).replace("super()", "Normal")
+    return PLAIN.replace("return Normal(", "return Altered(") + function
+
+
+OBSERVES = WITH_DATA + "\n\ndef observe(evaluation):\n    return {}\n"
+NONSENSE = {
+    "no population": (
+        PLAIN.replace("return Normal(", "return 5 or ("),
+        r"population returned 5 \(int\), which has no draws",
+    ),
+    "too few draws": (
+        PLAIN.replace(
+            'Normal(draws["location"]', 'Normal(draws["location"][:1]'
+        ).replace('ones_like(draws["location"])', "ones(1)"),
+        "population returned a population of 1 draws; wanted is one of as many",
+    ),
+    "not a number": (
+        PLAIN.replace('Normal(draws["location"]', 'Normal(np.nan * draws["location"]'),
+        "log_survival returned NaN",
+    ),
+    "one survival for all draws": (
+        altered("log_survival", "np.zeros((2, 1))"),
+        r"log_survival returned shape \(2, 1\); wanted is shape \(2, 3\)",
+    ),
+    "survival that rises": (
+        altered("log_survival", "np.array([[-2.0] * 3, [-1.0] * 3])"),
+        "at most 0 and falling",
+    ),
+    "quantile that falls": (
+        altered("quantile", "-Normal.quantile(self, *arguments)"),
+        "larger for a smaller fraction",
+    ),
+    "mean that raises": (
+        altered("mean", "{}['zap']"),
+        "population: mean failed with KeyError",
+    ),
+    "observe without what the density takes": (OBSERVES, "also 'scores'"),
+    "observe that is no mapping": (
+        OBSERVES.replace("return {}", "return [1]"),
+        r"observe returned \[1\] \(list\); wanted is a dict",
+    ),
+    "one rate": (
+        PLAIN + "\n\ndef recorded(draws):\n    return 0.1\n",
+        "recorded returned 0.1 .*false-positive rate and sensitivity",
+    ),
+    "no simulation": (
+        PLAIN + "\n\ndef simulate(rng, design):\n    return None\n",
+        "simulate returned None .*an Evaluation",
+    ),
+    "a kind that is none": (PLAIN + '\nACCEPTS = "exact"\n', "ACCEPTS = 'exact'"),
+    "other behaviours": (
+        PLAIN.replace(
+            "list(evaluation.behaviours)}", "[*evaluation.behaviours, 'other']}"
+        ),
+        "build returned 'location' for 2 behaviours; wanted is one for each of 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", NONSENSE)
+def test_a_function_that_returns_nonsense_is_refused_before_sampling(
+    fault: str, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, said = NONSENSE[fault]
+    mine = written(tmp_path, source)
+    monkeypatch.delattr("bayes_rare.inference.batches._sample")
+    with pytest.raises(NoSuchModel, match=said) as refusal:
+        fit(data_sets(seed)[0], mine, **SIZES)
+    assert str(mine) in str(refusal.value)
+
+
+def test_a_file_is_tried_once_and_a_shipped_model_never(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    monkeypatch.setattr(trial, "_try_population", lambda *given: tried.append(given))
+    mine = catalog.load(written(tmp_path, WITH_DATA.replace("5.0", "6.0")))
+    for model in (mine, mine, catalog.load("log_normal")):
+        for data in data_sets(seed):
+            found = programs.density_and_data(model, model.settings(), data)
+            trial.tried(model, data, *found)
+    assert len(tried) == 1
+
+
+def test_densities_that_hold_their_data_are_kept_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "_DENSITIES_KEPT", 2)
+    mine = catalog.load(written(tmp_path, PLAIN.replace("5.0", "7.0")))
+    sets = [data for seed in range(2) for data in data_sets(seed)]
+    found = [
+        programs.density_and_data(mine, mine.settings(), data)[0]
+        for data in [*sets, sets[-1], sets[0]]
+    ]
+    assert found[4] is found[3]
+    assert found[5] is not found[0]  # it was thrown away
+    kept = [
+        compiled
+        for (_, others), several in programs._DENSITIES.items()
+        if others[0] == mine.digest
+        for compiled in several
+    ]
+    assert len(kept) == 2

@@ -122,20 +122,7 @@ class Verdicts:
         return f"{self.what} is {listed(said, ' or ')}"
 
     def judged(self, value: Any, place: str = "a score") -> bool | None:
-        """Whether a value is the behaviour; None where it is no verdict.
-
-        Parameters
-        ----------
-        value
-            As the log has it.
-        place
-            Where it stands, for refusals.
-
-        Raises
-        ------
-        InvalidData
-            If it is neither text, number nor truth value, or is no verdict by the rule.
-        """
+        """Whether a value is the behaviour; None where it is no verdict."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if not isinstance(value, str | bool | int | float):
@@ -175,18 +162,7 @@ class Verdicts:
         return False
 
     def check(self, files: str) -> None:
-        """Refuse if nothing says which value is the behaviour, or it is never there.
-
-        Parameters
-        ----------
-        files
-            What was read.
-
-        Raises
-        ------
-        InvalidData
-            With the values that are there, and what to type.
-        """
+        """Refuse if nothing says which value is the behaviour, or it is never there."""
         values = [text for text, _ in self.seen]
         if not self.stated:
             raise InvalidData(
@@ -243,11 +219,6 @@ class Verdicts:
 
 def label(value: str | bool | int | float) -> str:
     """A value of a score as text.
-
-    Parameters
-    ----------
-    value
-        As the log has it.
 
     Examples
     --------

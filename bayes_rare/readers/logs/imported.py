@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.arguments.near_words import no_file
 from bayes_rare.errors import InvalidData, InvalidInput, listed, quoted, shortened
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.evaluation.import_record import DROPPED_KEY, Dropped
@@ -206,8 +207,7 @@ def found_logs(
             found = sorted(map(Path, glob.glob(one, recursive=True)))  # noqa: PTH207
             if not found:
                 raise InvalidData(
-                    f"there is no file {one}. Give a path that exists, seen from "
-                    f"{Path.cwd()}."
+                    f"{no_file(one)} Give a path that exists, seen from {Path.cwd()}."
                 )
         for path in found:
             inside = [path]

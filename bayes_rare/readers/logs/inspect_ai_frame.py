@@ -33,24 +33,7 @@ _BATCH = 10_000
 
 
 def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
-    """The runs in a frame, each with its samples.
-
-    Parameters
-    ----------
-    frame
-        What ``samples_df`` returns, or a frame of any engine with its columns: ``id``,
-        ``epoch``, ``score_<scorer>``; and where there are ``error``, ``limit``,
-        ``input``, ``retries``, ``turn_count``, ``message_count``, ``total_tokens``,
-        ``task_id``, ``eval_id``, ``task_name``, ``model``, ``created``,
-        ``metadata_<key>``.
-
-    Raises
-    ------
-    InvalidInput
-        If it is no frame, or a column is missing.
-    InvalidData
-        If it has rows of several evals, and nothing tells retries from other runs.
-    """
+    """The runs in a frame, each with its samples."""
     try:
         lazy = nw.from_native(frame).lazy()
     except TypeError as error:

@@ -107,18 +107,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """What the header of a log says.
-
-    Parameters
-    ----------
-    path
-        The log.
-
-    Raises
-    ------
-    InvalidData
-        If it is no log of Inspect, cut off or damaged.
-    """
+    """What the header of a log says."""
     if not _is_archive(path):
         return _run(path, _json_header(path), str(path))
     with opened_archive(path, _wanted) as archive:
@@ -136,20 +125,7 @@ def read_run(path: Path) -> Run:
 
 
 def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
-    """The samples of a log, each with its place; of one epoch each.
-
-    Parameters
-    ----------
-    path
-        The log.
-    run
-        Its header.
-
-    Raises
-    ------
-    InvalidData
-        If it has no samples, is cut off or damaged.
-    """
+    """The samples of a log, each with its place; of one epoch each."""
     if not _is_archive(path):
         yield from _json_samples(path)
         return
@@ -166,14 +142,7 @@ def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
 
 
 def responded(sample: Json) -> bool | None:
-    """Whether a sample has a response, by what is known of it; None where nothing is.
-
-    Parameters
-    ----------
-    sample
-        A sample, its summary, or a row of a frame. Tokens alone say little: those of a
-        response that a limit of tokens ended at once are counted, and it is not kept.
-    """
+    """Whether a sample has a response; None where the log does not tell."""
     if isinstance(sample.get(RESPONDED), bool):
         return sample[RESPONDED]
     turns, messages = (_count(sample, n) for n in ("turn_count", "message_count"))

@@ -38,15 +38,7 @@ class QueryNames:
         """Ids with further inputs, and the names of these."""
 
     def name(self, identity: str, given: Any) -> str:
-        """The name of a query.
-
-        Parameters
-        ----------
-        identity
-            Its id.
-        given
-            Its input: text or messages; where there is none, the id decides.
-        """
+        """The name of a query."""
         texts = tuple(
             piece[:_KEPT] for piece in pieces(given) if not _NO_TEXT.fullmatch(piece)
         )
@@ -74,11 +66,6 @@ class QueryNames:
 
 def pieces(given: Any) -> list[str]:
     """The texts of an input.
-
-    Parameters
-    ----------
-    given
-        Text, or messages whose content is text or parts of it.
 
     Examples
     --------

@@ -60,22 +60,7 @@ class Scores:
         """All scores of each task that has some."""
 
     def of(self, task: str, known: Sequence[str], place: str) -> str | None:
-        """The name of the score to read of a sample; None where nothing tells it yet.
-
-        Parameters
-        ----------
-        task
-            Of the sample.
-        known
-            Names of its scores.
-        place
-            Where it stands, for refusals.
-
-        Raises
-        ------
-        InvalidInput
-            If one is to be named.
-        """
+        """The name of the score to read; None while nothing tells it."""
         found = self.found.get(task)
         if known:
             if found is None:
@@ -121,18 +106,7 @@ class Scores:
             )
 
     def finish(self, files: str) -> None:
-        """Refuse a name that is no score of the task it is for, or of any.
-
-        Parameters
-        ----------
-        files
-            What was read.
-
-        Raises
-        ------
-        InvalidInput
-            If there is one.
-        """
+        """Refuse a name that is no score of the task it is for, or of any."""
         every = list(dict.fromkeys(n for names in self.found.values() for n in names))
         for name in self._any:
             if name not in every:

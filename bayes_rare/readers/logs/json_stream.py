@@ -46,40 +46,17 @@ _SCALAR_END = re.compile(r"[,\]}\s]")
 
 
 def as_object(value: Any) -> Json:
-    """A value that is an object; an empty one where it is none.
-
-    Parameters
-    ----------
-    value
-        Of JSON.
-    """
+    """A value that is an object; an empty one where it is none."""
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value that is an array; an empty one where it is none.
-
-    Parameters
-    ----------
-    value
-        Of JSON.
-    """
+    """A value that is an array; an empty one where it is none."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def file_chunks(path: Path) -> Generator[bytes]:
-    """The bytes of a file, a piece at a time.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InvalidData
-        If the operating system refuses.
-    """
+    """The bytes of a file, a piece at a time."""
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -148,13 +125,7 @@ class JsonStream:
         return self._peek() == mark
 
     def value(self) -> Any:
-        """The next value, built.
-
-        Raises
-        ------
-        InvalidData
-            If it is no JSON, is cut off, or is larger than `MOST`.
-        """
+        """The next value, built."""
         self._peek()
         while True:
             try:
@@ -179,13 +150,7 @@ class JsonStream:
             self._fill(len(self._text) - self._at)
 
     def skip(self) -> None:
-        """Pass over the next value, however large it is.
-
-        Raises
-        ------
-        InvalidData
-            If the text ends within it.
-        """
+        """Pass over the next value, however large it is."""
         first = self._peek()
         if first not in '"[{':
             while not (end := _SCALAR_END.search(self._text, self._at)):
@@ -306,18 +271,7 @@ class JsonStream:
 
 
 def json_lines(path: Path) -> Generator[tuple[int, Any]]:
-    """The lines of a file of JSON lines, each with its number from 1; blank ones not.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InvalidData
-        If a line is no JSON, not UTF-8, or longer than `MOST`.
-    """
+    """Lines of a JSON Lines file, numbered from 1, without blank ones."""
     with opened(path) as file:
         number = 0
         while line := file.readline(MOST + 1):
@@ -346,18 +300,7 @@ def json_lines(path: Path) -> Generator[tuple[int, Any]]:
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file to read bytes from.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Raises
-    ------
-    InvalidData
-        If the operating system refuses.
-    """
+    """A file to read bytes from."""
     try:
         return path.open("rb")
     except OSError as error:

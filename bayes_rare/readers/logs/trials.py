@@ -82,32 +82,7 @@ class Gathering:
         said: str = "",
         place: str = "a row",
     ) -> None:
-        """Take a trial.
-
-        Parameters
-        ----------
-        behaviour, query
-            Whose it is.
-        slot
-            Which trial of the query it is.
-        outcome
-            `HIT` or `MISS`; or, as a float, the natural logarithm of the risk.
-        family, text
-            Of the query.
-        cut_off
-            Whether a limit ended the response.
-        retried
-            Whether earlier attempts at it failed, and were not recorded.
-        said
-            The value that it was scored with.
-        place
-            Where it stands, for refusals.
-
-        Raises
-        ------
-        InvalidData
-            If the query has another family elsewhere.
-        """
+        """Take a trial."""
         value = outcome
         if not isinstance(outcome, float):
             value = outcome | self._number(storable(said)) << _MESSAGE
@@ -126,38 +101,13 @@ class Gathering:
         text: str = "",
         place: str = "a row",
     ) -> None:
-        """Take a trial that says nothing.
-
-        Parameters
-        ----------
-        behaviour, query, slot, family, text, place
-            As of `add`.
-        reason
-            One of `bayes_rare.evaluation.import_record.LOST`.
-        message
-            What the log says of it.
-
-        Raises
-        ------
-        InvalidData
-            If the query has another family elsewhere.
-        """
+        """Take a trial that says nothing."""
         number = self._number(storable(shortened(message, _LENGTH)))
         value = _LOST[reason] | number << _MESSAGE
         self._fill(behaviour, query, slot, value, family, text, place)
 
     def set_aside(self, behaviour: str, reason: str, rows: int = 1) -> None:
-        """Count rows that are no further measurements.
-
-        Parameters
-        ----------
-        behaviour
-            Whose they are.
-        reason
-            One of `bayes_rare.evaluation.import_record.ASIDE`.
-        rows
-            How many.
-        """
+        """Count rows that are no further measurements."""
         own = self._aside.setdefault(self._behaviours.name(behaviour), Counter())
         own[reason] += rows
 
@@ -171,15 +121,7 @@ class Gathering:
         return known
 
     def renew(self, behaviour: str, query: str, among: range | None = None) -> None:
-        """Set trials of a query aside, for what follows takes their place.
-
-        Parameters
-        ----------
-        behaviour, query
-            Whose they are.
-        among
-            Their slots; all by default.
-        """
+        """Set trials of a query aside, for what follows takes their place."""
         key = (self._behaviours.name(behaviour), self._names.name(query))
         known = self._queries.get(key)
         if known is None:
@@ -379,13 +321,6 @@ class Gathering:
 
 def tail(path: Path, most: int = 200) -> str:
     """A path, by its end where it is long.
-
-    Parameters
-    ----------
-    path
-        Of a file.
-    most
-        Characters of it.
 
     Examples
     --------

@@ -92,19 +92,7 @@ class Archive:
         self._read_directory(wanted)
 
     def chunks(self, name: str) -> Generator[bytes]:
-        """The content of a member, a piece at a time; it is checked as it is read.
-
-        Parameters
-        ----------
-        name
-            One of `members`.
-
-        Raises
-        ------
-        InvalidData
-            If it is encrypted, packed in another way, damaged, cut off, or unpacks to
-            far more than it may.
-        """
+        """The content of a member, a piece at a time; it is checked as it is read."""
         member = self.members[name]
         self._refuse_bomb(member)
         if member.flags & _ENCRYPTED:
@@ -277,18 +265,6 @@ class Archive:
 @contextmanager
 def opened_archive(path: Path, wanted: Callable[[str], bool]) -> Generator[Archive]:
     """An archive, closed at the end.
-
-    Parameters
-    ----------
-    path
-        Where it lies.
-    wanted
-        Which members are of interest, by name.
-
-    Raises
-    ------
-    InvalidData
-        If it is no zip archive, is cut off or damaged, or a name points out of it.
 
     Examples
     --------

@@ -38,22 +38,7 @@ WRITTEN = " as written"
 
 
 def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Contract names of the columns of a table, and their names in it.
-
-    Parameters
-    ----------
-    there
-        Names of the table's columns.
-    columns
-        From contract names to names in the table, where they differ.
-
-    Raises
-    ------
-    InvalidInput
-        If ``columns`` maps what is not in the contract, or to what is not there.
-    InvalidData
-        If the table has neither log risks nor counts.
-    """
+    """Contract names of the columns of a table, and their names in it."""
     contract = (*LABELS, *NUMBERS)
     for name, given in columns.items():
         if name not in contract:
@@ -89,20 +74,7 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
 
 
 def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
-    """The column that splits a table, under the name that it has from here on.
-
-    Parameters
-    ----------
-    split
-        Its name, if there is one.
-    there
-        Names of the table's columns.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not there.
-    """
+    """The column that splits a table, under the name that it has from here on."""
     if split is None:
         return {}
     if split not in there:
@@ -114,20 +86,7 @@ def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
 
 
 def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a column that is read and stands twice, whatever the case of its letters.
-
-    Parameters
-    ----------
-    names
-        From contract names to names in the table.
-    there
-        Names of the columns, in their order, of each file or table.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a column that is read and stands twice, whatever its case."""
     for source, columns in there.items():
         plain = [name.strip().casefold() for name in columns]
         for read in dict.fromkeys(names.values()):
@@ -145,15 +104,7 @@ def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -
 
 
 def near(name: str, there: Sequence[str]) -> str:
-    """A hint at the name that was meant, if one is near.
-
-    Parameters
-    ----------
-    name
-        What was written.
-    there
-        What could have been meant.
-    """
+    """A hint at the name that was meant, if one is near."""
     close = difflib.get_close_matches(name, there, 1, 0.6)
     # What is too long to be read is no hint.
     return f" (did you mean {close[0]!r}?)" if close and len(close[0]) <= 80 else ""

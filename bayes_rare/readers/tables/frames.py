@@ -51,52 +51,23 @@ SURE = -(2**40)
 
 
 def arrays(frame: nw.LazyFrame[Any]) -> Columns:
-    """The columns of a lazy table, collected.
-
-    Parameters
-    ----------
-    frame
-        A few rows, of an engine that may hold very many.
-    """
+    """The columns of a lazy table, collected."""
     rows = frame.collect()
     return {name: rows[name].to_numpy() for name in rows.columns}
 
 
 def has(name: str) -> nw.Expr:
-    """Whether a row has a number.
-
-    Parameters
-    ----------
-    name
-        Which number, one of `bayes_rare.readers.tables.contract.NUMBERS`.
-    """
+    """Whether a row has a number."""
     return nw.col(f"_has_{name}")
 
 
 def value(name: str) -> nw.Expr:
-    """A number of a row; -1 where it has none.
-
-    Parameters
-    ----------
-    name
-        Which number, one of `bayes_rare.readers.tables.contract.NUMBERS`.
-    """
+    """A number of a row; -1 where it has none."""
     return nw.col(f"_{name}")
 
 
 def labelled(table: Given) -> nw.LazyFrame[Any]:
-    """The table with labels as text and numbers as float64.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-
-    Returns
-    -------
-    With columns ``_behaviour`` and so on for `LABELS`, and ``_log_risk``,
-    ``_has_log_risk`` and so on for `NUMBERS`.
-    """
+    """The table with labels as text and numbers as float64."""
     return table.rows.with_columns(
         *(text.alias(f"_{name}") for name, text in table.texts.items()),
         *(
@@ -119,21 +90,7 @@ def _number(name: str, *, there: bool) -> tuple[nw.Expr, nw.Expr]:
 
 
 def binned(table: nw.LazyFrame[Any], *, estimates: bool) -> nw.LazyFrame[Any]:
-    """The labelled table with what each row is, and the whole numbers it adds.
-
-    Parameters
-    ----------
-    table
-        Labelled, and with a column ``_problem``, 0 where nothing is wrong.
-    estimates
-        Whether there is a column of standard errors.
-
-    Returns
-    -------
-    With columns ``_cell`` (a bin of scores, or one of `BELOW`, `ABOVE`, `TALLY` and
-    `PROBLEM` and more), ``_step`` (a bin of standard errors, or `SURE`), ``_key``
-    (ranks the rows of a behaviour), ``_deviation``, ``_square`` and ``_variance``.
-    """
+    """The labelled table with what each row is, and the whole numbers it adds."""
     # The logarithm is taken of 1 where there is no finite score: some engines raise.
     finite = (
         (nw.col("_problem") == 0)
@@ -218,24 +175,12 @@ def _with_steps(table: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def is_behaviour(names: Sequence[str]) -> nw.Expr:
-    """Whether a row is of one of the behaviours.
-
-    Parameters
-    ----------
-    names
-        At least one.
-    """
+    """Whether a row is of one of the behaviours."""
     return nw.col("_behaviour").is_in(list(names))
 
 
 def one_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
-    """Whether one of the conditions holds of a row.
-
-    Parameters
-    ----------
-    conditions
-        At least one.
-    """
+    """Whether one of the conditions holds of a row."""
     return nw.any_horizontal(*conditions, ignore_nulls=True)
 
 
@@ -244,13 +189,6 @@ def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
 
     Of very many cuts those that are next to each other become the lowest of them: an
     engine that is asked for thousands of conditions takes minutes, or gives up.
-
-    Parameters
-    ----------
-    column
-        The key.
-    cuts
-        By behaviour.
     """
     known = sorted(set(cuts.values()))
     together = math.ceil(len(known) / _CONDITIONS)
@@ -264,20 +202,7 @@ def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
 
 
 def selected(table: Given, behaviours: Sequence[str]) -> Given:
-    """The rows of some behaviours.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-    behaviours
-        Which behaviours.
-
-    Raises
-    ------
-    InvalidInput
-        If a behaviour is not there, or none is named.
-    """
+    """The rows of some behaviours."""
     own, known = table.texts["behaviour"], ["behaviour"]
     if "behaviour" in table.names:
         there = table.rows.select("behaviour").unique()

@@ -52,40 +52,12 @@ class Given:
 
     @classmethod
     def of(cls, rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> "Given":
-        """What is given, once the types of the labels are looked at.
-
-        Parameters
-        ----------
-        rows, names
-            As of the class.
-
-        Raises
-        ------
-        InvalidData
-            If labels are of a type that has no text.
-        """
+        """What is given, once the types of the labels are looked at."""
         return cls(rows, names, texts_of(rows, names))
 
 
 def given(frame: Any, columns: Mapping[str, str], split: str | None = None) -> Given:
-    """The table in a frame, its rows numbered where they have an order.
-
-    Parameters
-    ----------
-    frame
-        A frame that narwhals takes.
-    columns
-        From contract names to names in the frame, where they differ.
-    split
-        Column that says which rows are for which set, if one does.
-
-    Raises
-    ------
-    InvalidData
-        If a column stands twice, there are no outcomes, or labels have no text.
-    InvalidInput
-        If this is no frame, or what is named is not there.
-    """
+    """The table in a frame, its rows numbered where they have an order."""
     try:
         table = cast("nw.DataFrame[Any] | nw.LazyFrame[Any]", nw.from_native(frame))
         there = list(map(str, table.collect_schema().names()))
@@ -106,13 +78,7 @@ def given(frame: Any, columns: Mapping[str, str], split: str | None = None) -> G
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier of SQL.
-
-    Parameters
-    ----------
-    name
-        Any name.
-    """
+    """A name as an identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -211,43 +177,19 @@ def is_nan(number: nw.Expr) -> nw.Expr:
 
     DuckDB answers ``isnan``, and comparisons, by the statistics of a Parquet file, and
     those of PyArrow and Polars leave NaN out.
-
-    Parameters
-    ----------
-    number
-        A column of float64 without nulls.
     """
     return ~number.is_finite() & (number != float("inf")) & (number != float("-inf"))
 
 
 def is_whole(number: nw.Expr) -> nw.Expr:
-    """Whether a number is whole; of those that no integer holds, that it is.
-
-    Parameters
-    ----------
-    number
-        A column of float64 without nulls.
-    """
+    """Whether a number is whole; of those that no integer holds, that it is."""
     # Spark rounds to an integer, and raises where there is none.
     held = nw.when(number.abs() < MOST_WHOLE).then(number).otherwise(nw.lit(0.0))
     return held.floor() == held
 
 
 def texts_of(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> Texts:
-    """The text of each row's labels, as `evaluation.checks.text_of` writes them.
-
-    Parameters
-    ----------
-    rows
-        Columns by the names of the contract.
-    names
-        From contract names to names in the table.
-
-    Raises
-    ------
-    InvalidData
-        If labels are of a type that has no text.
-    """
+    """The text of each row's labels, as `evaluation.checks.text_of` writes them."""
     schema = rows.collect_schema()
     answer: dict[str, nw.Expr] = {}
     for name in LABELS:

@@ -102,33 +102,12 @@ class Checked:
         return answer
 
     def behaviours(self, groups: np.ndarray) -> list[str]:
-        """Behaviours of some of the groups.
-
-        Parameters
-        ----------
-        groups
-            Which groups.
-        """
+        """Behaviours of some of the groups."""
         return sorted(set(self.groups["behaviour"][groups].tolist()))
 
 
 def checked(table: Given, behaviours: Sequence[str] | None) -> Checked:
-    """The table with its groups, if nothing is wrong, and a row a query.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-    behaviours
-        As of `summarise`.
-
-    Raises
-    ------
-    InvalidData
-        If the table says something impossible, or says it twice.
-    InvalidInput
-        If ``behaviours`` name what is not there.
-    """
+    """The table with its groups, if nothing is wrong, and a row a query."""
     refuse_text(table)
     if behaviours is not None:
         table = selected(table, behaviours)

@@ -189,13 +189,7 @@ WEIGHTS = Problem(
 
 
 def first_problem(problems: Sequence[Problem]) -> nw.Expr:
-    """Number of the first problem that a row has, from 1; 0 for none.
-
-    Parameters
-    ----------
-    problems
-        What to look for.
-    """
+    """Number of the first problem that a row has, from 1; 0 for none."""
     answer: nw.Expr = nw.lit(0)
     for number, problem in reversed(list(enumerate(problems, start=1))):
         answer = nw.when(problem.holds).then(nw.lit(number)).otherwise(answer)
@@ -205,22 +199,7 @@ def first_problem(problems: Sequence[Problem]) -> nw.Expr:
 def refuse_first_problem(
     rows: nw.LazyFrame[Any], names: Mapping[str, str], problems: Sequence[Problem]
 ) -> None:
-    """Refuse a table for the first of its rows that has a problem.
-
-    Parameters
-    ----------
-    rows
-        Labelled rows, one of which has a problem.
-    names
-        From contract names to names in the table.
-    problems
-        What was looked for.
-
-    Raises
-    ------
-    InvalidData
-        Naming the row, the column, the value and the way out.
-    """
+    """Refuse a table for the first of its rows that has a problem."""
     rows = rows.with_columns(first_problem(problems).alias("_problem"))
     wrong = rows.filter(nw.col("_problem") > 0)
     row = _first(rows, wrong, "_problem")
@@ -236,22 +215,7 @@ def refuse_first_problem(
 def refuse_mixed(
     rows: nw.LazyFrame[Any], groups: Columns, names: Mapping[str, str]
 ) -> None:
-    """Refuse a behaviour whose rows are of different kinds.
-
-    Parameters
-    ----------
-    rows
-        Labelled rows.
-    groups
-        Columns ``behaviour``, ``cell`` and ``step`` of all groups of them.
-    names
-        From contract names to names in the table.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a behaviour whose rows are of different kinds."""
     counted = groups["cell"] == TALLY
     estimated = groups["step"] != SURE
     behaviour = groups["behaviour"]
@@ -283,22 +247,7 @@ def refuse_mixed(
 def refuse_half_families(
     rows: nw.LazyFrame[Any], groups: Columns, names: Mapping[str, str]
 ) -> None:
-    """Refuse a behaviour of which some queries have a family and others none.
-
-    Parameters
-    ----------
-    rows
-        Labelled rows.
-    groups
-        Columns ``behaviour`` and ``family`` of all groups of them.
-    names
-        From contract names to names in the table.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a behaviour of which some queries have a family and others none."""
     missing = groups["family"] == ""
     behaviour = groups["behaviour"]
     half = sorted(set(behaviour[missing]) & set(behaviour[~missing]))
@@ -313,20 +262,7 @@ def refuse_half_families(
 
 
 def refuse_repeated(rows: nw.LazyFrame[Any], estimated: Sequence[str]) -> None:
-    """Refuse a query whose risk is said more than once under a behaviour.
-
-    Parameters
-    ----------
-    rows
-        Labelled rows.
-    estimated
-        Behaviours whose risks are estimates.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a query whose risk is said more than once under a behaviour."""
     repeated = (
         rows.filter(has("log_risk") & (nw.col("_query_id") != ""))
         .group_by("_behaviour", "_query_id")
@@ -352,18 +288,7 @@ def refuse_repeated(rows: nw.LazyFrame[Any], estimated: Sequence[str]) -> None:
 
 
 def refuse_text(table: Given) -> None:
-    """Refuse a column of numbers that holds anything else, unless it is empty.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-
-    Raises
-    ------
-    InvalidData
-        If there is one.
-    """
+    """Refuse a column of numbers that holds anything else, unless it is empty."""
     schema = table.rows.collect_schema()
     for name in NUMBERS:
         if name not in table.names or schema[name].is_numeric():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import narwhals as nw
 
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.arguments.near_words import no_file
 from bayes_rare.errors import InvalidData, InvalidInput, listed, within
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.evaluation.import_record import record_of
@@ -256,7 +257,7 @@ def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
             found = []
         if not found:
             raise InvalidData(
-                f"there is no file {place(pattern)}. Give a path that exists, seen "
+                f"{no_file(pattern)} Give a path that exists, seen "
                 f"from {place(str(Path.cwd()))}."
             )
         folders = [name for name in found if Path(name).is_dir()]

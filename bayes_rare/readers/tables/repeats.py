@@ -19,15 +19,7 @@ QUERY = ("_behaviour", "_query_id")
 
 
 def repeats_of(table: Given, sizes: Mapping[str, int]) -> tuple[Repeats, ...]:
-    """Behaviours with counts of one query in several rows.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-    sizes
-        Rows of each behaviour.
-    """
+    """Behaviours with counts of one query in several rows."""
     # Grouped by what is there, and labelled afterwards: groups that matter are few.
     keys = [name for name in ("behaviour", "query_id") if name in table.names]
     rows = table.rows.filter(~nw.col("query_id").is_null())
@@ -54,18 +46,6 @@ def added_up(table: Given, rows: nw.LazyFrame[Any]) -> Given:
     """The table with the rows of counts of each query as one.
 
     A row without identity stays as it is: it is a query of its own.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-    rows
-        The same, labelled.
-
-    Raises
-    ------
-    InvalidData
-        If rows of one query contradict each other.
     """
     alike = [n for n in ("family", "query_text", "weight") if n in table.names]
     counted = _identified(rows)

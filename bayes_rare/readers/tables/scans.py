@@ -52,13 +52,7 @@ _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
 
 
 def as_literal(text: str) -> str:
-    """A text as SQL takes it.
-
-    Parameters
-    ----------
-    text
-        Any.
-    """
+    """A text as SQL takes it."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -118,16 +112,7 @@ class Scan:
             self._headers.append(head)
 
     def sql(self, file: str = "", types: Mapping[str, str] | None = None) -> str:
-        """What stands after FROM.
-
-        Parameters
-        ----------
-        file
-            Name of a column that holds the path of the file that is read; "" for none.
-        types
-            Types of the columns that are read of JSON; all, and what they hold, where
-            not given.
-        """
+        """What stands after FROM."""
         more = f", filename = {as_literal(file)}" if file else ""
         if self.ending in TEXTS:
             alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
@@ -157,15 +142,6 @@ class Scan:
         """The names of the columns of each file, as they stand there.
 
         DuckDB numbers those that stand twice, and reads the first.
-
-        Parameters
-        ----------
-        connection
-            Any.
-        names
-            Names of the columns that are read, by those of the contract.
-        types
-            Types of the columns as DuckDB names them.
         """
         if self.ending in TEXTS:
             heads = zip(self.files, self._headers, strict=True)
@@ -190,13 +166,7 @@ class Scan:
         return {copy: file for copy, file in pairs if copy != file}
 
     def hint(self, there: Sequence[str]) -> str:
-        """What may be wrong where none of the columns is one that is known.
-
-        Parameters
-        ----------
-        there
-            Names of the columns.
-        """
+        """What may be wrong where none of the columns is one that is known."""
         if self.ending not in TEXTS:
             if self.ending != ".parquet":
                 for file, read in zip(self.files, self._read, strict=True):
@@ -216,15 +186,7 @@ class Scan:
     def refusal(
         self, connection: "duckdb.DuckDBPyConnection", error: Exception
     ) -> InvalidData:
-        """A complaint of DuckDB as a refusal that names the line and the way out.
-
-        Parameters
-        ----------
-        connection
-            That it came from.
-        error
-            The complaint.
-        """
+        """A complaint of DuckDB as a refusal that names the line and the way out."""
         try:
             for number, file in enumerate(self.files):
                 read = self._read[number]

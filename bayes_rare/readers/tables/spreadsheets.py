@@ -26,11 +26,6 @@ GUARDED = r"^'+[=+\-@\t\r]"
 def guarded(value: Any) -> Any:
     """A text with an apostrophe before it if it begins like a formula.
 
-    Parameters
-    ----------
-    value
-        What a cell holds; numbers stay numbers.
-
     Examples
     --------
     >>> guarded("=1+1"), guarded("'=1+1"), guarded("-5"), guarded(-5), guarded("it's")
@@ -42,15 +37,7 @@ def guarded(value: Any) -> Any:
 
 
 def write_csv(table: "pandas.DataFrame", path: Path) -> None:
-    """Write a table as CSV whose texts are none that a spreadsheet runs.
-
-    Parameters
-    ----------
-    table
-        A table of numbers and texts.
-    path
-        Where to.
-    """
+    """Write a table as CSV whose texts are none that a spreadsheet runs."""
     texts = table.select_dtypes(exclude="number").columns
     safe = table.assign(**{name: table[name].map(guarded) for name in texts})
     # What has a carriage return is in quotes too, or it would end the line.

@@ -60,26 +60,6 @@ def summarise(
 ) -> Evaluation:
     """The summary of a frame of any engine that narwhals takes.
 
-    Parameters
-    ----------
-    frame
-        A pandas, Polars or PyArrow table, a Polars lazy frame, a DuckDB relation, a
-        Dask or Spark frame, or another that narwhals takes; a row a query and
-        behaviour.
-    columns
-        From names of the evaluation table to names in the frame, where they differ.
-    behaviours
-        The behaviours to read; all where not given.
-    resolution
-        Smallest risk told from 0, and smallest 1 - risk told from 0.
-
-    Raises
-    ------
-    InvalidData
-        If the frame says something impossible, or says it twice.
-    InvalidInput
-        If an argument is outside its range, or this is no frame.
-
     Examples
     --------
     >>> import pandas as pd
@@ -94,22 +74,7 @@ def summarise(
 def summary_of(
     given: Given, behaviours: Sequence[str] | None, resolution: tuple[float, float]
 ) -> Evaluation:
-    """The summary of a table under the names of the contract.
-
-    Parameters
-    ----------
-    given
-        The table.
-    behaviours, resolution
-        As of `summarise`.
-
-    Raises
-    ------
-    InvalidData
-        If the table says something impossible, or says it twice.
-    InvalidInput
-        If an argument is outside its range.
-    """
+    """The summary of a table under the names of the contract."""
     resolution = checked_resolution(resolution)
     table = checked(given, behaviours)
     return _summary(table, resolution)

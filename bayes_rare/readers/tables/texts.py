@@ -139,17 +139,7 @@ class Header:
 
 
 def copied_from(file: str, offset: int, folder: Path) -> str:
-    """Path of a copy of the end of a file.
-
-    Parameters
-    ----------
-    file
-        Path of a file, which may be packed.
-    offset
-        Bytes before that end.
-    folder
-        Where the copy is written.
-    """
+    """Path of a copy of the end of a file."""
     copy = _new_in(folder, file)
     with opened_bytes(file) as source, copy.open("wb") as target:
         source.seek(offset)
@@ -164,13 +154,7 @@ def _new_in(folder: Path, file: str) -> Path:
 
 
 def place(file: str) -> str:
-    """A file's name as it stands in a refusal.
-
-    Parameters
-    ----------
-    file
-        Its path.
-    """
+    """A file's name as it stands in a refusal."""
     return within(file, _PATH)
 
 
@@ -179,13 +163,7 @@ def _packed(file: str) -> bool:
 
 
 def opened_bytes(file: str) -> BinaryIO:
-    """The content of a file, unpacked if it is packed (.gz).
-
-    Parameters
-    ----------
-    file
-        Its path.
-    """
+    """The content of a file, unpacked if it is packed (.gz)."""
     return cast("BinaryIO", gzip.open(file) if _packed(file) else Path(file).open("rb"))
 
 
@@ -193,16 +171,6 @@ def refuse_damaged(file: str) -> None:
     """Refuse a packed file whose content is not what was packed.
 
     The whole is unpacked once: DuckDB does not compare checksums.
-
-    Parameters
-    ----------
-    file
-        Path of a file; one that is not packed (.gz) is not read.
-
-    Raises
-    ------
-    InvalidData
-        If it is cut short, damaged, or no gzip file at all.
     """
     if not _packed(file):
         return
@@ -223,26 +191,7 @@ def refuse_damaged(file: str) -> None:
 def in_utf8(
     file: str, mended: str, encoding: str | None, folder: Path, *, mark: bool
 ) -> str:
-    """Path of a file with the same text in UTF-8: the file itself, or a copy.
-
-    Parameters
-    ----------
-    file
-        Path of a file of text, for refusals.
-    mended
-        Path of what is read in its place.
-    encoding
-        Its encoding, if the user says so.
-    folder
-        Where a copy may be written.
-    mark
-        Whether UTF-8 may begin with a byte order mark.
-
-    Raises
-    ------
-    InvalidData
-        If it is not in that encoding: with the line.
-    """
+    """Path of a file with the same text in UTF-8: the file itself, or a copy."""
     with opened_bytes(mended) as source:
         start = source.read(4)
     marked = next((name for bom, name in _MARKS if start.startswith(bom)), None)
@@ -282,26 +231,7 @@ def _about(error: UnicodeError, lines: int) -> str:
 def header_of(
     file: str, copy: str, ending: str, text: TextFormat, wanted: Collection[str]
 ) -> Header:
-    """The header of a table in text.
-
-    Parameters
-    ----------
-    file
-        Path of the file, for refusals.
-    copy
-        Path of the file that is read, in UTF-8.
-    ending
-        Of the file's name: .csv or .tsv.
-    text
-        What the user says of it.
-    wanted
-        Names of columns that may be asked for.
-
-    Raises
-    ------
-    InvalidData
-        If there is none.
-    """
+    """The header of a table in text."""
     with opened_bytes(copy) as source:
         start = source.read(LONGEST_LINE + 1)
     whole = len(start) <= LONGEST_LINE
@@ -374,15 +304,7 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def not_utf8(file: str, line: int, text: str) -> str:
-    """A refusal of text in an encoding that nobody has named.
-
-    Parameters
-    ----------
-    file
-        Path of the file.
-    line, text
-        Where it is not UTF-8, and what stands there.
-    """
+    """A refusal of text in an encoding that nobody has named."""
     return (
         f"{place(file)} is not UTF-8: line {line:,} is {shortened(text, SHOWN)!r}. Say "
         "how it is written: encoding='cp1252' for Windows, 'latin-1' or another "

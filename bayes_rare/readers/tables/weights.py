@@ -22,18 +22,7 @@ type Ranges = Mapping[str, tuple[float, float]]
 
 
 def ranges_of_weights(table: Given) -> Ranges:
-    """Behaviours whose weights are unequal, and the range of these.
-
-    Parameters
-    ----------
-    table
-        The table as it is.
-
-    Raises
-    ------
-    InvalidData
-        If a weight is not a positive number.
-    """
+    """Behaviours whose weights are unequal, and the range of these."""
     if "weight" not in table.names:
         return {}
     # Grouped by what is there, and labelled afterwards: groups are few, rows many.
@@ -67,15 +56,7 @@ def ranges_of_weights(table: Given) -> Ranges:
 
 
 def shared(table: Given, ranges: Ranges) -> Given:
-    """The table with the columns `sampling_weights.SUMS`, where weights are unequal.
-
-    Parameters
-    ----------
-    table
-        As of `ranges_of_weights`.
-    ranges
-        Its answer.
-    """
+    """The table with the columns `sampling_weights.SUMS`, where weights are unequal."""
     if not ranges:
         return table
     scales: dict[float, list[str]] = {}
@@ -106,20 +87,7 @@ def _split(share: nw.Expr, names: Sequence[str]) -> Iterator[nw.Expr]:
 
 
 def refuse_weights(ranges: Ranges, exact: Sequence[str]) -> None:
-    """Refuse unequal weights of behaviours whose risks are known exactly.
-
-    Parameters
-    ----------
-    ranges
-        The answer of `ranges_of_weights`.
-    exact
-        These behaviours.
-
-    Raises
-    ------
-    InvalidData
-        If there are any.
-    """
+    """Refuse unequal weights of behaviours whose risks are known exactly."""
     for name in exact:
         if name in ranges:
             low, high = ranges[name]
