@@ -219,6 +219,7 @@ def of_garak(rows: Rows, threshold: float) -> tuple[Counter[Any], int]:
             key = (key[0], f"number {nameless}")
         if not done:
             if row.get("status") == 2:
+                waiting.pop(key, None)  # the same attempt, written again
                 key = (key[0], f"{key[1]} unscored {nameless} {len(waiting)}")
             waiting[key] = row
             continue
