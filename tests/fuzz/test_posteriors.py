@@ -18,7 +18,14 @@ from bayes_rare import catalog
 from bayes_rare.errors import BayesRareError, InvalidData, NoSuchModel
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference.stack import Stack, StackMember, load_stack
-from bayes_rare.posterior import Average, Posterior, Verdict, load_posterior, netcdf
+from bayes_rare.posterior import (
+    Average,
+    Posterior,
+    Verdict,
+    load,
+    load_posterior,
+    netcdf,
+)
 from bayes_rare.posterior.average import Member
 
 CHAINS, DRAWS = 2, 20
@@ -314,14 +321,17 @@ def test_content_that_changed_is_seen(
         tree.attrs.pop("content_sha256", None)
     same = "content_sha256" in tree.attrs
     if data.draw(st.integers(0, 19)):  # to write and read takes most of the time
+        asked: list[Path] = []
 
         def read(path: Path) -> xr.DataTree:
+            asked.append(path)
             netcdf._refuse_changed(tree, path)
             return tree
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(netcdf, "read_tree", read)
+            patched.setattr(load, "read_tree", read)
             saved.holds(damaged, same=same)
+        assert asked == [damaged]
         return
     buffer = io.BytesIO()
     try:
