@@ -372,3 +372,15 @@ def test_very_many_blanks_before_a_header_are_refused(tmp_path: Path) -> None:
 def test_json_has_one_line_an_object(tmp_path: Path) -> None:
     content = "\n".join(json.dumps({"log_risk": -1.0 - n}) for n in range(3))
     assert read(tmp_path, content.encode(), "t.ndjson").sizes == {"behaviour": 3}
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", ""])
+def test_a_missing_number_among_labels_is_a_missing_label(
+    tmp_path: Path, word: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"query_id,log_risk\n1,-1\n{word},-2\n{word},-3\n")
+    assert read_table(path).sizes == {"behaviour": 3}
+    path.write_text(f"family,log_risk\n1,-1\n{word},-2\n")
+    with pytest.raises(InvalidData, match="family"):
+        read_table(path)

@@ -390,11 +390,15 @@ def _origin(file: str, scan: Scan) -> str:
 
 
 def _label(name: str, scan: Scan, kind: str) -> str:
-    """A column of text, as it was before it was written as CSV or JSON."""
+    """A column of text, as it was before it was written as CSV or JSON.
+
+    A number that is missing is written as nan by some writers of CSV.
+    """
     column = quoted(name)
     if scan.ending in TEXTS:
         return (
-            f"case when starts_with({column}, '''') and regexp_matches({column}, "
+            f"case when lower({column}) = 'nan' then null "
+            f"when starts_with({column}, '''') and regexp_matches({column}, "
             f"{as_literal(GUARDED)}) then {column}[2:] else {column} end"
         )
     return _AS_TEXT.format(column) if kind == "JSON" else column
