@@ -6,6 +6,7 @@ draws, exactly or nearly so, at a cost that does not grow with n.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -120,15 +121,15 @@ def _crossing(
     Chandrupatla's method; where a function jumps, its bracket closes on the jump.
     """
     every = np.arange(low.size)
-    at_low, at_high = function(low, every), function(high, every)
-    found = elementwise.find_root(
-        lambda score, place: function(score, place.astype(int)),
+    found: Any = elementwise.find_root(
+        function,
         (low, high),
         args=(every,),
         tolerances={"xatol": 2 * _NARROW, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
     )
-    upper = np.where(found.f_x == 0, found.x, np.maximum(*found.bracket))
-    return np.where(at_low >= 0, low, np.where(at_high < 0, high, upper))
+    found_by = [found.success & (found.f_x == 0), found.success]
+    outside = np.where(function(low, every) >= 0, low, high)
+    return np.select(found_by, [found.x, np.maximum(*found.bracket)], outside)
 
 
 def worst_score_variance(population: Population, queries: int) -> tuple[float, float]:

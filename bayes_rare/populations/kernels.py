@@ -19,6 +19,12 @@ _TAIL = math.exp(LOG_TAIL)
 _ROOT_HALF, _PEAK = math.sqrt(0.5), 1 / math.sqrt(math.tau)
 # Sums of survivals below this lose digits: they are made of logarithms instead.
 _TINY = 1e-280
+# Scores of neighbouring nodes differ by more than rounding does.
+_CLOSEST = 1e-13
+# Log odds of a survival that float64 does not tell from 1.
+_SURE = 40.0
+# A panel of a mean goes over so many nodes, which are close where a density bends.
+_MERGED = 5
 
 
 def _compiled[F: Callable[..., Any]](function: F) -> F:
@@ -125,10 +131,10 @@ def tails(
 
 @_compiled
 def _odds(score: Any, location: Any, scale: Any, weight: Any, shape: Any) -> Any:
-    """Log odds of the survival and minus their slope, or 0 where there is none."""
+    """Log odds of the survival and minus their slope, or -1 where float64 has none."""
     above, below, density = _mixed(score, location, scale, weight, shape)
-    if above < _TINY or below < _TINY or density <= 0.0:
-        return 0.0, 0.0
+    if above < _TINY or below < _TINY:
+        return 0.0, -1.0
     return math.log(above) - math.log(below), density * (1.0 / above + 1.0 / below)
 
 
@@ -157,16 +163,16 @@ def _march(
     while odds * sign > end * sign and count < len(nodes):
         length = min(length, 0.4 + 0.04 * abs(odds))
         stride = min(length / slope, max(finest, 2.0 * stride))
-        found, rise = 0.0, 0.0
-        for _ in range(60):
+        found, rise, halved = 0.0, -1.0, False
+        while stride > _CLOSEST * (1.0 + abs(start)):
             found, rise = _odds(start + sign * stride, location, scale, weight, shape)
             missed = abs(found - odds + sign * stride * (slope + rise) / 2)
-            if rise > 0.0 and missed <= error * (1.0 + 0.1 * abs(odds)):
+            if rise >= 0.0 and missed <= error * (1.0 + 0.1 * abs(odds)):
                 break
-            stride, rise = stride / 2, 0.0
-        if rise == 0.0:
+            stride, rise, halved = stride / 2, -1.0, True
+        if rise < 0.0:
             break
-        length = 2.0 * abs(found - odds)
+        length = abs(found - odds) if halved else 2.0 * length
         start, odds, slope = start + sign * stride, found, rise
         nodes[count] = start, odds, slope
         count += 1
@@ -179,14 +185,14 @@ def tabulated(
     scale: Any,
     weight: Any,
     shape: Any,
-    deepest: Any,
-    highest: Any,
+    ends: Any,
     error: Any,
     most: Any,
 ) -> Any:
-    """Nodes of all draws, one draw after the other, and where each draw begins.
+    """Nodes of all draws, end to end, and where each draw begins.
 
-    A node is a score, the log odds of the survival there, and minus their slope.
+    A node is a score, the log odds of the survival there, and minus their slope; they
+    go from the first of the ends to the second.
     """
     draws = shape.size
     below, above = np.empty((most, 3)), np.empty((most, 3))
@@ -196,10 +202,10 @@ def tabulated(
         own = location[draw], scale[draw], weight[draw], bend
         middle = (weight[draw] * location[draw]).sum()
         odds, slope = _odds(middle, *own)
-        count = 0
-        if slope > 0.0:
-            under = _march(-1.0, middle, odds, slope, highest, error, *own, below)
-            over = _march(1.0, middle, odds, slope, deepest, error, *own, above)
+        under, over, count = 0, 0, 0
+        if slope >= 0.0:
+            under = _march(-1.0, middle, odds, slope, ends[1], error, *own, below)
+            over = _march(1.0, middle, odds, slope, ends[0], error, *own, above)
             count = under + 1 + over
         begin = start[draw]
         start[draw + 1] = begin + count
@@ -229,15 +235,29 @@ def _cubic(place: Any, left: Any, right: Any, at_left: Any, at_right: Any) -> An
 
 @_compiled
 def _score_at(odds: Any, nodes: Any, low: Any, high: Any) -> Any:
-    """The score of log odds between two nodes."""
+    """The score of log odds between two nodes: Newton's steps, kept between them."""
+    left, right = nodes[low, 0], nodes[high, 0]
     width = nodes[high, 1] - nodes[low, 1]
-    return _cubic(
+    score = _cubic(
         (odds - nodes[low, 1]) / width,
-        nodes[low, 0],
-        nodes[high, 0],
+        left,
+        right,
         -width / nodes[low, 2],
         -width / nodes[high, 2],
     )
+    for _ in range(60):
+        if not left < score < right:
+            score = (left + right) / 2
+        found, slope = _odds_at(score, nodes, low, high)
+        gap = found - odds
+        if abs(gap) <= 1e-10 * (1.0 + abs(odds)):
+            break
+        if gap > 0.0:
+            left = score
+        else:
+            right = score
+        score += gap / slope
+    return score
 
 
 @_compiled
@@ -277,6 +297,9 @@ def survivals(score: Any, nodes: Any, start: Any, end: Any, level: Any) -> None:
             if last <= first or not own <= nodes[last, 0]:
                 level[row, draw] = math.nan
                 continue
+            if own < nodes[first, 0] and nodes[first, 1] < _SURE:
+                level[row, draw] = math.nan
+                continue
             if own < nodes[first, 0]:
                 beyond = nodes[first, 2] * (nodes[first, 0] - own)
                 level[row, draw] = -math.exp(-nodes[first, 1] - beyond)
@@ -288,84 +311,112 @@ def survivals(score: Any, nodes: Any, start: Any, end: Any, level: Any) -> None:
                     low = middle
                 else:
                     high = middle
-            width = nodes[high, 0] - nodes[low, 0]
-            odds = _cubic(
-                (own - nodes[low, 0]) / width,
-                nodes[low, 1],
-                nodes[high, 1],
-                -width * nodes[low, 2],
-                -width * nodes[high, 2],
-            )
+            odds = _odds_at(own, nodes, low, high)[0]
             below = math.log1p(math.exp(-abs(odds)))
             level[row, draw] = -below if odds > 0.0 else odds - below
 
 
 @_compiled
-def _panel_ends(odds: Any, nodes: Any, first: Any, last: Any, ends: Any) -> Any:
-    """Log odds at the ends of panels, from a level up to the top of a draw's table.
+def _odds_at(score: Any, nodes: Any, low: Any, high: Any) -> Any:
+    """Log odds of a score between two nodes, and minus their slope."""
+    width = nodes[high, 0] - nodes[low, 0]
+    place = (score - nodes[low, 0]) / width
+    left, right = -width * nodes[low, 2], -width * nodes[high, 2]
+    odds = _cubic(place, nodes[low, 1], nodes[high, 1], left, right)
+    bend = 6.0 * place * (1.0 - place) * (nodes[high, 1] - nodes[low, 1])
+    slope = bend + (1.0 - place) * (1.0 - 3.0 * place) * left
+    slope += place * (3.0 * place - 2.0) * right
+    return odds, -slope / width
 
-    A panel is at most 2.5 wide in log odds and half a unit in score. A chance in
-    proportion to the risk falls by a factor of exp(60) as -log(risk) grows by 60: to
-    there a panel is at most 4 wide on that scale.
+
+@_compiled
+def _panel_end(
+    score: Any, odds: Any, nodes: Any, first: Any, place: Any, top: Any
+) -> Any:
+    """Score at which a panel ends that begins at a node or between two.
+
+    A panel is at most 2.5 wide in log odds, half a unit in score, and a few nodes. A
+    chance that is in proportion to the risk falls by a factor of exp(60) as -log(risk)
+    grows by 60: up to there a panel is at most 4 wide on that scale.
     """
-    ends[0] = odds
-    count, place, least = 1, last, math.inf
-    while ends[count - 1] < nodes[first, 1] and count < len(ends):
-        odds = ends[count - 1]
-        while place - 1 > first and nodes[place - 1, 1] <= odds:
-            place -= 1
-        score, slope = nodes[place, 0], max(nodes[place, 2], nodes[place - 1, 2])
-        width, rarity = 0.5, math.exp(min(-score, 700.0))
-        least = min(least, rarity)
-        if rarity < least + 60.0:
-            width = min(width, 4.0 / rarity)
-        ends[count] = min(odds + min(2.5, max(width * slope, 0.05)), nodes[first, 1])
-        count += 1
-    return count
+    rarity = math.exp(min(-score, 700.0))
+    width = max(0.5, score / 4.0)
+    if rarity < top + 60.0:
+        width = min(width, 4.0 / rarity)
+    elif score < 0.0:
+        width = max(width, -score / 4.0)
+    end, last = score, max(place - _MERGED, first - 1)
+    while place > last and score - nodes[place, 0] <= width:
+        if nodes[place, 1] - odds > 2.5 and end < score:
+            break
+        end = nodes[place, 0]
+        place -= 1
+    return end if end < score else score - width
 
 
 @_compiled
 def panels(level: Any, nodes: Any, start: Any, point: Any, share: Any) -> Any:
     """Scores and weights of a mean below a level, draw after draw, and their begins.
 
-    By Gauss-Legendre nodes in panels of the log odds t: ``dS = S (1 - S) dt``.
+    Sums by Gauss-Legendre points in panels of the score s, of ``f(s) S (1 - S) dt``
+    with the log odds t; the weights of a panel add up to its part of the queries.
     """
     draws, each = start.size - 1, point.size
-    ends, begin = np.empty(4096), np.empty(draws, np.int64)
-    odds, measure = np.empty(draws * 200), np.empty(draws * 200)
-    count = 0
+    score, measure = np.empty(draws * 300), np.empty(draws * 300)
+    begin, count = np.empty(draws, np.int64), 0
     for draw in range(draws):
         first, last = start[draw], start[draw + 1] - 1
-        lowest = nodes[last, 1]
+        begin[draw] = count
+        now, odds, place = nodes[last, 0], nodes[last, 1], last - 1
         if level[draw] > -math.inf:
             own = min(level[draw], -1e-300)
-            lowest = max(own - math.log(-math.expm1(own)), lowest)
-        lowest = min(lowest, nodes[first, 1])
-        found = _panel_ends(lowest, nodes, first, last, ends)
-        begin[draw] = count
-        room = max(found - 1, 1) * each
-        if count + room > odds.size:
-            odds = np.concatenate((odds, np.empty(odds.size + room)))
-            measure = np.concatenate((measure, np.empty(measure.size + room)))
-        if found == 1:  # nothing is left below
-            odds[count : count + each] = lowest
-            measure[count : count + each] = 0.0
-            count += each
-            continue
-        for panel in range(found - 1):
-            width = ends[panel + 1] - ends[panel]
+            asked = own - math.log(-math.expm1(own))
+            while place > first and nodes[place, 1] < asked:
+                place -= 1
+            if asked > odds:
+                odds = min(asked, nodes[first, 1])
+                now = _score_at(odds, nodes, place, place + 1)
+        top = math.exp(min(-now, 700.0))
+        if now <= nodes[first, 0]:  # nothing is left below
+            if count == score.size:
+                score = np.concatenate((score, np.empty(score.size)))
+                measure = np.concatenate((measure, np.empty(measure.size)))
+            score[count], measure[count] = nodes[first, 0], 0.0
+            count += 1
+        while now > nodes[first, 0]:
+            while place > first and nodes[place, 0] >= now:
+                place -= 1
+            end = _panel_end(now, odds, nodes, first, place, top)
+            end = max(end, nodes[first, 0])
+            if count + each > score.size:
+                score = np.concatenate((score, np.empty(score.size)))
+                measure = np.concatenate((measure, np.empty(measure.size)))
+            total, spot, at_end = 0.0, place, odds
             for k in range(each):
-                own = ends[panel] + width * point[k]
-                odds[count] = own
-                part = math.exp(-abs(own))
-                measure[count] = share[k] * width * part / (1.0 + part) ** 2
-                count += 1
-    score = np.empty(count)
-    for draw in range(draws):
-        end = begin[draw + 1] if draw + 1 < draws else count
-        first, high = start[draw], start[draw + 1] - 1
-        for place in range(begin[draw], end):  # log odds ascend, nodes descend
-            while high - 1 > first and nodes[high - 1, 1] < odds[place]:
-                high -= 1
-            score[place] = _score_at(odds[place], nodes, high - 1, high)
-    return score, measure[:count].copy(), begin
+                own = now + (end - now) * point[k]
+                while spot > first and nodes[spot, 0] > own:
+                    spot -= 1
+                at, slope = _odds_at(own, nodes, spot, spot + 1)
+                part = math.exp(-abs(at))
+                score[count + k] = own
+                measure[count + k] = share[k] * slope * part / (1.0 + part) ** 2
+                total += measure[count + k]
+            while spot > first and nodes[spot, 0] > end:
+                spot -= 1
+            at_end = _odds_at(end, nodes, spot, spot + 1)[0]
+            mass = _between(odds, at_end)
+            for k in range(each):
+                even = share[k] if total <= 0.0 else measure[count + k] / total
+                measure[count + k] = mass * even
+            count += each
+            now, odds = end, at_end
+    return score[:count].copy(), measure[:count].copy(), begin
+
+
+@_compiled
+def _between(low: Any, high: Any) -> Any:
+    """Part of the queries whose survival has log odds between two."""
+    ratio = -math.expm1(low - high)
+    part = math.exp(-abs(high))
+    one = 1.0 / (1.0 + part) if high > 0.0 else part / (1.0 + part)
+    return one * ratio / (1.0 + math.exp(low))

@@ -21,7 +21,6 @@ __all__ = [
     "spliced_log_survival",
     "spliced_panels",
     "spliced_quantile",
-    "spliced_tail",
 ]
 
 SPLICE = 1.0
@@ -102,28 +101,6 @@ def spliced_quantile(log_survival: Numbers, shape: Numbers) -> Array:
     depth = np.maximum(LOG_TAIL - log_survival, 0.0)
     tail = SPLICE + gpd_quantile(depth, SPLICED_SCALE, shape)
     return np.where(log_survival < LOG_TAIL, tail, body)
-
-
-def spliced_tail(deviate: Array, shape: Draws) -> tuple[Array, Array]:
-    """Log survival and hazard ``density / survival`` of the spliced distribution.
-
-    As `spliced_log_survival`, at half its cost: the normal body is computed where there
-    is one, and a shape is kept from being 0, where the limit is as good as reached.
-    """
-    steep = np.where(np.abs(shape) < STEEP, STEEP, shape)
-    excess = np.maximum(deviate - SPLICE, 0.0)
-    bend = np.maximum(steep * excess / SPLICED_SCALE, -1.0)
-    with np.errstate(divide="ignore"):
-        log_survival = LOG_TAIL - np.log1p(bend) / steep
-        # Beyond an upper end there is nothing, and 0 * inf would be NaN.
-        hazard = np.where(bend > -1.0, 1 / (SPLICED_SCALE * (1 + bend)), 0.0)
-    in_body = deviate < SPLICE
-    body = deviate[in_body]
-    log_survival[in_body] = log_ndtr(-body)
-    hazard[in_body] = np.exp(-0.5 * body**2 - log_survival[in_body]) / math.sqrt(
-        2 * math.pi
-    )
-    return log_survival, hazard
 
 
 def spliced_panels(
