@@ -6,9 +6,11 @@ draws, exactly or nearly so, at a cost that does not grow with n.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import elementwise
 
 from bayes_rare.populations import FamilyMixture, Population, log_worst_level
 from bayes_rare.scores import log_safe_from_score, score_from_risk
@@ -79,6 +81,7 @@ def worst_score_quantile(
     quantiles of the distribution averaged over draws, free of the noise of sampled
     luck.
     """
+    population = population.tabled()
     levels = np.asarray(levels, dtype=np.float64)
     # Given any one draw the quantile is known; the mean's lies between the extremes.
     known = population.quantile(log_worst_level(np.log(levels)[:, None], queries))
@@ -115,37 +118,18 @@ def _crossing(
 ) -> Draws:
     """Where increasing functions cross 0, each between two bounds: the upper side.
 
-    Interpolation, truncation and projection (Oliveira & Takahashi 2020, ACM TOMS 47
-    (1), 5): a few steps where a function is smooth, one more than bisection takes where
-    it jumps.
+    Chandrupatla's method; where a function jumps, its bracket closes on the jump.
     """
-    width = high - low
-    halvings = np.ceil(np.log2(np.maximum(width / (2 * _NARROW), 1.0))) + 1
-    steep = 0.2 / np.where(width > 0, width, 1.0)
     every = np.arange(low.size)
-    at_low, at_high = function(low, every), function(high, every)
-    for step in range(int(halvings.max(initial=0)) + 1):
-        left = np.flatnonzero(high - low > 2 * _NARROW)
-        if not left.size:
-            break
-        a, b = low[left], high[left]
-        rise = at_high[left] - at_low[left]
-        middle = (a + b) / 2
-        share = np.divide(at_high[left], rise, out=np.full(a.size, 0.5), where=rise > 0)
-        guess = np.clip(b - (b - a) * share, a, b)
-        toward = np.sign(middle - guess)
-        shift = np.minimum(steep[left] * (b - a) ** 2, np.abs(middle - guess))
-        room = _NARROW * 2.0 ** (halvings[left] - step) - (b - a) / 2
-        guess = guess + toward * shift
-        guess = np.clip(
-            guess, middle - np.maximum(room, 0), middle + np.maximum(room, 0)
-        )
-        found = function(guess, left)
-        above = found >= 0
-        high[left], low[left] = np.where(above, guess, b), np.where(above, a, guess)
-        at_high[left] = np.where(above, found, at_high[left])
-        at_low[left] = np.where(above, at_low[left], found)
-    return high
+    found: Any = elementwise.find_root(
+        function,
+        (low, high),
+        args=(every,),
+        tolerances={"xatol": 2 * _NARROW, "xrtol": 0.0, "fatol": 0.0, "frtol": 0.0},
+    )
+    found_by = [found.success & (found.f_x == 0), found.success]
+    outside = np.where(function(low, every) >= 0, low, high)
+    return np.select(found_by, [found.x, np.maximum(*found.bracket)], outside)
 
 
 def worst_score_variance(population: Population, queries: int) -> tuple[float, float]:
@@ -157,6 +141,7 @@ def worst_score_variance(population: Population, queries: int) -> tuple[float, f
     without it both parts were infinite as soon as one draw of the population has a tail
     of shape 1/2 or more.
     """
+    population = population.tabled()
     log_uniform, weight = _luck()
     score = population.quantile(log_worst_level(log_uniform[:, None], queries))
     score = np.clip(score, -_CERTAIN, _CERTAIN)
@@ -228,6 +213,7 @@ def first_failure(
     Geometric, given the chance ``E[1 - (1 - p) ** r]`` that a random query, sampled r
     times, shows it.
     """
+    population = population.tabled()
     failure = population.mean_failure(samples_per_query)
     with np.errstate(divide="ignore", over="ignore"):
         waited = -rng.standard_exponential(population.draws) / np.log1p(-failure)
@@ -248,6 +234,7 @@ def aggregate_log_hazard(
     riskiest queries are drawn exactly, as order statistics; the sum over the others,
     given the 64th, is drawn from the gamma distribution of the same mean and variance.
     """
+    population = population.tabled()
     drawn = min(queries, _RISKIEST)
     gaps = rng.standard_exponential((drawn, population.draws))
     # Spacings of uniform order statistics (Rényi 1953): the k-th smallest of n levels.
@@ -298,7 +285,7 @@ def family_contributions(
     draws is the predictive probability.
     """
     luck = _luck_strata(population.draws, _LUCK_STRATA, rng)
-    score = population.quantile(log_worst_level(np.log(luck), queries))
+    score = population.tabled().quantile(log_worst_level(np.log(luck), queries))
     return np.mean([population.shares(row) for row in score], axis=0)
 
 
@@ -323,7 +310,7 @@ def joint_worst_scores(
         strata = [strata[0]] * len(populations)
     return np.stack(
         [
-            population.quantile(log_worst_level(np.log(luck), queries)).ravel()
+            population.tabled().quantile(log_worst_level(np.log(luck), queries)).ravel()
             for population, luck in zip(populations, strata, strict=True)
         ]
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import override
 
 import numpy as np
@@ -19,8 +20,8 @@ from bayes_rare.populations.spliced import (
     spliced_log_density,
     spliced_panels,
     spliced_quantile,
-    spliced_tail,
 )
+from bayes_rare.populations.tabled import Tabled
 from bayes_rare.scores import Numbers
 
 __all__ = ["FamilyMixture"]
@@ -165,6 +166,23 @@ class FamilyMixture(Population):
         part = np.where(beyond, self.weight, part)
         return part / part.sum(axis=0)
 
+    @cached_property
+    def by_draw(self) -> tuple[Array, Array, Array]:
+        """Location, scale and weight of each family, by draw and family."""
+        return (
+            np.ascontiguousarray(self.location.T),
+            np.ascontiguousarray(self.scale.T),
+            np.ascontiguousarray(self.weight.T),
+        )
+
+    @cached_property
+    def _tabled(self) -> Tabled:
+        return Tabled(self)
+
+    @override
+    def tabled(self) -> Population:
+        return self._tabled
+
     @override
     def log_survival(self, score: Numbers) -> Array:
         score = as_array(score)
@@ -180,22 +198,11 @@ class FamilyMixture(Population):
         self, score: Draws, chosen: Int[np.ndarray, " point"]
     ) -> tuple[Draws, Draws]:
         """Log survival at a score for each of some draws, and minus its derivative."""
-        every = chosen.size == self.draws
-        location, scale, weight, shape = (
-            values if every else values[..., chosen]
-            for values in (self.location, self.scale, self.weight, self.shape)
-        )
-        log_part, hazard = spliced_tail((score - location) / scale, shape)
-        if not weight.all():
-            log_part = np.where(weight > 0, log_part, -np.inf)
-        largest = log_part.max(axis=0)
-        safe = np.where(np.isfinite(largest), largest, 0.0)
-        part = weight * np.exp(log_part - safe)
-        total = part.sum(axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = (part * hazard / scale).sum(axis=0) / total
-            # Weights add up to 1 but for rounding; a survival is at most 1.
-            return np.minimum(safe + np.log(total), 0.0), slope
+        from bayes_rare.populations import kernels
+
+        level, hazard = np.empty(chosen.size), np.empty(chosen.size)
+        kernels.tails(score, chosen, *self.by_draw, self.shape, level, hazard)
+        return level, hazard
 
     @override
     def quantile(self, log_survival: Numbers) -> Array:

@@ -5,7 +5,7 @@ collection of their draws.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import override
 
@@ -73,6 +73,14 @@ class Gathered(Population):
         whole = np.empty_like(end_to_end)
         whole[..., self.order] = end_to_end
         return whole
+
+    @cached_property
+    def _tabled(self) -> "Gathered":
+        return replace(self, parts=tuple(part.tabled() for part in self.parts))
+
+    @override
+    def tabled(self) -> Population:
+        return self._tabled
 
     @override
     def log_survival(self, score: Numbers) -> Array:

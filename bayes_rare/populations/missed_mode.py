@@ -10,7 +10,7 @@ it, and what its queries risk is a matter of supposition alone::
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import override
 
@@ -138,6 +138,14 @@ class WithMissedMode(Population):
     def _log_shares(self) -> tuple[Array, Array]:
         with np.errstate(divide="ignore"):  # a share may round to 0 or to 1
             return np.log1p(-self.share), np.log(self.share)
+
+    @cached_property
+    def _tabled(self) -> "WithMissedMode":
+        return replace(self, known=self.known.tabled())
+
+    @override
+    def tabled(self) -> Population:
+        return self._tabled
 
     @override
     def log_survival(self, score: Numbers) -> Array:

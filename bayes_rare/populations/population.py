@@ -78,6 +78,15 @@ class Population(ABC):
         Means by draw, with the leading axes of the function.
         """
 
+    def tabled(self) -> "Population":
+        """The same population, quicker where it is asked many times.
+
+        Answers are read off a table where they would be roots of a sum over families
+        (see `bayes_rare.populations.tabled.Tabled` for the error); any other population
+        is its own.
+        """
+        return self
+
     def mean_failure(self, samples: int | float = 1) -> Draws:
         """Chance that a random query, sampled ``samples`` times, fails at least once.
 

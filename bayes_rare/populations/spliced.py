@@ -21,7 +21,6 @@ __all__ = [
     "spliced_log_survival",
     "spliced_panels",
     "spliced_quantile",
-    "spliced_tail",
 ]
 
 SPLICE = 1.0
@@ -30,9 +29,9 @@ SPLICE = 1.0
 SPLICED_SCALE = float(np.exp(log_ndtr(-SPLICE) + 0.5 * SPLICE**2) * math.sqrt(math.tau))
 """Scale of the tail that continues the density there: ``Phi(-1) / phi(1)``."""
 
-_LOG_TAIL = float(log_ndtr(-SPLICE))
+LOG_TAIL = float(log_ndtr(-SPLICE))
 # A shape nearer to 0 than this is as good as 0, and log1p(shape * x) / shape is exact.
-_STEEP = 1e-30
+STEEP = 1e-30
 # Standard deviations below its mean that a mean over a family goes down to, and the
 # width in score over which functions of a risk are smooth.
 _REACH_DOWN, _SMOOTH = 9.0, 0.4
@@ -61,7 +60,7 @@ def spliced_log_survival(deviate: Numbers, shape: Numbers) -> Array:
     deviate = as_array(deviate)
     body = log_ndtr(-np.minimum(deviate, SPLICE))
     excess = np.maximum(deviate - SPLICE, 0.0)
-    tail = _LOG_TAIL + gpd_log_survival(excess, SPLICED_SCALE, shape)
+    tail = LOG_TAIL + gpd_log_survival(excess, SPLICED_SCALE, shape)
     return np.where(deviate > SPLICE, tail, body)
 
 
@@ -98,32 +97,10 @@ def spliced_quantile(log_survival: Numbers, shape: Numbers) -> Array:
     array([-20.,  -1.])
     """
     log_survival = as_array(log_survival)
-    body = -ndtri_exp(np.maximum(log_survival, _LOG_TAIL))
-    depth = np.maximum(_LOG_TAIL - log_survival, 0.0)
+    body = -ndtri_exp(np.maximum(log_survival, LOG_TAIL))
+    depth = np.maximum(LOG_TAIL - log_survival, 0.0)
     tail = SPLICE + gpd_quantile(depth, SPLICED_SCALE, shape)
-    return np.where(log_survival < _LOG_TAIL, tail, body)
-
-
-def spliced_tail(deviate: Array, shape: Draws) -> tuple[Array, Array]:
-    """Log survival and hazard ``density / survival`` of the spliced distribution.
-
-    As `spliced_log_survival`, at half its cost: the normal body is computed where there
-    is one, and a shape is kept from being 0, where the limit is as good as reached.
-    """
-    steep = np.where(np.abs(shape) < _STEEP, _STEEP, shape)
-    excess = np.maximum(deviate - SPLICE, 0.0)
-    bend = np.maximum(steep * excess / SPLICED_SCALE, -1.0)
-    with np.errstate(divide="ignore"):
-        log_survival = _LOG_TAIL - np.log1p(bend) / steep
-        # Beyond an upper end there is nothing, and 0 * inf would be NaN.
-        hazard = np.where(bend > -1.0, 1 / (SPLICED_SCALE * (1 + bend)), 0.0)
-    in_body = deviate < SPLICE
-    body = deviate[in_body]
-    log_survival[in_body] = log_ndtr(-body)
-    hazard[in_body] = np.exp(-0.5 * body**2 - log_survival[in_body]) / math.sqrt(
-        2 * math.pi
-    )
-    return log_survival, hazard
+    return np.where(log_survival < LOG_TAIL, tail, body)
 
 
 def spliced_panels(
@@ -140,7 +117,7 @@ def spliced_panels(
     node, measure = panels(-_REACH_DOWN, np.minimum(end, SPLICE), width, none)
     density = np.exp(-0.5 * node**2) / math.sqrt(2 * math.pi)
     # The depth at which the end is, as its log survival says.
-    deepest = _LOG_TAIL - spliced_log_survival(np.maximum(end, SPLICE), shape)
+    deepest = LOG_TAIL - spliced_log_survival(np.maximum(end, SPLICE), shape)
     deepest = np.clip(deepest, 0.0, DEPTH)
     growth = max(min(_SMOOTH / (widest * SPLICED_SCALE), 1.0), 0.02)
     cuts = DEPTH * np.linspace(0, 1, math.ceil(8 / growth) + 1)[1:-1] ** 1.6
@@ -149,5 +126,5 @@ def spliced_panels(
     )
     return (
         np.concatenate([node, SPLICE + gpd_quantile(depth, SPLICED_SCALE, shape)]),
-        np.concatenate([measure * density, tail * np.exp(_LOG_TAIL - depth)]),
+        np.concatenate([measure * density, tail * np.exp(LOG_TAIL - depth)]),
     )
