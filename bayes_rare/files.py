@@ -123,6 +123,8 @@ def _resolved(path: Path) -> Path:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
     if found.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not found.name:  # the root directory
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return found
 
 

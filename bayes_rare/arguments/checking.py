@@ -188,6 +188,7 @@ def _why_not(value: Any) -> str:
 def _way_out(name: str, hint: Any, value: Any) -> str:
     """What to type in place of a value that was refused, if that can be told."""
     classes = {kind.__name__ for kind in _choices(hint) if isinstance(kind, type)}
+    value = _scalar(value)
     text = isinstance(value, str | Path)
     for kind, of_text, of_other in _MADE_BY:
         if kind in classes:
@@ -292,7 +293,7 @@ def _resolved(hint: Any) -> Any:
     """What a name of a type stands for."""
     while isinstance(hint, TypeAliasType):
         if hint is ArrayLike:
-            return Any
+            return hint
         try:
             hint = hint.__value__
         except NameError:  # imported for type checkers alone
@@ -316,7 +317,7 @@ def _taken(value: Any, hint: Any) -> Any:
     if type(value) is hint and hint is not int:
         return value  # of labels and columns there are many
     choices = _choices(hint)
-    if Any in choices or hint is ArrayLike:
+    if Any in choices:
         return value
     if Path in choices and isinstance(value, str | Path) and not _names_a_file(value):
         return _REFUSED
@@ -328,6 +329,8 @@ def _taken(value: Any, hint: Any) -> Any:
 
 
 def _taken_as(value: Any, kind: Any) -> Any:
+    if kind is ArrayLike:
+        return value if _is_array(value) else _REFUSED
     origin: Any = _origin(kind)
     if origin is typing.Literal:
         same = isinstance(value, str) and value in get_args(kind)
@@ -417,6 +420,21 @@ def _listed(value: Any) -> list[Any] | None:
     return None
 
 
+def _is_array(value: Any) -> bool:
+    """Whether a value has rows, as an array, a list or a column has them."""
+    if isinstance(value, str | bytes | bytearray | Mapping | set | frozenset | type):
+        return False
+    if hasattr(value, "__array__"):
+        return getattr(value, "ndim", 1) != 0
+    if isinstance(value, list | tuple):
+        try:
+            np.shape(cast("Any", value))
+        except ValueError:  # rows of unequal lengths
+            return False
+        return True
+    return isinstance(value, Sequence) or _listed(value) is not None
+
+
 def _list(value: Any, inner: Any, within: Any) -> Any:
     if _resolved(inner) is Any:
         good = isinstance(value, within) and not isinstance(value, str | bytes)
@@ -461,6 +479,7 @@ _NAMES: dict[Any, tuple[str, str]] = {
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
     Path: ("a path", "paths"),
+    ArrayLike: ("a list of numbers", "lists of numbers"),
     types.NoneType: ("None", "Nones"),
 }
 
@@ -487,7 +506,9 @@ def _named(kind: Any, *, several: bool) -> str:
     if origin is tuple and inner and inner[-1] is not Ellipsis:
         return f"a tuple of {len(inner)} {_in_words(inner[0], several=True)}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return "a mapping" if not several else "mappings"
+        words = "mappings" if several else "a mapping"
+        rows = inner and inner[-1] is ArrayLike
+        return f"{words} to lists of numbers" if rows else words
     if origin is Callable:
         return "a function" if not several else "functions"
     if isinstance(origin, type) and issubclass(origin, Collection | Iterable):

@@ -254,7 +254,20 @@ class QueryPool:
             Number of the draw, from 0.
         splitting
             Sizes, and what is held out.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, none is named, or ``repeat`` is negative.
         """
+        if not behaviours or repeat < 0:
+            raise InvalidInput(
+                "a split is of at least one behaviour, and its draws are counted from "
+                f"0, got repeat={repeat} of {len(behaviours)} behaviours. Give names "
+                "of behaviours, and repeat=0."
+            )
+        for name in behaviours:
+            refuse_unknown("behaviour", name, self.members)
         unit = zlib.crc32("\n".join(behaviours).encode())
         rng = np.random.default_rng([splitting.seed, unit, repeat])
         chosen = np.concatenate([self.members[name] for name in behaviours])

@@ -104,7 +104,7 @@ def fit_many(
     warmup: int = 1000,
     draws: int = 1000,
     seed: int = 0,
-    target_ess: float = ESS_LIMIT,
+    target_ess: int | float = ESS_LIMIT,
     log_likelihood: bool = False,
     way: str | None = None,
     progress: Progress = lambda _done, _total: None,
@@ -292,7 +292,7 @@ def _sample(
     sampler: Sampler,
     runs: Sequence[_Run],
     chains: int,
-    target_ess: float,
+    target_ess: int | float,
     tally: "_Tally",
 ) -> None:
     """Run every chain; again with smaller steps where they diverged; on for the rest.
@@ -335,7 +335,7 @@ def _take(run: _Run, results: Sequence[Chain]) -> None:
     run.verdict = judge({**draws, **tails}, statistics, dims)
 
 
-def _decide(run: _Run, target_ess: float, draws: int) -> None:
+def _decide(run: _Run, target_ess: int | float, draws: int) -> None:
     """Whether the run is done, goes on, or starts again with smaller steps."""
     verdict = run.verdict
     assert verdict is not None

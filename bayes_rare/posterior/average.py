@@ -193,7 +193,13 @@ class Average:
         ----------
         behaviour
             The behaviour whose weights count.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
         """
+        refuse_unknown("behaviour", behaviour, self.behaviours)
         return np.concatenate([places for _, places in self._shares[behaviour]])
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from bayes_rare.arguments.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.posterior.average import Average
@@ -27,6 +28,7 @@ type Array = Float[np.ndarray, "query draw"]
 _LEAST_DIFFERENCE = np.finfo(np.float64).tiny
 
 
+@checked_call
 def posterior_predictive(
     posterior: Posterior | Average,
     behaviour: str | None = None,

@@ -185,3 +185,12 @@ def test_names_that_are_not_known_are_refused() -> None:
     refuse_unknown("behaviour", "a", ["a"])
     with pytest.raises(InvalidInput, match=r"Did you mean 'leak'\?.*There are: leak"):
         refuse_unknown("behaviour", "leek", ["leak"])
+
+
+@pytest.mark.parametrize(
+    "value", [0, 0.5, np.float64(1), np.array(2), "0.5", {0.5}, ((1, 2), (3,))]
+)
+def test_what_has_no_rows_is_no_list_of_numbers(value: Any) -> None:
+    for name in ("successes", "weight"):
+        with pytest.raises(InvalidInput, match=f"{name} of .* is a list of numbers"):
+            br.Evaluation.from_counts(**{"successes": [0], "trials": [1], name: value})

@@ -23,6 +23,7 @@ from bayes_rare.errors import InvalidData, InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.evaluation.score_cells import EXACT_LIMIT
 from bayes_rare.forecasting import notes
+from bayes_rare.readers.tables import repeats
 from bayes_rare.readers.tables.read_pool import read_pool
 from bayes_rare.readers.tables.read_table import read_table
 
@@ -562,6 +563,28 @@ def test_counts_of_one_query_are_added_up_and_that_is_said(
     assert evaluation.select(["b"]).record.added_up == ()  # pyright: ignore[reportOptionalMemberAccess]
     pool = read_pool(made(form, LONG, tmp_path))
     assert sorted(pool.rows["trials"].tolist()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("form", IN_MEMORY)
+@pytest.mark.parametrize("ids", ["all differ", "one twice", "one in two behaviours"])
+def test_repeated_queries_are_found_whether_or_not_ids_can_be_hashed(
+    ids: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame(
+        {
+            "query_id": [f"q{number}" for number in range(3_000)],
+            "behaviour": ["a", "b"] * 1_500,
+            "successes": 0,
+            "trials": 1,
+        }
+    )
+    if ids != "all differ":
+        frame.loc[2_999, "query_id"] = "q1" if ids == "one twice" else "q0"
+    evaluation = read_table(made(form, frame, tmp_path))
+    monkeypatch.setattr(repeats, "_MOST_HASHES", 0)
+    slow = read_table(made(form, frame, tmp_path))
+    assert (evaluation.digest, evaluation.record) == (slow.digest, slow.record)
+    assert (evaluation.record is not None) == (ids == "one twice")
 
 
 def test_counts_of_one_query_are_added_up_in_arrays_as_in_tables() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import narwhals as nw
 
 from bayes_rare.arguments.checking import checked_call
-from bayes_rare.arguments.near_words import no_file
+from bayes_rare.arguments.near_words import no_file, shown
 from bayes_rare.errors import InvalidData, InvalidInput, listed, within
 from bayes_rare.evaluation import RESOLUTION, Evaluation
 from bayes_rare.evaluation.import_record import record_of
@@ -115,7 +115,7 @@ def read_table(
     text = TextFormat(encoding, delimiter, decimal)
     evaluation = opened(source, columns or {}, summary, text=text)
     named = isinstance(source, str | Path | list | tuple)
-    files = _files(cast("str | Path | Sequence[str | Path]", source)) if named else []
+    files = _files(cast("str | Path | Sequence[Any]", source)) if named else []
     record = record_of(source, files)
     if record is None:
         return evaluation
@@ -162,7 +162,7 @@ def opened[T](
             )
         with storable_frame():
             return work(given(source, columns, split))
-    files = _files(cast("str | Path | Sequence[str | Path]", source))
+    files = _files(cast("str | Path | Sequence[Any]", source))
     wanted = {*LABELS, *NUMBERS, *columns.values()}
     with _scanned(files, text or TextFormat(), wanted) as (connection, scan):
         import duckdb
@@ -244,8 +244,15 @@ def _scanned(
         yield connection, scan
 
 
-def _files(source: str | Path | Sequence[str | Path]) -> list[str]:
-    patterns = [source] if isinstance(source, str | Path) else list(source)
+def _files(source: str | Path | Sequence[Any]) -> list[str]:
+    patterns: list[Any] = [source] if isinstance(source, str | Path) else [*source]
+    for pattern in patterns:
+        if not isinstance(pattern, str | Path):
+            raise InvalidInput(
+                f"a list of files has {shown(pattern)} in it, which is no path. Give "
+                "paths; of numbers make an evaluation, with Evaluation.from_scores or "
+                "Evaluation.from_counts."
+            )
     if not patterns:
         raise InvalidInput("no file is named. Give at least one path.")
     files: list[str] = []
