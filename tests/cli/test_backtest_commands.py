@@ -180,7 +180,7 @@ def test_every_option_reaches_the_backtest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        (["--repeats", "1.5"], "--repeats is a whole number"),
+        (["--repeats", "1.5"], "--repeats must be a whole number"),
         (["--workers", "0"], "workers is a whole number from 1"),
         (["--split", "part"], "no column 'part'"),
         (["--hold-out-families", "50"], "has 50 families"),

@@ -185,11 +185,11 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
         (["--columns", "log_risk=log_p"], "log_p"),
         (["--model", "gumble"], "gpd_tail, graded, gumbel_tail"),
         (["--model", "./none.py"], "gpd_tail, graded, gumbel_tail"),
-        (["--chains", "1.5"], "--chains is a whole number"),
+        (["--chains", "1.5"], "--chains must be a whole number"),
         (["--draws", "1"], "draws is a whole number from 4 on"),
-        (["--seed", "-1"], "--seed is a whole number from 0 on"),
-        (["--warmup", "nan"], "--warmup is a whole number"),
-        (["--warmup", "inf"], "--warmup is a whole number"),
+        (["--seed", "-1"], "--seed must be a whole number from 0"),
+        (["--warmup", "nan"], "--warmup must be a whole number"),
+        (["--warmup", "inf"], "--warmup must be a whole number"),
     ],
 )
 def test_fit_refuses_with_a_way_out(
@@ -419,7 +419,7 @@ def test_what_cannot_be_understood_is_a_usage_error(
     assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert re.fullmatch(r"bayes-rare: .+[.\w'\"]\n", captured.err)
+    assert re.fullmatch(r"bayes-rare: .+[.?\w'\"]\n", captured.err)
 
 
 def test_models_are_listed_with_what_they_say(
@@ -431,9 +431,20 @@ def test_models_are_listed_with_what_they_say(
         assert f"{name} {summary}" in said
 
 
-@pytest.mark.parametrize("command", ["demo", "models", "fit", "forecast", "queries"])
+COMMANDS = ["demo", "models", "fit", "forecast", "families", "queries", "backtest"]
+COMMANDS += ["compare", "stack", "report"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
+        assert argument.parameter.help, argument.name
+
+
+@pytest.mark.parametrize("tool", ["inspect", "lm-eval", "garak"])
+def test_every_option_of_an_import_is_explained(tool: str) -> None:
+    command = app["import"][tool]
+    for argument in command.assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, argument.name
 
 
