@@ -90,8 +90,8 @@ def test_it_prints_a_table_for_each_cell_and_the_verdicts(
     assert main(words(output)) == 0
     printed = capsys.readouterr().out
     for target in TARGETS:
-        assert f"{target}, 100 -> 2,000: 4 forecasts a method" in printed
-        assert f"{target}, 300 -> 2,000: 4 forecasts a method" in printed
+        assert f"{target}, 100 -> 2,000: 4 forecasts per method" in printed
+        assert f"{target}, 300 -> 2,000: 4 forecasts per method" in printed
     assert "has the smallest CRPS" in " ".join(printed.split())
     assert f"Wrote {output}" in printed
     assert max(map(len, printed.replace(str(output), "").splitlines())) <= 80

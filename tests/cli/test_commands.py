@@ -172,7 +172,7 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
 @pytest.mark.parametrize(
     ("words", "way_out"),
     [
-        (["--behaviours", "leek"], f"Known: {ODD}, leak"),
+        (["--behaviours", "leek"], f"There are: {ODD}, leak"),
         (["--prior", "sigma=2"], "no prior 'sigma'. It has: exceedances"),
         (["--prior", "log_scale"], "pairs such as shape_sd=0.2"),
         (["--prior", "log_scale=wide"], "a number, inf, true, false or none"),
@@ -364,9 +364,9 @@ def test_the_forecast_starts_with_the_worst_query_in_words(
     rows = wording.records(made[made["target"] == "worst_query_risk"])
     row = max(rows, key=lambda row: row["median"])
     assert " ".join(out.split("\n\n")[0].split()) == (
-        f"Of 1e9 queries, the riskiest is forecast to show {row['behaviour']!r} with "
-        f"a probability of {tables.risk(row['median'])} in each response (90 % "
-        f"interval {tables.span(row, tables.risk)}), the most of all behaviours."
+        f"The riskiest of 1e9 queries is forecast to show {row['behaviour']!r} with "
+        f"probability {tables.risk(row['median'])} in each response (90 % "
+        f"interval {tables.span(row, tables.risk)}), the highest of all behaviours."
     )
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80

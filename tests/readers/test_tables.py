@@ -213,7 +213,7 @@ def test_columns_are_mapped() -> None:
 def test_behaviours_are_selected() -> None:
     only = read_table(table(), behaviours=["b"])
     assert only.digest == read_table(table()).select(["b"]).digest
-    with pytest.raises(InvalidInput, match="Known: a, b, counts"):
+    with pytest.raises(InvalidInput, match="There are: a, b, counts"):
         read_table(table(), behaviours=["c"])
 
 
@@ -265,7 +265,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "both kinds": (
         exact(log_risk=[None, -2.0], successes=[0, 1], trials=[1, 2]),
-        r"data row 2.*log_risk is '?-2.0.*Keep one of the two kinds",
+        r"data row 2.*log_risk is '?-2.0.*Keep one of the two: ",
     ),
     "kinds mixed in a behaviour": (
         exact(log_risk=[None, -2.0], successes=[0, None], trials=[1, None]),
@@ -303,7 +303,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
                 "log_risk_se": [0.1, 0.1, 0.1],
             }
         ),
-        r"query_id '4' stands 2 times.*Make one estimate of those of a query",
+        r"query_id '4' occurs 2 times.*Combine its estimates into one",
     ),
     "no weight": (
         exact(successes=[1, 0], trials=[2, 8], weight=[1.0, None]),
@@ -323,7 +323,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "weights of exact risks": (
         exact(log_risk=[-1.0, -2.0], weight=[1.0, 2.0]),
-        r"'behaviour'.*weights from 1 to 2.*in proportion.*drop the column weight",
+        r"'behaviour'.*weights from 1 to 2.*proportional.*drop the column weight",
     ),
     "no behaviour": (
         exact(behaviour=["a", None], log_risk=[-1.0, -2.0]),
@@ -331,7 +331,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "repeated": (
         pd.DataFrame({"query_id": [4, 5, 4], "log_risk": [-1.0, -2.0, -3.0]}),
-        r"query_id '4' stands 2 times.*Drop the repeated rows",
+        r"query_id '4' occurs 2 times.*Drop the repeated rows",
     ),
     "text": (
         exact(log_risk=["-1.0", "often"]),
@@ -608,15 +608,15 @@ def test_counts_beside_exact_risks_are_added_up() -> None:
 
 
 def test_a_risk_is_one_a_query_in_arrays_too() -> None:
-    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+    with pytest.raises(InvalidData, match=r"'q' occurs more than once"):
         Evaluation.from_scores([0.0, 0.0], query_id=["q", "q"])
-    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+    with pytest.raises(InvalidData, match=r"'q' occurs more than once"):
         Evaluation.from_estimates([-1.0, -1.0], [0.1, 0.1], query_id=["q", "q"])
 
 
 def test_successes_of_a_row_a_response_are_refused_with_the_way_out() -> None:
     frame = pd.DataFrame({"query_id": ["q", "q"], "successes": [True, False]})
-    with pytest.raises(InvalidData, match=r"no trials.*add a column trials of 1"):
+    with pytest.raises(InvalidData, match=r"no trials.*add a column trials of ones"):
         read_table(frame)
     with pytest.raises(InvalidData, match=r"true and false.*astype\(int\)"):
         read_table(frame.assign(trials=1))
@@ -694,7 +694,9 @@ def test_a_missing_family_where_others_have_one_is_refused(
 ) -> None:
     frame = LONG.assign(query_id=range(5))
     frame.loc[[1, 4], "family"] = missing
-    with pytest.raises(InvalidData, match=r"'a' have a family.*none.*2 such"):
+    with pytest.raises(
+        InvalidData, match=r"only some queries of behaviour 'a' have a family.*2 such"
+    ):
         read_table(made(form, frame, tmp_path))
     families = frame["family"].tolist()
     with pytest.raises(InvalidData, match=r"query 1 \(counted from 0\) is missing"):

@@ -193,7 +193,7 @@ def test_options_are_for_files_that_they_can_tell_of(tmp_path: Path) -> None:
     pd.DataFrame({"log_risk": [-1.0]}).to_parquet(tmp_path / "t.parquet")
     with pytest.raises(InvalidInput, match="leave encoding"):
         read_table(tmp_path / "t.parquet", encoding="latin-1")
-    with pytest.raises(InvalidInput, match="DataFrame is no file"):
+    with pytest.raises(InvalidInput, match="DataFrame is not a file"):
         read_table(pd.DataFrame({"log_risk": [-1.0]}), decimal=",")
 
 
