@@ -45,30 +45,7 @@ ASIDE = ("duplicated", "other filter", "other detector")
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows read, kept and left out of one behaviour.
-
-    Parameters
-    ----------
-    behaviour
-        Its name.
-    read
-        Number of rows read.
-    kept
-        Number of rows in the evaluation.
-    cut_off
-        Number of these whose response was ended by a limit.
-    left_out
-        Number of rows left out, by reason: pairs of one of `LOST` or `ASIDE` and a
-        positive number.
-    queries
-        Number of queries in the evaluation.
-    empty
-        Number of queries left out because none of their rows was kept.
-
-    Raises
-    ------
-    InvalidData
-        If rows kept and left out do not add up to those read.
+    """Numbers of rows read, kept and left out of one behaviour.
 
     Examples
     --------
@@ -80,10 +57,10 @@ class Tally:
     behaviour: str
     read: int
     kept: int
-    cut_off: int
-    left_out: tuple[tuple[str, int], ...]
-    queries: int
-    empty: int
+    cut_off: int  # of those kept: the response was ended by a limit
+    left_out: tuple[tuple[str, int], ...]  # reasons, of `LOST` or `ASIDE`, and numbers
+    queries: int  # in the evaluation
+    empty: int  # queries left out, because no row of theirs was kept
 
     def __post_init__(self) -> None:
         out = sum(rows for _, rows in self.left_out)
@@ -110,61 +87,27 @@ class Tally:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some rows were lost, as the log says.
+    """Why some rows were lost, as the log says."""
 
-    Parameters
-    ----------
-    reason
-        One of `LOST`.
-    message
-        What the log says, shortened; "" if it says nothing.
-    rows
-        Number of rows.
-    behaviour
-        Their behaviour; "" if it is not known.
-    """
-
-    reason: str
-    message: str
+    reason: str  # one of `LOST`
+    message: str  # from the log, shortened
     rows: int
-    behaviour: str = ""
+    behaviour: str = ""  # "" if it is not known
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A score that responses have, and whether it was read as the behaviour.
-
-    Parameters
-    ----------
-    value
-        The score, as in the log.
-    shows
-        Whether it was read as the behaviour.
-    rows
-        Number of rows with it.
-    behaviour
-        Their behaviour; "" if it is not known.
-    """
+    """A score that responses have, and whether it was read as the behaviour."""
 
     value: str
     shows: bool
     rows: int
-    behaviour: str = ""
+    behaviour: str = ""  # "" if it is not known
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """Rows of counts of one behaviour that were added up to fewer queries.
-
-    Parameters
-    ----------
-    behaviour
-        Its name.
-    rows
-        Number of its rows in the table.
-    queries
-        Number of its queries; smaller, as several rows had the same ``query_id``.
-    """
+    """Numbers of rows of a behaviour that were added up to fewer queries."""
 
     behaviour: str
     rows: int

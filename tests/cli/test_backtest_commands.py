@@ -185,7 +185,7 @@ def test_every_option_reaches_the_backtest(tmp_path: Path) -> None:
         (["--split", "part"], "no column 'part'"),
         (["--hold-out-families", "50"], "has 50 families"),
         (["--unseen-share", "0.5"], "do not go together"),
-        (["--output", str(SAMPLE)], "it is what is read"),
+        (["--output", str(SAMPLE)], "it is an input"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -228,7 +228,10 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
 
     monkeypatch.setattr(inference, "fit", work)
     monkeypatch.setattr(forecasting, "forecast", work)
-    for bad, way_out in ((tmp_path, "name of a file"), (table / "a", "no folder")):
+    for bad, way_out in (
+        (tmp_path, "name of a file"),
+        (table / "a", "is not a folder"),
+    ):
         words = ["--output", str(bad)]
         assert way_out in refusal(capsys, ["fit", str(table), *words])
         ask = ["forecast", str(posterior), "--queries", "10", *words]

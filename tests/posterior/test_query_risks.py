@@ -590,7 +590,7 @@ def test_an_unconverged_posterior_is_drawn_from_only_if_told_to(
         (["--top", "0"], 1, "top=10"),
         (["--samples", "0"], 1, "samples=10"),
         (["--behaviours", "leek"], 1, "There are: [b]odd[/b], leak"),
-        (["--seed", "0.5"], 1, "--seed is a whole number"),
+        (["--seed", "0.5"], 1, "--seed must be a whole number"),
         (["--top", "many"], 2, ""),
     ],
 )
