@@ -456,7 +456,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="at least one path"):
         read_table([])
     (tmp_path / "t.parquet").write_text("log_risk\n-1\n")
-    with pytest.raises(InvalidData, match="Check that the content is what"):
+    with pytest.raises(InvalidData, match="Check that the content fits"):
         read_table(tmp_path / "t.parquet")
     (tmp_path / "t.xlsx").write_text("")
     with pytest.raises(InvalidData, match=r"end in one of .csv, .tsv, .parquet"):
