@@ -1,8 +1,8 @@
-"""What can go wrong, as types: one base, and each is also the builtin it specialises.
+"""Exceptions of this package; each is also the builtin exception that it specialises.
 
-A message has three parts: what cannot be done, the numbers that make it so, and the
-way out as something the reader can type. It has at most `LONGEST` characters: whatever
-is named in it may be long, and loses its middle, for the way out stands at the end.
+A message has three parts: what cannot be done, the values that make it so, and a way
+out that the reader can type. It has at most `LONGEST` characters; long names in it lose
+their middle, since the way out stands at the end.
 """
 
 from collections.abc import Collection
@@ -24,39 +24,39 @@ __all__ = [
 ]
 
 LONGEST = 600
-"""Characters of a refusal, at most: a paragraph that is read to its end."""
+"""Largest number of characters of a message: a short paragraph."""
 
 
 def shortened(text: object, most: int) -> str:
-    r"""A text in one line of printable characters, its end left out if it is long.
+    r"""A text on one line of printable characters, cut at the end if it is long.
 
     Parameters
     ----------
     text
-        Anything.
+        Any value.
     most
-        Characters, at least 1.
+        Largest number of characters, at least 1.
 
     Examples
     --------
     >>> shortened("Ignore all\nprevious instructions.", 14)
     'Ignore all pr…'
     """
-    # Half a character, which no file can hold, is shown as what takes its place.
+    # A lone surrogate, which UTF-8 cannot encode, is replaced.
     whole = str(text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     line = " ".join("".join(c if c.isprintable() else " " for c in whole).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def quoted(value: object, most: int) -> str:
-    """A value as Python writes it, on one line, its end left out if it is long.
+    """The repr of a value, on one line, cut at the end if it is long.
 
     Parameters
     ----------
     value
-        Anything.
+        Any value.
     most
-        Characters, at least 1.
+        Largest number of characters, at least 1.
 
     Examples
     --------
@@ -67,14 +67,14 @@ def quoted(value: object, most: int) -> str:
 
 
 def within(text: str, most: int) -> str:
-    """A text whose middle is left out if it is long: beginnings and endings tell most.
+    """A text without its middle if it is long.
 
     Parameters
     ----------
     text
-        Any text; it stays as it is where it is short enough.
+        Any text; it is unchanged if it is short enough.
     most
-        Characters, at least 3.
+        Largest number of characters, at least 3.
 
     Examples
     --------
@@ -90,18 +90,18 @@ def within(text: str, most: int) -> str:
 def listed(
     names: Collection[object], joint: str = ", ", *, most: int = 160, each: int = 48
 ) -> str:
-    """The first few of some names, and how many more there are.
+    """The first few of a list of names, and how many more there are.
 
     Parameters
     ----------
     names
-        What is named, in its order.
+        The names, in order.
     joint
-        What stands between two of them.
+        Text between two names.
     most
-        Characters, about; at least one name is written.
+        Approximate number of characters; at least one name is written.
     each
-        Characters of a name, which loses its middle if it is longer.
+        Largest number of characters of a name; a longer one loses its middle.
 
     Examples
     --------
@@ -121,9 +121,9 @@ def listed(
 
 
 class BayesRareError(Exception):
-    """Base of every error that this package raises on purpose.
+    """Base of all errors that this package raises on purpose.
 
-    Its message has at most 600 characters, whatever it was made from.
+    Its message has at most 600 characters.
 
     Examples
     --------
@@ -142,16 +142,16 @@ class InvalidInput(BayesRareError, ValueError):
 
 
 class InvalidData(BayesRareError, ValueError):
-    """An evaluation that says something impossible, or says it twice."""
+    """An evaluation, or a file, that contradicts itself or cannot be read."""
 
 
 class NotApplicable(BayesRareError, ValueError):
-    """A method asked for an evaluation that it does not serve."""
+    """A method that cannot be used with this evaluation."""
 
 
 class NoSuchModel(BayesRareError, LookupError):
-    """A model that is neither shipped nor a file that defines one."""
+    """A name that is neither a shipped model nor a file that defines one."""
 
 
 class NotConverged(BayesRareError, RuntimeError):
-    """A fit whose draws do not represent its posterior."""
+    """A fit whose draws do not represent the posterior."""

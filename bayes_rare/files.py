@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that are written atomically: completely, or not at all."""
 
 import errno
 import glob
@@ -16,26 +16,26 @@ from bayes_rare.errors import InvalidInput
 
 __all__ = ["refuse_unwritable", "replacing"]
 
-# Characters of a name that its half-written file repeats: what is in front of them
-# still fits into the 255 bytes of a name.
+# Characters of a file's name that its temporary file repeats: with what is put before
+# them the name still has at most 255 bytes.
 _REPEATED = 50
-# Written to see whether there is room at all.
+# Written to see whether the disk has room.
 _PROBE = bytes(4096)
-# What ends a process before it could tidy up, unless it listens.
+# Signals that end a process before it can clean up, unless it handles them.
 _ENDINGS = [
     getattr(signal, name)
     for name in ("SIGTERM", "SIGHUP", "SIGINT")
     if hasattr(signal, name)
 ]
-# Half-written files of this process.
+# Temporary files of this process.
 _begun: set[Path] = set()
 
 
 def refuse_unwritable(path: Path, *inputs: Path) -> None:
-    """Refuse an output that could not be written, before the work is done.
+    """Refuse an output that cannot be written, before the work is done.
 
-    A file is written beside it and removed again, in folders that are made and removed
-    again where they are missing: nobody else knows for certain what can be written.
+    A temporary file is written beside it and removed, as are missing folders: nothing
+    else shows for certain what can be written.
     """
     with _refusing(path):
         target = _resolved(path)
@@ -43,7 +43,7 @@ def refuse_unwritable(path: Path, *inputs: Path) -> None:
         read = {*inputs, *map(Path, found)}
         if target.exists() and any(n.exists() and target.samefile(n) for n in read):
             raise InvalidInput(
-                f"cannot write {path}: it is what is read. Give another name."
+                f"cannot write {path}: it is an input. Give another name."
             )
         if target.is_dir():
             raise InvalidInput(
@@ -51,32 +51,33 @@ def refuse_unwritable(path: Path, *inputs: Path) -> None:
             )
         if target.exists() and not target.is_file():
             raise InvalidInput(
-                f"cannot write {path}: it is a device, and would be replaced by a "
-                "file. Give the name of a file."
+                f"cannot write {path}: it is a device, which a file would replace. "
+                "Give the name of a file."
             )
         nearest = next(folder for folder in target.parents if folder.exists())
         if not nearest.is_dir():
             raise InvalidInput(
-                f"cannot write {path}: {nearest} is no folder. Give a path in a folder."
+                f"cannot write {path}: {nearest} is not a folder. Give a path in a "
+                "folder."
             )
         with _half_written(target) as (written, _):
             written.write_bytes(_PROBE)
             with suppress(FileNotFoundError):
-                target.lstat()  # complains of a name that is too long
+                target.lstat()  # raises if the name is too long
             raise _Enough
 
 
 class _Enough(Exception):
-    """What was to be seen has been seen: nothing is to be kept."""
+    """The check is done, and nothing is to be kept."""
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """A path to write to, whose file takes the place of ``path`` if all goes well.
+    """A temporary path to write to, whose file replaces ``path`` on success.
 
-    If not, ``path`` stays what it was and nothing is left beside it, also where the
-    process is ended by a signal that it can hear. What a process left that was killed
-    outright goes when the same file is next written. A missing folder is made.
+    Otherwise ``path`` is unchanged and nothing is left beside it, even if a signal
+    ends the process. What a killed process (SIGKILL) leaves is removed when the same
+    file is next written. A missing folder is created.
 
     Examples
     --------
@@ -90,19 +91,19 @@ def replacing(path: Path) -> Generator[Path]:
     (None, 'a,b')
     """
     with _refusing(path):
-        # A link stays a link, to a new file.
+        # A symbolic link remains one, to a new file.
         target = _resolved(path)
         with _half_written(target) as (written, held):
             yield written
-            os.fsync(held.fileno())  # a disk that was full all along says so here
-            if os.name == "nt":  # which moves no open file
+            os.fsync(held.fileno())  # raises here at the latest if the disk is full
+            if os.name == "nt":  # where an open file cannot be moved
                 held.close()
             written.replace(target)
 
 
 @contextmanager
 def _refusing(path: Path) -> Generator[None]:
-    """Say in our own words what the operating system refuses."""
+    """Turn errors of the operating system into our own."""
     try:
         yield
     except _Enough:
@@ -116,7 +117,7 @@ def _refusing(path: Path) -> Generator[None]:
 
 
 def _resolved(path: Path) -> Path:
-    """Where a path leads, past all links."""
+    """The path with all links resolved."""
     try:
         found = path.resolve()
     except RuntimeError as error:  # as of Python 3.12
@@ -129,7 +130,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _is_a_name(path: Path) -> bool:
-    """Whether the operating system could have a file of this name."""
+    """Whether a file can have this name."""
     try:
         return b"\0" not in os.fsencode(path)
     except UnicodeEncodeError:
@@ -142,17 +143,17 @@ def _unwritable(path: Path, error: Exception) -> InvalidInput:
     if len(shown) > 200:
         shown = f"{shown[:100]}...{shown[-90:]}"
     return InvalidInput(
-        f"cannot write {shown}: {reason[:200]}. Give a path in a folder of yours, on a "
-        "disk with room."
+        f"cannot write {shown}: {reason[:200]}. Give a path in a folder that you may "
+        "write to, on a disk with free space."
     )
 
 
 @contextmanager
 def _half_written(target: Path) -> Generator[tuple[Path, IO[bytes]]]:
-    """A new file beside a target, and it opened; gone at the end, if still there.
+    """A new temporary file beside a target, opened, and removed at the end.
 
-    The ending of its name is that of the target, for writers that tell the format from
-    it; the rest is of this process alone.
+    Its name ends like the target's, for writers that take the format from it; the rest
+    is unique to this process.
     """
     missing = [folder for folder in target.parents if not folder.exists()]
     written, held, done = target, None, False
@@ -180,14 +181,14 @@ def _half_written(target: Path) -> Generator[tuple[Path, IO[bytes]]]:
 
 
 def _held(written: Path, attempts_left: int) -> IO[bytes] | None:
-    """A new file, locked while it is open; None if another took it for a leftover."""
+    """A new file, locked while it is open; None if another process removed it."""
     written.parent.mkdir(parents=True, exist_ok=True)
     try:
         held = written.open("xb", buffering=0)
     except FileNotFoundError:
         if not attempts_left:
             raise
-        return _held(written, attempts_left - 1)  # its folder was tidied away
+        return _held(written, attempts_left - 1)  # another removed the folder
     _lock(held)
     with suppress(FileNotFoundError):
         if os.path.samestat(os.fstat(held.fileno()), written.stat()):
@@ -197,7 +198,7 @@ def _held(written: Path, attempts_left: int) -> IO[bytes] | None:
 
 
 def _lock(opened: IO[bytes]) -> bool:
-    """Lock a file, if no other process has and the system knows how."""
+    """Lock a file, if no other process has done so and the system can."""
     try:
         import fcntl
 
@@ -208,26 +209,26 @@ def _lock(opened: IO[bytes]) -> bool:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Remove what killed processes left half written: nobody has it locked."""
+    """Remove temporary files of killed processes, which nobody has locked."""
     repeated = re.escape(target.name[-_REPEATED:])
     leftover = re.compile(rf"\.\d+-[0-9a-f]{{8}}-{repeated}", re.ASCII)
     try:
         beside = [*target.parent.iterdir()]
-    except OSError:  # no such folder yet, or one that may not be listed
+    except OSError:  # there is no such folder yet, or it may not be listed
         return
     for path in beside:
         if not leftover.fullmatch(path.name) or path.is_symlink():
             continue
-        with suppress(OSError), path.open("rb+") as held:  # gone, or somebody else's
+        with suppress(OSError), path.open("rb+") as held:  # gone, or not ours
             if _lock(held):
                 path.unlink()
 
 
 @contextmanager
 def _tidied_when_ended() -> Generator[None]:
-    """Remove half-written files if a signal ends the process, and end by it then.
+    """Remove temporary files if a signal ends the process.
 
-    Where somebody else listens, it is for them to end the process in an orderly way.
+    A signal that has a handler already is left to that handler.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -243,7 +244,7 @@ def _tidied_when_ended() -> Generator[None]:
 
 
 def _end(number: int, _: Any) -> None:
-    """Tidy up, and let the signal do what it does by default."""
+    """Remove temporary files, and let the signal have its default effect."""
     for path in list(_begun):
         with suppress(OSError):
             path.unlink(missing_ok=True)

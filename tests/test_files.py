@@ -95,7 +95,10 @@ def test_without_room_nothing_is_written(
     write: Callable[[Path], None], tmp_path: Path
 ) -> None:
     place = tmp_path / "new" / "folder" / "out"
-    with little_room(8_192), pytest.raises(InvalidInput, match="on a disk with room"):
+    with (
+        little_room(8_192),
+        pytest.raises(InvalidInput, match="on a disk with free space"),
+    ):
         write(place)
     plt.close("all")
     assert list(tmp_path.iterdir()) == []
@@ -137,7 +140,10 @@ def test_the_longest_name_can_be_written(name: str, tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_found_before_the_work(tmp_path: Path) -> None:
-    with little_room(1_000), pytest.raises(InvalidInput, match="on a disk with room"):
+    with (
+        little_room(1_000),
+        pytest.raises(InvalidInput, match="on a disk with free space"),
+    ):
         refuse_unwritable(tmp_path / "new" / "out.nc")
     assert list(tmp_path.iterdir()) == []
 

@@ -8,7 +8,7 @@ exit code  meaning
 =========  ====================================================
 0          done
 1          refused, with one paragraph on standard error
-2          usage: the command line itself cannot be understood
+2          the command line itself is wrong
 3          the fit did not converge
 130        interrupted (Ctrl-C)
 143        ended by SIGTERM; 129 where the terminal was closed
@@ -28,7 +28,7 @@ from bayes_rare.cli.forecasts import families, forecast, queries
 from bayes_rare.cli.imports import app as importing
 from bayes_rare.cli.reports import report
 from bayes_rare.cli.signals import Ended, in_order
-from bayes_rare.cli.speech import INTERRUPTED
+from bayes_rare.cli.speech import INTERRUPTED, HelpFormatter
 from bayes_rare.errors import LONGEST, BayesRareError, NotConverged, within
 
 __all__ = ["app", "main"]
@@ -37,9 +37,10 @@ _DONE, _REFUSED, _USAGE, _UNCONVERGED = 0, 1, 2, 3
 
 app = App(
     name="bayes-rare",
-    help="Forecasts of a language model's worst-case risk at deployment scale.",
+    help="Forecast a language model's worst-case risk at deployment scale.",
     version=__version__,
     help_format="plaintext",
+    help_formatter=HelpFormatter(),
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
 )
@@ -65,7 +66,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     tokens
-        Words of the command line; those of this process where not given.
+        Words of the command line; by default those of this process.
     """
     try:
         with in_order():
@@ -83,7 +84,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     except BayesRareError as error:
         return _refuse(error)
     except BrokenPipeError:
-        # The reader has gone: what is still to be flushed goes nowhere.
+        # The reader of the pipe has gone, so nothing more can be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _REFUSED
     except OSError as error:
@@ -96,9 +97,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 
 def _refuse(error: Exception, code: int = _REFUSED) -> int:
-    """Say what was refused, in one paragraph."""
+    """Print why a command was refused, in one paragraph."""
     said = " ".join(f"bayes-rare: {error}".split())
-    # A word of a command line may hold bytes that are no text.
+    # A word of a command line may hold bytes that are not text.
     said = said.encode("utf-8", "replace").decode()
     print(within(said, LONGEST), file=sys.stderr)
     return code

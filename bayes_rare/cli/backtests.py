@@ -1,4 +1,4 @@
-"""The commands that hold methods against what they have not seen."""
+"""The commands that test methods on held-out queries, and compare them."""
 
 import sys
 from pathlib import Path
@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from bayes_rare.cli.speech import import_slowly, print_json
-from bayes_rare.cli.words import (
-    SEVERAL,
+from bayes_rare.cli.options import (
     AsJson,
-    ColumnNames,
+    BacktestSampling,
     Count,
     Counts,
     EvaluationFile,
@@ -18,11 +16,12 @@ from bayes_rare.cli.words import (
     Names,
     Risks,
     Share,
-    Text,
-    columns_of,
+    TableOptions,
     optional,
+    several,
     whole,
 )
+from bayes_rare.cli.speech import import_slowly, print_json
 
 __all__ = ["backtest", "compare", "stack"]
 
@@ -31,16 +30,12 @@ def backtest(
     evaluation: EvaluationFile,
     /,
     *,
-    methods: Annotated[
-        list[str], Parameter(metavar="METHOD", consume_multiple=SEVERAL)
-    ],
+    methods: Annotated[list[str], several("METHOD")],
     output: Annotated[Path, Parameter(metavar="BACKTEST.parquet")],
     evaluation_sizes: Counts | None = None,
     deployment_sizes: Counts | None = None,
     repeats: Count | None = None,
-    behaviours: Names = None,
-    columns: ColumnNames = None,
-    text: Text | None = None,
+    table: TableOptions | None = None,
     hold_out_families: Count = 0,
     ignore_families: bool = False,
     split: Annotated[str | None, Parameter(metavar="COLUMN")] = None,
@@ -50,26 +45,74 @@ def backtest(
     samples_per_query: Count = 1,
     unseen_share: Share = 0.0,
     unseen_families: Count | None = None,
-    chains: Count = 4,
-    warmup: Count = 500,
-    draws: Count = 500,
-    seed: Count = 0,
+    sampling: BacktestSampling | None = None,
     workers: Count = 2,
     model_file: ModelFile = None,
     as_json: AsJson = False,
 ):
-    """Hold forecasting methods against queries that they have not seen.
+    """Backtest forecasting methods on held-out queries.
 
-    A larger evaluation is split again and again into queries that methods see and
-    queries whose worst risk, number of risky ones and aggregate risk they must
-    forecast. While it runs, finished parts lie in BACKTEST.parquet.parts: killed, the
-    same command goes on from there, and ends with the same numbers.
+    A large evaluation is split repeatedly: each method sees some of the queries, and
+    forecasts the worst risk, the number of risky queries and the aggregate risk of the
+    others. Finished parts are kept in BACKTEST.parquet.parts while it runs: if it is
+    stopped, the same command resumes there and gives the same numbers.
+
+    Parameters
+    ----------
+    evaluation
+        The large evaluation, a table as for `bayes-rare fit`.
+    methods
+        One or more baselines, models (see `bayes-rare models`), model files, or
+        functions in files: gumbel_ols gpd_tail:exceedances=20 ./mine.py
+        ./mine.py:forecast.
+    output
+        Parquet file for the scores, written atomically; an existing file is replaced.
+    evaluation_sizes
+        Number of queries that a method sees, one or more.
+    deployment_sizes
+        Number of queries that it forecasts, one or more; each is combined with each
+        evaluation size.
+    repeats
+        Random splits of each behaviour. By default 10.
+    table
+        Which part of the table is read.
+    hold_out_families
+        Number of families, drawn anew for each split, that are left out of the
+        evaluation while the deployment has all families.
+    ignore_families
+        Hide the families from the methods.
+    split
+        Column that says "evaluation" or "deployment" for each row, in place of random
+        splits; the sizes may then be left out.
+    pool
+        Fit all behaviours of a split together, on the same queries.
+    trials_per_query
+        Show the methods counts instead of risks: successes among this many responses
+        to each query, drawn from its risk. What is forecast stays exact.
+    risk_thresholds
+        Further risks above which queries are counted. One threshold is always there:
+        the risk that ten queries of the deployment exceed on average.
+    samples_per_query
+        Responses to each query of a deployment, at least 1.
+    unseen_share
+        Share of the deployment that, as methods are told, comes from unseen families.
+    unseen_families
+        Number of unseen families that methods are told of.
+    sampling
+        How each fit is sampled.
+    workers
+        Number of processes, which share the cores.
+    model_file
+        Your own model file or files that a stack among the methods uses; a stack never
+        runs a file that it names itself.
+    as_json
+        Print the comparison as one JSON object on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "duckdb", "narwhals", "scipy.stats", "joblib")
     from bayes_rare import backtesting, files
     from bayes_rare.cli import tables
 
-    # What follows the path of a method's file: the function in it, or settings.
+    # A method's file may be followed by a function in it, or by settings.
     named = [
         one.partition(".py:")[0] + ".py" if ".py:" in one else one for one in methods
     ]
@@ -81,9 +124,7 @@ def backtest(
             [whole("--evaluation-sizes", size) for size in evaluation_sizes or []],
             [whole("--deployment-sizes", size) for size in deployment_sizes or []],
             repeats=optional("--repeats", repeats),
-            behaviours=behaviours,
-            columns=columns_of(columns),
-            **vars(text or Text()),
+            **(table or TableOptions()).arguments(),
             hold_out_families=whole("--hold-out-families", hold_out_families),
             ignore_families=ignore_families,
             split=split,
@@ -93,10 +134,7 @@ def backtest(
             samples_per_query=whole("--samples-per-query", samples_per_query),
             unseen_share=unseen_share,
             unseen_families=optional("--unseen-families", unseen_families),
-            chains=whole("--chains", chains),
-            warmup=whole("--warmup", warmup),
-            draws=whole("--draws", draws),
-            seed=whole("--seed", seed),
+            **(sampling or BacktestSampling()).arguments(),
             workers=whole("--workers", workers),
             model_file=model_file,
             output=output,
@@ -114,7 +152,17 @@ def compare(
     pictures: Annotated[Path | None, Parameter(metavar="DIR")] = None,
     as_json: AsJson = False,
 ):
-    """Compare the methods of a backtest."""
+    """Compare the methods of a backtest.
+
+    Parameters
+    ----------
+    backtest
+        A file that `bayes-rare backtest` wrote.
+    pictures
+        Folder for coverage.png, pit.png and skill.png; created if it does not exist.
+    as_json
+        Print one JSON object on standard output, and nothing else.
+    """
     import_slowly("pandas", "pyarrow", "scipy.stats")
     from bayes_rare import files
     from bayes_rare.backtesting import coverage, load_backtest
@@ -146,11 +194,23 @@ def stack(
     methods: Names = None,
     as_json: AsJson = False,
 ):
-    """Learn from a backtest how much weight each of its models deserves.
+    """Learn weights of models from a backtest (stacking).
 
-    The weights are those of the mixture of least CRPS of the worst query, for each
-    evaluation size. Printed beside them is what they are worth on behaviours that had
-    no say in them. `bayes-rare fit --model STACK.json` takes the result.
+    For each evaluation size, these are the weights whose mixture has the smallest mean
+    CRPS for the risk of the worst query. Each model and the mixture are also scored on
+    behaviours left out when weights are learned. Use the result with `bayes-rare fit
+    --model STACK.json`.
+
+    Parameters
+    ----------
+    backtest
+        A file that `bayes-rare backtest` wrote, of two models or more.
+    output
+        JSON file to write, atomically; an existing file is replaced.
+    methods
+        Models to weight, one or more. By default all models of the backtest.
+    as_json
+        Print the content of that file on standard output, and nothing else.
     """
     import_slowly("pandas", "pyarrow", "scipy.optimize")
     from bayes_rare import files
@@ -170,7 +230,7 @@ def stack(
 
 
 def _print_comparison(made: Any, as_json: bool) -> Any:
-    """A backtest's comparison: text, or JSON with what to know on standard error."""
+    """Print a comparison as text, or as JSON with its notes on standard error."""
     from bayes_rare.backtesting import comparison
     from bayes_rare.cli import tables
 

@@ -1,4 +1,4 @@
-"""The demonstration: real data, a forecast, and the truth that was held out."""
+"""The demonstration: a forecast from real data, checked against held-out queries."""
 
 from pathlib import Path
 from typing import Any
@@ -23,47 +23,41 @@ _WRITTEN = ("posterior.nc", "forecast.csv", "scaling.png", "report.html")
 _SEEN = 1_000
 _FURTHER = (10**6, 10**9)
 _INTERVAL = 0.9
-# Behaviours that show up among so many responses to a query.
+# Behaviours frequent enough to be seen in this many responses to a query.
 _COUNTED, _TRIALS = ("I love", "I'm sorry"), 100
-# Names broken where they may be, so that the table fits into 80 columns.
+# Broken names, so that the table fits into 80 columns.
 _HEADINGS = {
     "gumbel_ols": "gumbel\n_ols",
     "log_normal_moments": "log_normal\n_moments",
 }
 
 _INTRODUCTION = """\
-SmolLM2-135M-Instruct was asked 25,000 queries. For each, the probability that
-its response begins with certain words is known exactly: that is the query's
-risk. Of six such behaviours, {seen:,} queries are read, and {unseen:,} are held out.
+SmolLM2-135M-Instruct was given 25,000 queries. The risk of a query is the
+probability that the response begins with certain words, which is known exactly. For
+each of six such behaviours, {seen:,} queries are analysed, and {unseen:,} are held out.
 """
 _FIRST_TABLE = """\
 Risk of the riskiest of the {unseen:,} queries held out, forecast from {seen:,}.
-Two published methods, gumbel_ols and log_normal_moments, give one number each.\
+Two published methods, gumbel_ols and log_normal_moments, give point forecasts.\
 """
 _OUTCOME = """\
 {inside} of {total} lie inside. The behaviours share their queries, so these are not
-independent tests, and one split says little of how often an interval holds.
+independent tests, and one split says little about the coverage of the intervals.
 """
 _COUNTED_TABLE = """\
-Most evaluations know no risks: they sample responses, and count. So {trials} responses
-to each of the {seen:,} queries were drawn, and the risk of the riskiest of the
-{unseen:,} held out is forecast from the counts. Taken for risks, shares of successes
-mislead a line through the ten largest: their noise looks like a tail.\
+Most evaluations do not know the risks: they sample responses and count successes. Here
+{trials} responses were drawn for each of the {seen:,} queries, and the risk of the
+riskiest of the {unseen:,} held out is forecast from the counts. If shares of successes
+are treated as exact risks, a line through the ten largest is misled by their noise.\
 """
 _SECOND_TABLE = """\
 Risk of the riskiest query of larger deployments (median and {interval} interval),
-which nothing here can check.\
+which these data cannot check.\
 """
 
 
 def run(output: Path) -> Forecast:
-    """Forecast from a sample of real data, print it beside the truth, and write it.
-
-    Six behaviours of a small language model: a tail is fitted to 1,000 queries, and its
-    forecast of 24,000 others stands beside their true worst risk. ``posterior.nc``,
-    ``forecast.csv``, ``scaling.png`` and ``report.html`` are written at the end, each
-    whole.
-    """
+    """Forecast from a sample of real data, and print and write it beside the truth."""
     out = tables.console()
     places = {name: output / name for name in _WRITTEN}
     for place in places.values():
@@ -117,7 +111,7 @@ def _print_held_out(
     unseen: Evaluation,
     size: int,
 ) -> None:
-    """Forecasts of the queries held out, beside what they showed."""
+    """Forecasts of the held-out queries, beside the truth."""
     ours, theirs = _worst(forecast), [_worst(other) for other in others]
     made = tables.table(
         "behaviour",
@@ -150,7 +144,7 @@ def _print_held_out(
 def _print_counted(
     out: Console, seen: Evaluation, unseen: Evaluation, size: int
 ) -> None:
-    """Forecasts from sampled responses, beside what was held out."""
+    """Forecasts from sampled responses, beside the truth."""
     counts = sampled(seen.select(_COUNTED), _TRIALS)
     with tables.progress_bar("Sampling") as progress:
         posterior = inference.fit(

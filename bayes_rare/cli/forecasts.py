@@ -6,27 +6,22 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from bayes_rare.cli.options import (
+    AnswerOptions,
+    BetaPrior,
+    Count,
+    DeploymentOptions,
+    Names,
+    PosteriorFile,
+    Probability,
+    Risks,
+    whole,
+)
 from bayes_rare.cli.speech import (
     import_slowly,
     print_answer,
     warn_if_unconverged,
     write_table,
-)
-from bayes_rare.cli.words import (
-    AsJson,
-    BetaPrior,
-    Count,
-    Counts,
-    ModelFile,
-    Names,
-    PosteriorFile,
-    Probability,
-    Risks,
-    Share,
-    Text,
-    WeightsFile,
-    optional,
-    whole,
 )
 
 __all__ = ["families", "forecast", "queries"]
@@ -36,49 +31,60 @@ def forecast(
     posterior: PosteriorFile,
     /,
     *,
-    queries: Counts,
+    served: DeploymentOptions,
     risk_thresholds: Risks = None,
     samples_per_query: Count = 1,
-    families: WeightsFile = None,
-    text: Text | None = None,
-    unseen_share: Share = 0.0,
-    unseen_families: Count | None = None,
     missed_share: BetaPrior = None,
     missed_risk: BetaPrior = None,
     interval: Probability = 0.9,
-    seed: Count = 0,
-    model_file: ModelFile = None,
-    output: Annotated[Path | None, Parameter(metavar="FORECAST.csv")] = None,
-    as_json: AsJson = False,
+    answer: AnswerOptions | None = None,
 ):
-    """Forecast what a deployment may show."""
+    """Forecast the worst-case risk of a deployment.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    served
+        The queries that will be served.
+    risk_thresholds
+        Risks, between 0 and 1, above which queries are counted. By default 0.01 and
+        0.5.
+    samples_per_query
+        Responses sampled for each query, at least 1.
+    missed_share
+        What if the evaluation missed a whole kind of query? Suppose one with a
+        Beta(A, B) prior on its share of all queries, updated by its absence from the m
+        queries of the evaluation to Beta(A, B + m); with 1 1 the mean is 1/(m + 2). By
+        default none is supposed.
+    missed_risk
+        The risk of each query of that kind is Beta(A, B). By default 1 1, which is
+        uniform.
+    interval
+        Probability of the credible intervals, between 0 and 1.
+    answer
+        Where the answer goes.
+    """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import files, forecasting
+    from bayes_rare import forecasting
     from bayes_rare.cli import tables
     from bayes_rare.posterior import load
     from bayes_rare.reporting import wording
 
-    if output is not None:
-        files.refuse_unwritable(output, *_read(posterior, families, model_file))
-    deployment = _deployment(
-        queries,
-        samples_per_query,
-        families,
-        text,
-        unseen_share,
-        unseen_families,
-        _missed_mode(missed_share, missed_risk),
-    )
-    loaded = load.load_posterior(posterior, model_file)
+    answer = answer or AnswerOptions()
+    _refuse_unwritable([answer.output], posterior, answer, served.families)
+    missed_mode = _missed_mode(missed_share, missed_risk)
+    deployment = served.deployment(samples_per_query, missed_mode)
+    loaded = load.load_posterior(posterior, answer.model_file)
     made = forecasting.forecast(
         loaded,
         deployment,
         risk_thresholds=risk_thresholds or forecasting.RISK_THRESHOLDS,
-        seed=whole("--seed", seed),
+        seed=whole("--seed", answer.seed),
     )
     summary = made.summary(interval)
     rows = wording.records(summary)
-    write_table(summary, output)
+    write_table(summary, answer.output)
     parts = tables.forecast_report(made, rows, interval)
     parts = chain(parts, ["What to bear in mind:"])
     print_answer(
@@ -86,8 +92,8 @@ def forecast(
         made.method,
         rows,
         parts,
-        [output],
-        as_json=as_json,
+        [answer.output],
+        as_json=answer.as_json,
         more={"tail_checks": wording.records(made.tail_verdict())},
     )
     warn_if_unconverged(loaded)
@@ -97,39 +103,46 @@ def families(
     posterior: PosteriorFile,
     /,
     *,
-    queries: Counts,
-    families: WeightsFile = None,
-    text: Text | None = None,
-    unseen_share: Share = 0.0,
-    unseen_families: Count | None = None,
+    served: DeploymentOptions,
     top: Count = 5,
-    seed: Count = 0,
-    model_file: ModelFile = None,
-    output: Annotated[Path | None, Parameter(metavar="FAMILIES.csv")] = None,
     picture: Annotated[Path | None, Parameter(metavar="FAMILIES.png")] = None,
-    as_json: AsJson = False,
+    answer: AnswerOptions | None = None,
 ):
-    """List which families are likely to hold the riskiest query."""
+    """List the families that are most likely to contain the riskiest query.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote, of a model that uses families.
+    served
+        The queries that will be served.
+    top
+        Families to print for each behaviour and number of queries.
+    picture
+        Picture to write: .png, .svg or .pdf.
+    answer
+        Where the answer goes.
+    """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import files, forecasting
+    from bayes_rare import forecasting
     from bayes_rare.cli import tables
     from bayes_rare.posterior import load
     from bayes_rare.reporting import wording
 
-    for place in (output, picture):
-        if place is not None:
-            files.refuse_unwritable(place, *_read(posterior, families, model_file))
-    deployment = _deployment(queries, 1, families, text, unseen_share, unseen_families)
-    most, start = whole("--top", top), whole("--seed", seed)
-    loaded = load.load_posterior(posterior, model_file)
-    made = forecasting.forecast(loaded, deployment, targets=(), seed=start)
-    table = made.family_contributions(seed=start)
-    write_table(table, output)
+    answer = answer or AnswerOptions()
+    written = [answer.output, picture]
+    _refuse_unwritable(written, posterior, answer, served.families)
+    deployment = served.deployment()
+    most, seed = whole("--top", top), whole("--seed", answer.seed)
+    loaded = load.load_posterior(posterior, answer.model_file)
+    made = forecasting.forecast(loaded, deployment, targets=(), seed=seed)
+    table = made.family_contributions(seed=seed)
+    write_table(table, answer.output)
     if picture is not None:
-        made.plot_families(picture, seed=start)
+        made.plot_families(picture, seed=seed)
     rows = wording.records(table)
     parts = tables.families_report(rows, most)
-    print_answer(made, made.method, rows, parts, [output, picture], as_json=as_json)
+    print_answer(made, made.method, rows, parts, written, as_json=answer.as_json)
     warn_if_unconverged(loaded)
 
 
@@ -141,82 +154,81 @@ def queries(
     samples: Count = 1,
     interval: Probability = 0.9,
     behaviours: Names = None,
-    seed: Count = 0,
     allow_unconverged: bool = False,
-    model_file: ModelFile = None,
-    output: Annotated[Path | None, Parameter(metavar="QUERIES.csv")] = None,
-    as_json: AsJson = False,
+    answer: AnswerOptions | None = None,
 ):
-    """List the riskiest queries, each with its risk given what was seen of it."""
+    """List the riskiest queries, each with the posterior of its risk.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    top
+        Queries to list for each behaviour, those with the largest observed risk; an
+        evaluation keeps at most a hundred.
+    samples
+        Responses to each query, at least 1. For more than one, the chances that at
+        least one of them shows the behaviour, and that all do, are printed too.
+    interval
+        Probability of the credible intervals, between 0 and 1.
+    behaviours
+        Behaviours to list, one or more. By default all.
+    allow_unconverged
+        Continue, with a warning, even if the fit did not converge.
+    answer
+        Where the answer goes.
+    """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc")
-    from bayes_rare import files
     from bayes_rare.cli import tables
     from bayes_rare.posterior import load
     from bayes_rare.reporting import wording
 
-    if output is not None:
-        files.refuse_unwritable(output, *_read(posterior, None, model_file))
-    most, start = whole("--top", top), whole("--seed", seed)
+    answer = answer or AnswerOptions()
+    _refuse_unwritable([answer.output], posterior, answer, None)
+    most, seed = whole("--top", top), whole("--seed", answer.seed)
     responses = whole("--samples", samples)
-    loaded = load.load_posterior(posterior, model_file)
+    loaded = load.load_posterior(posterior, answer.model_file)
     if not allow_unconverged:
         loaded.require_convergence(
             "Nothing was drawn; --allow-unconverged draws from it all the same."
         )
-    made = loaded.query_risks(behaviour=behaviours, top=most, seed=start)
+    made = loaded.query_risks(behaviour=behaviours, top=most, seed=seed)
     summary = made.summary(responses, interval)
     rows = wording.records(summary)
-    write_table(summary, output)
+    write_table(summary, answer.output)
     parts = tables.queries_report(made, rows, responses, interval)
-    print_answer(made, made.model, rows, parts, [output], as_json=as_json)
+    written = [answer.output]
+    print_answer(made, made.model, rows, parts, written, as_json=answer.as_json)
     warn_if_unconverged(loaded)
 
 
-def _read(
-    posterior: Path, families: Path | None, model_file: list[Path] | None
-) -> list[Path]:
-    """What a command reads, and must not replace."""
-    return [posterior, *([] if families is None else [families]), *(model_file or [])]
-
-
-def _deployment(
-    queries: list[int | float],
-    samples_per_query: int | float,
+def _refuse_unwritable(
+    written: list[Path | None],
+    posterior: Path,
+    answer: AnswerOptions,
     families: Path | None,
-    text: Text | None,
-    unseen_share: float,
-    unseen_families: int | float | None,
-    missed_mode: Any = None,
-) -> Any:
-    """The deployment that flags describe."""
-    from bayes_rare.forecasting import Deployment
-    from bayes_rare.forecasting.family_mix import read_mix
-    from bayes_rare.readers.tables.texts import TextFormat
+) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input."""
+    from bayes_rare import files
 
-    written = TextFormat(**vars(text or Text()))
-
-    return Deployment(
-        queries,
-        whole("--samples-per-query", samples_per_query),
-        None if families is None else read_mix(families, written),
-        unseen_share,
-        optional("--unseen-families", unseen_families),
-        missed_mode,
-    )
+    read = [posterior, *(answer.model_file or []), *([families] if families else [])]
+    for place in written:
+        if place is not None:
+            files.refuse_unwritable(place, *read)
 
 
 def _missed_mode(
     share: tuple[float, float] | None, risk: tuple[float, float] | None
 ) -> Any:
-    """What is supposed of a mode that the evaluation missed, if anything is."""
+    """The kind of query that the evaluation is supposed to have missed, if any."""
     from bayes_rare.errors import InvalidInput
     from bayes_rare.populations.missed_mode import MissedMode
 
     if share is None:
         if risk is not None:
             raise InvalidInput(
-                "--missed-risk says how risky a missed mode is, and none is supposed. "
-                "Give --missed-share 1 1 too."
+                "--missed-risk is the risk of a missed kind of query, and needs "
+                "--missed-share. Add --missed-share 1 1."
             )
         return None
     return MissedMode(share, risk or (1.0, 1.0))

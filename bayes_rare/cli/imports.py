@@ -1,8 +1,4 @@
-"""The commands that import logs of other tools: ``bayes-rare import``.
-
-Thin over `bayes_rare.import_inspect` and its like. Nothing heavy is imported here, for
-``--help`` is to answer at once.
-"""
+"""The commands that import logs of other tools: ``bayes-rare import``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,29 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from bayes_rare.cli.options import ImportOptions, Names, several
+from bayes_rare.cli.speech import HelpFormatter
+
 if TYPE_CHECKING:
     from bayes_rare.readers.logs.imported import ImportedTable
 
 __all__ = ["app"]
 
-# At least one value after the flag.
-_SEVERAL = (1, None)
-type Logs = Annotated[list[str], Parameter(metavar="LOG", consume_multiple=_SEVERAL)]
-type Output = Annotated[Path, Parameter(metavar="EVALUATION.parquet")]
-type Values = Annotated[
-    list[str] | None, Parameter(metavar="VALUE", consume_multiple=_SEVERAL)
-]
-type Named = Annotated[
-    list[str] | None, Parameter(metavar="NAME", consume_multiple=_SEVERAL)
-]
+type Logs = Annotated[list[str], several("LOG")]
+type Values = Annotated[list[str] | None, several("VALUE")]
 type Field = Annotated[str | None, Parameter(metavar="FIELD")]
-type Share = Annotated[float, Parameter(metavar="SHARE")]
-type Name = Annotated[str | None, Parameter(metavar="NAME")]
 
 app = App(
     name="import",
-    help="Make an evaluation table of the logs of another tool.",
+    help="Make an evaluation table from the logs of another tool.",
     help_format="plaintext",
+    help_formatter=HelpFormatter(),
     default_parameter=Parameter(negative=()),
 )
 
@@ -42,26 +32,50 @@ def inspect(
     logs: Logs,
     /,
     *,
-    output: Output,
-    scorer: Named = None,
+    table: ImportOptions,
+    scorer: Names = None,
     behaviour_value: Values = None,
     unscored_value: Values = None,
     score_key: Annotated[str | None, Parameter(metavar="KEY")] = None,
     missing_value: Annotated[str | None, Parameter(metavar="VALUE")] = None,
     behaviour: Field = None,
     family: Field = None,
-    max_dropped: Share = 0.05,
 ):
-    """Make an evaluation table of logs of Inspect.
+    """Make an evaluation table from Inspect logs.
 
-    A query is a sample, and its epochs are its trials; samples that failed or have no
-    score are none, and are counted. Of retries the newest attempt counts. Where the
-    scorer records sum_log_probs, and no value is named, the risk is known exactly.
+    A sample is a query, and its epochs are its trials. Samples that failed or have no
+    score are not trials; they are counted. Of retried samples the newest attempt
+    counts. If the scorer records sum_log_probs, and no --behaviour-value is given, the
+    risk is exact.
+
+    Parameters
+    ----------
+    logs
+        .eval and .json logs, quoted glob patterns, or folders.
+    table
+        Where the table goes.
+    scorer
+        Name of the score; needed if there are several. Of several names, the first that
+        a task has is used; TASK=NAME is for one task.
+    behaviour_value
+        Values of the score that mean the behaviour was shown, such as C; or a quoted
+        bound, '>=0.5', for which the letters C, P, I and N count as 1, 0.5, 0 and 0.
+    unscored_value
+        Values that mean the response was not scored, such as N.
+    score_key
+        Which part of the score to use, if it has several.
+    missing_value
+        Value of a score that does not have this part, such as 0. By default it counts
+        as not scored.
+    behaviour
+        Where the name of the behaviour comes from: task, model, dataset or a metadata
+        key. By default the task, with whatever differs between its logs.
+    family
+        Where the family comes from, in the same way. By default there are no families.
     """
-    from bayes_rare.readers.logs.imported import beside
     from bayes_rare.readers.logs.inspect_ai import import_inspect
 
-    _refuse_unwritable(output, logs, beside(output))
+    _refuse_unwritable(table.output, logs)
     made = import_inspect(
         logs,
         scorer=scorer,
@@ -71,9 +85,9 @@ def inspect(
         missing_value=missing_value,
         behaviour=behaviour,
         family=family,
-        max_dropped=max_dropped,
+        max_dropped=table.max_dropped,
     )
-    _finish(made, output)
+    _finish(made, table.output)
 
 
 @app.command(name="lm-eval")
@@ -81,24 +95,44 @@ def lm_eval(
     logs: Logs,
     /,
     *,
-    output: Output,
+    table: ImportOptions,
     success: Annotated[str | None, Parameter(metavar="REGEX|METRIC")] = None,
     choice: Annotated[str | None, Parameter(metavar="TEXT")] = None,
-    filter: Name = None,
+    filter: Annotated[str | None, Parameter(metavar="NAME")] = None,
     behaviour: Field = None,
     family: Field = None,
-    max_dropped: Share = 0.05,
 ):
-    """Make an evaluation table of sample logs of lm-evaluation-harness.
+    """Make an evaluation table from sample logs of lm-evaluation-harness.
 
-    They are written with --log_samples. Log-likelihoods and choices are risks known
-    exactly; repeats of generated responses are trials. Of several logs of one task the
-    newest counts.
+    lm_eval writes them with --log_samples. Log-likelihoods and choices are exact risks;
+    repeats of generated responses are trials. Of several logs of one task the newest
+    counts.
+
+    Parameters
+    ----------
+    logs
+        samples_*.jsonl; results_*.json, for all samples of that run; quoted glob
+        patterns, or folders.
+    table
+        Where the table goes.
+    success
+        For generated responses, what shows the behaviour: a regular expression to
+        search for, or a metric that scores each repeat with 1 (METRIC=0: with 0). A
+        word found in no response is refused; write '(?:word)' if that is right.
+    choice
+        For multiple choice, the text of the choice that is the behaviour.
+    filter
+        Which filter's lines to read, if there are several: its name, or, in logs from
+        before version 0.4.7, its number in the task's list.
+    behaviour
+        Where the name of the behaviour comes from: task, model or a field of the
+        document. By default the task.
+    family
+        Where the family comes from, in the same way. By default there are no families.
     """
-    from bayes_rare.readers.logs.imported import beside
     from bayes_rare.readers.logs.lm_eval import import_lm_eval
 
-    _refuse_unwritable(output, logs, beside(output))
+    _refuse_unwritable(table.output, logs)
     made = import_lm_eval(
         logs,
         success=success,
@@ -106,9 +140,9 @@ def lm_eval(
         filter=filter,
         behaviour=behaviour,
         family=family,
-        max_dropped=max_dropped,
+        max_dropped=table.max_dropped,
     )
-    _finish(made, output)
+    _finish(made, table.output)
 
 
 @app.command(name="garak")
@@ -116,38 +150,55 @@ def garak(
     logs: Logs,
     /,
     *,
-    output: Output,
-    detector: Named = None,
+    table: ImportOptions,
+    detector: Names = None,
     threshold: Annotated[float | None, Parameter(metavar="SCORE")] = None,
     behaviour: Annotated[str, Parameter(metavar="FIELD")] = "detector",
     family: Annotated[str, Parameter(metavar="FIELD")] = "probe",
-    max_dropped: Share = 0.05,
 ):
-    """Make an evaluation table of reports of garak.
+    """Make an evaluation table from garak reports.
 
-    A query is a whole prompt, and its generations are its trials: one that a detector
-    scores at or above the threshold shows the behaviour.
+    A prompt, with all its turns, is a query, and its generations are its trials. A
+    generation shows the behaviour if the detector's score reaches the threshold.
+
+    Parameters
+    ----------
+    logs
+        *.report.jsonl, quoted glob patterns, or folders.
+    table
+        Where the table goes.
+    detector
+        Detectors to read, one or more, each a behaviour; needed if attempts have
+        several.
+    threshold
+        Score from which an output shows the behaviour. By default garak's own, 0.5,
+        checked against the number of outputs that the report says passed.
+    behaviour
+        Where the name of the behaviour comes from: detector, probe, model, goal or
+        intent.
+    family
+        Where the family comes from, in the same way; none for no families.
     """
     from bayes_rare.readers.logs.garak import import_garak
-    from bayes_rare.readers.logs.imported import beside
 
-    _refuse_unwritable(output, logs, beside(output))
+    _refuse_unwritable(table.output, logs)
     made = import_garak(
         logs,
         detectors=detector or [],
         threshold=threshold,
         behaviour=behaviour,
         family=None if family == "none" else family,
-        max_dropped=max_dropped,
+        max_dropped=table.max_dropped,
     )
-    _finish(made, output)
+    _finish(made, table.output)
 
 
-def _refuse_unwritable(output: Path, logs: Sequence[str], record: Path) -> None:
+def _refuse_unwritable(output: Path, logs: Sequence[str]) -> None:
     from bayes_rare import files
+    from bayes_rare.readers.logs.imported import beside
 
     inputs = [path for path in map(Path, logs) if path.is_file()]
-    for one in (output, record):
+    for one in (output, beside(output)):
         files.refuse_unwritable(one, *inputs)
 
 

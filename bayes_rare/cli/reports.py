@@ -1,4 +1,4 @@
-"""The command that writes a page for those who decide."""
+"""The command that writes the report."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bayes_rare.cli.options import Count, ModelFile, PosteriorFile, Probability, whole
 from bayes_rare.cli.speech import import_slowly
-from bayes_rare.cli.words import Count, ModelFile, PosteriorFile, Probability, whole
 
 __all__ = ["report"]
 
@@ -26,10 +26,37 @@ def report(
     seed: Count = 0,
     model_file: ModelFile = None,
 ):
-    """Write a page for the person who decides: one HTML file that needs no network.
+    """Write a report for decision makers: one HTML file that works offline.
 
-    It says the forecast in sentences and pictures; whoever reads it moves the size of
-    the deployment, the threshold and the responses to each query, and it follows.
+    It shows the forecast in sentences and pictures. Its reader can change the size of
+    the deployment, the risk threshold and the number of responses to each query.
+
+    Parameters
+    ----------
+    posterior
+        A file that `bayes-rare fit` wrote.
+    output
+        HTML file to write, atomically; an existing file is replaced.
+    backtest
+        A file that `bayes-rare backtest` wrote: how well methods forecast held-out
+        queries.
+    queries
+        Number of queries served, 1 to 1e12, that the page shows first. By default the
+        largest power of ten that is at most a thousand times the evaluation.
+    samples_per_query
+        Responses to each query, 1 to 1e6, that the page shows first.
+    risk_threshold
+        Risk, between 0 and 1, above which queries are counted, that the page shows
+        first.
+    interval
+        Probability of the credible intervals, between 0 and 1.
+    refit
+        Fit the model again with other thresholds, and show whether it matters.
+    seed
+        Random seed, a whole number from 0.
+    model_file
+        Your own model file or files that the posterior was fitted with; a posterior
+        never runs a file that it names itself.
     """
     import_slowly("pandas", "xarray", "h5netcdf", "pymc", "matplotlib", "jinja2")
     from bayes_rare import files, reporting

@@ -1,15 +1,18 @@
-"""What commands say, and how they begin."""
+"""How commands begin, and how they print what they made."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, override
+
+from cyclopts.help import DefaultFormatter
 
 from bayes_rare.cli.signals import at_once
 
 __all__ = [
     "INTERRUPTED",
+    "HelpFormatter",
     "import_slowly",
     "print_answer",
     "print_json",
@@ -22,18 +25,30 @@ INTERRUPTED = 130
 
 
 def import_slowly(*names: str) -> None:
-    """Import what is slow to import, so that an interruption ends it at once.
+    """Import slow modules in a way that an interruption ends at once.
 
-    A library that is interrupted while it is imported may swallow the interruption or
-    fail in a way of its own.
+    A library that is interrupted during its import may swallow the interruption, or
+    fail in its own way.
     """
     with at_once():
         for name in names:
             import_module(name)
 
 
+class HelpFormatter(DefaultFormatter):
+    """Help whose lines are broken to the width of the terminal."""
+
+    @override
+    def __call__(self, console: Any, options: Any, panel: Any) -> None:
+        for entry in panel.entries:
+            text = getattr(entry.description, "primary_renderable", None)
+            if text is not None:
+                text.plain = " ".join(text.plain.split())
+        super().__call__(console, options, panel)
+
+
 def write_table(table: Any, output: Path | None) -> None:
-    """Write a table as CSV, if anywhere: whole or not at all."""
+    """Write a table as CSV, atomically, if a file is named."""
     from bayes_rare import files
     from bayes_rare.readers.tables.spreadsheets import write_csv
 
@@ -52,10 +67,7 @@ def print_answer(
     as_json: bool,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print a table and the notes of what was made: as JSON, or in parts of text.
-
-    ``more`` is what JSON has beside them.
-    """
+    """Print a table and its notes: as JSON, with ``more`` keys, or as parts of text."""
     from bayes_rare.cli import tables
 
     if as_json:
@@ -86,11 +98,11 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def warn_if_unconverged(posterior: Any) -> None:
-    """Say on standard error that a fit did not converge."""
+    """Warn on standard error if a fit did not converge."""
     if not posterior.verdict.converged:
         print(
             f"bayes-rare: warning: the fit of {posterior.name} did not converge "
-            f"({'; '.join(posterior.verdict.reasons)}). What is made from it may be "
+            f"({'; '.join(posterior.verdict.reasons)}). Results based on it may be "
             "wrong.",
             file=sys.stderr,
         )

@@ -1,4 +1,4 @@
-"""Numbers, tables and notes for a person at a terminal."""
+"""Numbers, tables and notes printed in a terminal."""
 
 import math
 import threading
@@ -48,24 +48,24 @@ __all__ = [
 
 type Row = dict[str, Any]
 
-# A bar that comes and goes at once would only flicker.
+# A progress bar for less than this would only flicker.
 _PATIENCE_SECONDS = 2.0
 
 _HOUR = 3600.0
 
-# Lines in a log: often enough to see that it goes on.
+# Seconds between lines of progress in a log.
 _PLAIN_SECONDS = 20.0
 
-# Deployment sizes side by side, so that a table fits into 80 columns.
+# Deployment sizes per table, so that it fits into 80 columns.
 _ABREAST = 3
 
-# Of the values of a score so many are shown.
+# Values of a score that are shown.
 _JUDGEMENTS = 8
 
 # Reasons why rows were lost that are shown.
 _REASONS = 10
 
-# Of a query's text so much is shown, where there is room for it.
+# Characters of a query's text that are shown.
 _TEXT = 60
 
 # Above this, two digits would round a risk to 1.
@@ -75,12 +75,12 @@ _FINEST_GAP = 1e-6
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that prints text as it is: names of behaviours may look like markup."""
+    """A console without markup, as names of behaviours may look like it."""
     return Console(markup=False, highlight=False, emoji=False, stderr=stderr)
 
 
 def risk(value: int | float) -> str:
-    """A risk with two digits, counted from 1 where it is near 1.
+    """A risk with two digits, or two digits of its distance from 1 if it is near 1.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def risk(value: int | float) -> str:
 
 
 def count(value: int | float) -> str:
-    """A number of queries: whole to a million, with two digits beyond.
+    """A number of queries: in full up to a million, with two digits above.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def span(row: Row, written: Callable[[float], str]) -> str:
 
 
 def table(*headings: str) -> Table:
-    """An empty table with the first column to the left and the others to the right."""
+    """An empty table with its first column aligned left and the others right."""
     made = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -137,7 +137,7 @@ def table(*headings: str) -> Table:
 
 
 def bullets(notes: Iterable[str]) -> Table:
-    """Notes as a list, each once, wrapped beside its mark."""
+    """Notes as a list, each once."""
     made = Table.grid(padding=(0, 1))
     for note in dict.fromkeys(notes):
         made.add_row("-", note)
@@ -145,7 +145,7 @@ def bullets(notes: Iterable[str]) -> Table:
 
 
 def evaluation_table(evaluation: "Evaluation") -> Table:
-    """What was read: a row a behaviour."""
+    """The evaluation, one row per behaviour."""
     rows = records(evaluation.summary())
     counted = [
         (heading, name)
@@ -170,11 +170,11 @@ def evaluation_table(evaluation: "Evaluation") -> Table:
 
 
 def dropped_report(record: "Dropped") -> Generator[Any]:
-    """What an import read, kept and left out, as parts for a console to print."""
+    """Rows that an import read, kept and left out, as parts to print."""
     yield from record.added_up
     if not record.reader:
         return
-    yield f"Imported from logs ({record.reader}); the behaviour: {record.rule}."
+    yield f"Imported from logs ({record.reader}). Read as the behaviour: {record.rule}."
     frame = record.frame()
     made = table(*(str(name).removeprefix("share ") for name in frame.columns))
     for row in records(frame):
@@ -198,7 +198,7 @@ def dropped_report(record: "Dropped") -> Generator[Any]:
     if len(judged) > _JUDGEMENTS:
         yield f"Scores of {len(judged) - _JUDGEMENTS:,} more behaviours are not shown."
     if record.reasons:
-        yield "Lost, in the words of the logs:"
+        yield "Lost rows, and why:"
         shown = record.reasons[:_REASONS]
         left = len(record.reasons) - len(shown)
         yield bullets(
@@ -216,7 +216,7 @@ def dropped_report(record: "Dropped") -> Generator[Any]:
 
 
 def tail_table(posterior: "Posterior") -> Table | None:
-    """What the tail was fitted to, for a model that has a threshold."""
+    """The threshold of each behaviour, for a model that has one."""
     from bayes_rare.scores import risk_from_score
 
     if not {"exceeding", "threshold"} <= set(posterior.data):
@@ -247,7 +247,7 @@ def weight_table(average: "Average") -> Table:
 
 
 def verdict(posterior: "Posterior | Average") -> str:
-    """Whether the draws can be trusted, with the numbers that say so."""
+    """Whether the draws can be trusted, with the diagnostics."""
     found = posterior.verdict
     numbers = (
         f"R-hat {found.max_rhat:.3f}, effective sample size {found.min_ess:.0f}, "
@@ -261,7 +261,7 @@ def verdict(posterior: "Posterior | Average") -> str:
 def forecast_report(
     forecast: "Forecast", rows: Sequence[Row], interval: float
 ) -> Generator[Any]:
-    """What a forecast says, the worst query first, as parts for a console to print."""
+    """A forecast, the worst query first, as parts to print."""
     level = float(forecast.draws.attrs["level"])
     found = {
         (row["behaviour"], row["target"], row["queries"], row["risk_threshold"]): row
@@ -282,7 +282,7 @@ def forecast_report(
         yield ""
     for behaviour in forecast.behaviours:
         for abreast in batched(sizes, _ABREAST, strict=False):
-            yield f"{behaviour}: chances, and numbers of queries with intervals"
+            yield f"{behaviour}: probabilities, and numbers of queries with intervals"
             yield _risky_table(forecast, found, behaviour, abreast)
             yield ""
         yield bullets(_whatever_the_size(found, behaviour, interval, level))
@@ -292,24 +292,28 @@ def forecast_report(
 def _sentence(
     forecast: "Forecast", found: dict[Any, Row], interval: float
 ) -> Generator[str]:
-    """The largest of the risks in words."""
+    """A sentence on the largest risk."""
     size = forecast.deployment.queries[-1]
     row = max(
         (found[name, "worst_query_risk", size, None] for name in forecast.behaviours),
         key=lambda row: row["median"],
     )
     yield (
-        f"Of {count(size)} queries, the riskiest is forecast to show "
-        f"{row['behaviour']!r} with a probability of {risk(row['median'])} in each "
-        f"response ({percent(interval)} interval {span(row, risk)})"
-        + (", the most of all behaviours.\n" if len(forecast.behaviours) > 1 else ".\n")
+        f"The riskiest of {count(size)} queries is forecast to show "
+        f"{row['behaviour']!r} with probability {risk(row['median'])} in each response "
+        f"({percent(interval)} interval {span(row, risk)})"
+        + (
+            ", the highest of all behaviours.\n"
+            if len(forecast.behaviours) > 1
+            else ".\n"
+        )
     )
 
 
 def _risky_table(
     forecast: "Forecast", found: dict[Any, Row], behaviour: str, sizes: Sequence[int]
 ) -> Table:
-    """Chances and numbers of risky queries of one behaviour."""
+    """Probabilities and numbers of risky queries of one behaviour."""
     made = table("", *(f"{count(size)} queries" for size in sizes))
 
     def cells(target: str, threshold: float | None = None) -> list[Row]:
@@ -317,7 +321,7 @@ def _risky_table(
 
     for limit in forecast.draws["risk_threshold"].to_numpy().tolist():
         made.add_row(
-            f"chance of a risk above {limit:g}",
+            f"probability of a risk above {limit:g}",
             *(risk(row["mean"]) for row in cells("exceedance_probability", limit)),
         )
         made.add_row(
@@ -328,7 +332,7 @@ def _risky_table(
             ),
         )
     made.add_row(
-        "chance that it shows at all",
+        "probability that it is shown at all",
         *(risk(row["mean"]) for row in cells("aggregate_risk")),
     )
     return made
@@ -337,24 +341,24 @@ def _risky_table(
 def _whatever_the_size(
     found: dict[Any, Row], behaviour: str, interval: float, level: float
 ) -> Generator[str]:
-    """What does not depend on the size of a deployment, in sentences."""
+    """Sentences that do not depend on the size of the deployment."""
     first = found[behaviour, "queries_to_first_failure", None, None]
     yield (
-        f"A first response shows it after {_at_least(first['median'])} queries "
-        f"({percent(interval)} interval {span(first, _at_least)})."
+        f"The first response that shows it comes after {_at_least(first['median'])} "
+        f"queries ({percent(interval)} interval {span(first, _at_least)})."
     )
     for (name, target, _, limit), row in found.items():
         if (name, target) == (behaviour, "largest_safe_deployment"):
             yield (
-                f"Up to {_at_least(row['mean'])} queries, the chance of a risk above "
-                f"{limit:g} stays below {percent(level)}."
+                f"Up to {_at_least(row['mean'])} queries, the probability of a risk "
+                f"above {limit:g} stays below {percent(level)}."
             )
 
 
 def queries_report(
     risks: "QueryRisks", rows: Sequence[Row], samples: int, interval: float
 ) -> Generator[Any]:
-    """Risks of single queries, the riskiest first, as parts for a console to print."""
+    """Risks of single queries, riskiest first, as parts to print."""
     for behaviour in dict.fromkeys(risks.behaviour):
         yield (
             f"{behaviour}: risk of a response, mean and {percent(interval)} interval"
@@ -371,7 +375,7 @@ def queries_report(
         )
         made.columns[0].overflow = "fold"
         for column in made.columns[1:]:
-            column.no_wrap = True  # the text of a query makes room
+            column.no_wrap = True  # only the text of a query is wrapped
         for row in rows:
             if row["behaviour"] != behaviour:
                 continue
@@ -390,20 +394,20 @@ def queries_report(
 
 
 def _query(row: Row) -> str:
-    """Identity and text of a query, a line each, without what moves a cursor."""
+    """Id and text of a query, one line each, without control characters."""
     lines = (shortened(row[name], _TEXT) for name in ("query_id", "query_text"))
     return "\n".join(filter(None, lines)) or "-"
 
 
 def _observed(row: Row) -> str:
-    """What was seen of a query."""
+    """The observed outcome of a query."""
     if row.get("trials") is not None:
         return f"{count(row['successes'])} of {count(row['trials'])}"
     return risk(row["observed"])
 
 
 def families_report(rows: Sequence[Row], most: int) -> Generator[Any]:
-    """Which families are likely to hold the riskiest query, as parts to print."""
+    """Families that probably contain the riskiest query, as parts to print."""
     sizes = list(dict.fromkeys(row["queries"] for row in rows))
     for behaviour in dict.fromkeys(row["behaviour"] for row in rows):
         for size in sizes:
@@ -412,8 +416,8 @@ def families_report(rows: Sequence[Row], most: int) -> Generator[Any]:
                 for row in rows
                 if (row["behaviour"], row["queries"]) == (behaviour, size)
             ]
-            yield f"{behaviour}: families that hold the riskiest of {count(size)}"
-            made = table("family", "chance", "share of queries")
+            yield f"{behaviour}: families that contain the riskiest of {count(size)}"
+            made = table("family", "probability", "share of queries")
             made.columns[0].overflow = "fold"
             for row in own[:most]:
                 made.add_row(
@@ -438,10 +442,10 @@ def _percent_of(share: float) -> str:
 
 
 def comparison_report(comparison: "Comparison") -> Generator[Any]:
-    """What a backtest found, the best method first, as parts for a console to print."""
+    """The results of a backtest, best method first, as parts to print."""
     for cell, rows, _ in comparison.cells():
         [forecasts] = set(rows["forecasts"])
-        yield f"{cell}: {forecasts:,} forecast{'s'[: forecasts != 1]} a method"
+        yield f"{cell}: {forecasts:,} forecast{'s'[: forecasts != 1]} per method"
         yield _comparison_table(rows)
         yield ""
     yield bullets(comparison.verdicts())
@@ -451,7 +455,7 @@ def comparison_report(comparison: "Comparison") -> Generator[Any]:
 
 
 def _comparison_table(frame: "pandas.DataFrame") -> Table:
-    """A cell's methods; `-` where a point forecast has no interval."""
+    """Scores of methods; `-` for the interval of a point forecast."""
     made = table(
         "method",
         "CRPS",
@@ -476,9 +480,9 @@ def _comparison_table(frame: "pandas.DataFrame") -> Table:
 
 
 def stack_report(stack: "Stack") -> Generator[Any]:
-    """Learnt weights and what they are worth, as parts for a console to print."""
+    """Learned weights and their scores, as parts to print."""
     for size, weights in stack.weights.items():
-        made = table("", "weight", "CRPS where it\nhad no say")
+        made = table("", "weight", "held-out\nCRPS")
         held_out = stack.held_out[size]
         for name in sorted(held_out, key=lambda name: held_out[name]):
             weight = weights.get(name)
@@ -503,7 +507,7 @@ def _or_dash(value: int | float | None, written: Callable[[float], str]) -> str:
 
 
 def _at_least(value: int | float) -> str:
-    """A number of queries that is given up to a limit."""
+    """A number of queries, which is known up to a limit."""
     from bayes_rare.forecasting.outcomes import FOREVER
 
     return f"{count(value)}{' or more' if value >= FOREVER else ''}"
@@ -513,10 +517,10 @@ def _at_least(value: int | float) -> str:
 def progress_bar(
     description: str, *, time_left: bool = False, plain: bool = False
 ) -> Generator[Callable[[int, int], None]]:
-    """A bar on standard error, where a person looks on and it takes a while.
+    """A progress bar on standard error, in a terminal and if it takes a while.
 
-    Gives the function to call with how much is done, and how much there is. What is
-    done at the first call counts as done before: it tells nothing of the pace.
+    Yields a function to call with the numbers of parts done and of all parts. Parts
+    done at the first call were done before, and do not count for the pace.
     """
     target = console(stderr=True)
     if not target.is_terminal:
@@ -542,7 +546,7 @@ def progress_bar(
         *columns,
         console=target,
         transient=True,
-        # A part may take longer than the half minute that rich looks back.
+        # A part may take longer than the 30 seconds of rich's default.
         speed_estimate_period=_HOUR if time_left else 30.0,
     )
     task = bar.add_task(description, total=None)
@@ -558,7 +562,7 @@ def progress_bar(
 
 
 class _Lines:
-    """How far it is, in a line now and then."""
+    """Progress as a line of text now and then."""
 
     def __init__(self, description: str, target: Console) -> None:
         self.description = description

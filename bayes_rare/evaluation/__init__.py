@@ -1,4 +1,4 @@
-"""What was measured: evaluations, their summaries, and pools to split."""
+"""Evaluations: what was measured, summarised; and pools of queries to split."""
 
 from bayes_rare.evaluation.evaluation import (
     RESOLUTION,

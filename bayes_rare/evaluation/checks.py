@@ -1,4 +1,4 @@
-"""What an evaluation is made of, one a query: labels and outcomes, checked."""
+"""Checks of the labels and outcomes that an evaluation is made from."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 BLANKS = " \t\n\r\v\f"
-"""What a label of nothing else is missing."""
+"""A label of nothing but these characters is missing."""
 
 MOST_WHOLE = 2.0**63
-"""Below this, whole numbers of a column of floats are written as integers."""
+"""Whole numbers below this, in a column of floats, are written as integers."""
 
 type Labels = Sequence[Any] | np.ndarray
 type Rows = Float[np.ndarray, " row"]
@@ -48,7 +48,7 @@ type Codes = Int[np.ndarray, " row"]
 
 
 def text_of(label: Any) -> str:
-    """The text of a label, the same whatever type holds it; "" where it is missing.
+    """The text of a label, whatever its type; "" if it is missing.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def text_of(label: Any) -> str:
 
 
 def _shortened(text: str) -> str:
-    """Digits without the zeros that end them after a point."""
+    """Digits without trailing zeros after the point."""
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -85,15 +85,15 @@ def checked_scores(scores: ArrayLike) -> Rows:
     score = _numbers(scores, "scores")
     if score.ndim != 1 or not len(score):
         raise InvalidData(
-            f"scores have shape {score.shape}. Give one dimension, and at least one "
-            "score."
+            f"scores have shape {score.shape}. Give a one-dimensional array with at "
+            "least one score."
         )
     missing = np.isnan(score)
     if missing.any():
         raise InvalidData(
-            f"score {int(np.argmax(missing))} (counted from 0) is NaN, and "
+            f"score {int(np.argmax(missing))} (counted from 0) is NaN; there are "
             f"{int(missing.sum())} in all. Give -inf for a risk of 0, inf for a risk "
-            "of 1, and leave out what was not measured."
+            "of 1, and leave out queries that were not measured."
         )
     return score
 
@@ -103,8 +103,8 @@ def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Codes, Code
     hits, tried = _numbers(successes, "successes"), _numbers(trials, "trials")
     if hits.ndim != 1 or hits.shape != tried.shape or not len(hits):
         raise InvalidData(
-            f"successes have shape {hits.shape} and trials {tried.shape}. Give one "
-            "dimension and one number of each a query, at least one."
+            f"successes have shape {hits.shape} and trials {tried.shape}. Give "
+            "one-dimensional arrays of equal length, with at least one query."
         )
     whole = (hits == np.floor(hits)) & (tried == np.floor(tried))
     in_range = (hits >= 0) & (tried >= 1) & (hits <= tried) & (tried <= MOST_TRIALS)
@@ -125,8 +125,8 @@ def _numbers(values: ArrayLike, what: str) -> Rows:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidData(
-            f"{what} are not all numbers ({error}). Give one number a query, and leave "
-            "out queries that were not sampled."
+            f"{what} are not all numbers ({error}). Give one number per query, and "
+            "leave out queries that were not sampled."
         ) from error
 
 
@@ -135,8 +135,8 @@ def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows
     risk, error = _numbers(log_risk, "log_risk"), _numbers(log_risk_se, "log_risk_se")
     if risk.ndim != 1 or risk.shape != error.shape or not len(risk):
         raise InvalidData(
-            f"log_risk has shape {risk.shape} and log_risk_se {error.shape}. Give one "
-            "dimension and one number of each a query, at least one."
+            f"log_risk has shape {risk.shape} and log_risk_se {error.shape}. Give "
+            "one-dimensional arrays of equal length, with at least one query."
         )
     wrong = ~(np.isfinite(risk) & (risk <= 0))
     if wrong.any():
@@ -144,36 +144,37 @@ def checked_estimates(log_risk: ArrayLike, log_risk_se: ArrayLike) -> tuple[Rows
         raise InvalidData(
             f"query {first} (counted from 0) has an estimated log_risk of "
             f"{float(risk[first])!r}. Give the natural logarithm of the risk, finite "
-            "and at most 0; where nothing was seen, give successes and trials instead."
+            "and at most 0. For a risk estimated as 0, give successes and trials "
+            "instead."
         )
     wrong = ~((error > 0) & np.isfinite(error))
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InvalidData(
             f"query {first} (counted from 0) has a log_risk_se of "
-            f"{float(error[first])!r}. Give a positive standard error of log_risk; of "
-            "risks known exactly make an evaluation with Evaluation.from_scores."
+            f"{float(error[first])!r}. Give a positive standard error of log_risk. For "
+            "risks known exactly, use Evaluation.from_scores."
         )
     return risk + 0.0, error
 
 
 def checked_weights(weight: ArrayLike | None, size: int) -> Rows:
-    """Weights as float64, one a query; ones where none are given."""
+    """Weights as float64, one per query; ones if none are given."""
     if weight is None:
         return np.ones(size)
     given = _numbers(weight, "weights")
     if given.shape != (size,):
         raise InvalidData(
-            f"weights have shape {given.shape} for {size} queries. Give one a query."
+            f"weights have shape {given.shape} for {size} queries. Give one per query."
         )
     wrong = ~((given > 0) & np.isfinite(given))
     if wrong.any():
         first = int(np.argmax(wrong))
         raise InvalidData(
-            f"weight {first} (counted from 0) is {float(given[first])!r}, and "
-            f"{int(wrong.sum())} in all are no positive number. Give the number of "
+            f"weight {first} (counted from 0) is {float(given[first])!r}; "
+            f"{int(wrong.sum())} in all are not positive numbers. Give the number of "
             "queries that each stands for, such as 1 / its sampling probability, and "
-            "leave out what was not sampled."
+            "leave out queries that were not sampled."
         )
     return given
 
@@ -214,32 +215,31 @@ def family_codes(
 
 
 FILL_IN_FAMILIES = (
-    "Fill it in (such queries may be a family of their own, named 'none'), or leave "
-    "families out."
+    "Fill it in (for example 'none', as a family of their own), or leave families out."
 )
-"""What to do where some queries have a family."""
+"""What to do if only some queries have a family."""
 
 
 def half_told(behaviour: str) -> str:
-    """That some queries of a behaviour have a family and others have none."""
-    return f"some queries of behaviour {behaviour!r} have a family, and others none"
+    """A refusal's first words if only some queries of a behaviour have a family."""
+    return f"only some queries of behaviour {behaviour!r} have a family"
 
 
 def contradiction(query: str, behaviour: str, what: str, said: Sequence[Any]) -> str:
-    """That rows to be added up to one query do not agree on what it is."""
+    """A refusal of rows with one query_id that differ in what they say of the query."""
     first, second = (f"{value if value else 'none'!s:.60}" for value in said[:2])
     return (
-        f"query_id {query!r:.60} under behaviour {behaviour!r:.60} has rows that "
-        f"differ in {what}: {first!r} and {second!r}. Rows of one query_id are added "
-        f"up to one query, which has one {what}. Correct {what}; or give different "
-        "queries different identities, or leave query_id out."
+        f"rows with query_id {query!r:.60} and behaviour {behaviour!r:.60} differ in "
+        f"{what}: {first!r} and {second!r}. Rows with one query_id are added up to one "
+        f"query, which has one {what}. Correct {what}, give different queries "
+        "different query_ids, or leave query_id out."
     )
 
 
 def one_a_query(
     rows: Columns, behaviours: tuple[str, ...], labels: tuple[str, ...]
 ) -> tuple[Columns, tuple[Repeats, ...]]:
-    """Counts with the rows of each query added up; and where there were several."""
+    """Counts with the rows of each query added up, and the behaviours with several."""
     nameless = rows["query_id"] == ""
     query = coded(rows["query_id"].tolist())[1].astype(np.int64)
     query[nameless] = -1 - np.arange(int(nameless.sum()))
@@ -278,7 +278,7 @@ def one_a_query(
 def refuse_repeated_ids(
     query_id: Any, behaviours: tuple[str, ...], group: np.ndarray, what: str
 ) -> None:
-    """Refuse a query whose risk is said more than once under a behaviour."""
+    """Refuse a query with more than one risk under a behaviour."""
     if query_id is None:
         return
     ids = _one_each(query_id, len(group), "query_id")
@@ -286,10 +286,10 @@ def refuse_repeated_ids(
     for pair in zip(group.tolist(), ids, strict=True):
         if pair[1] and pair in seen:
             raise InvalidData(
-                f"query_id {pair[1]!r:.60} stands more than once under behaviour "
-                f"{behaviours[pair[0]]!r:.60}, and a query has one {what}. Leave the "
-                "repeated ones out, or leave query_id out if these are different "
-                "queries."
+                f"query_id {pair[1]!r:.60} occurs more than once under behaviour "
+                f"{behaviours[pair[0]]!r:.60}, but a query has only one {what}. Drop "
+                "the repeated rows, or, if they are different queries, leave query_id "
+                "out."
             )
         seen.add(pair)
 
@@ -301,7 +301,7 @@ def shown_of(
     query_text: Any,
     **outcomes: np.ndarray,
 ) -> Columns:
-    """The riskiest of all queries, as part "shown" of an evaluation."""
+    """The riskiest queries, as the table ``shown`` of an evaluation."""
     size = len(behaviour)
     missing = {
         "score": math.nan,
@@ -325,13 +325,13 @@ def _one_each(labels: Any, size: int, what: str) -> list[str]:
     texts = [text_of(label) for label in labels]
     if len(texts) != size:
         raise InvalidData(
-            f"{len(texts)} values of {what} for {size} scores. Give one a score."
+            f"{len(texts)} values of {what} for {size} queries. Give one per query."
         )
     return texts
 
 
 def texts(labels: Any, size: int, what: str) -> np.ndarray:
-    """Labels as text; empty where none are given."""
+    """Labels as text; empty if none are given."""
     if labels is None:
         return np.full(size, "", object)
     return np.array(_one_each(labels, size, what), object)
@@ -343,8 +343,8 @@ def joined_labels(labels: Any, sizes: Mapping[str, int], what: str) -> list[str]
         return None
     if not isinstance(labels, Mapping) or {*cast("Labels", labels)} != set(sizes):
         raise InvalidData(
-            f"scores come by behaviour, {what} does not. Give a mapping with the same "
-            f"names: {listed(sizes)}."
+            f"scores are given by behaviour, so {what} must be too. Give a mapping "
+            f"with the same names: {listed(sizes)}."
         )
     return [
         x for name, size in sizes.items() for x in _one_each(labels[name], size, what)

@@ -1,4 +1,4 @@
-"""The parts of an evaluation, column by column: their types, labels and order."""
+"""The columns of an evaluation: their types, and operations on their rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -26,10 +26,10 @@ __all__ = [
 ]
 
 SHOWN = 100
-"""Riskiest queries of a behaviour that are kept whole, with identity and text."""
+"""Riskiest queries of a behaviour that are kept with identity and text."""
 
 MOST_TRIALS = 2**53
-"""Most trials of a query: up to here float64 tells whole numbers apart."""
+"""Largest number of trials of a query: float64 holds whole numbers up to here."""
 
 COLUMNS: dict[str, dict[str, type]] = {
     "exact": {
@@ -66,16 +66,16 @@ COLUMNS: dict[str, dict[str, type]] = {
         "trials": np.int64,
     },
 }
-"""Columns of each part of an evaluation, in order, and their types."""
+"""Columns of each table of an evaluation, in order, and their types."""
 
 
 def nothing(part: str) -> Columns:
-    """The columns of a part that is empty."""
+    """The columns of an empty table."""
     return {name: np.empty(0, dtype) for name, dtype in COLUMNS[part].items()}
 
 
 def typed(part: str, columns: Columns) -> Columns:
-    """The columns of a part, in its order and with its types."""
+    """The columns of a table, in order and with their types."""
     return {
         name: columns[name].astype(dtype, copy=False)
         for name, dtype in COLUMNS[part].items()
@@ -103,7 +103,7 @@ def joined_rows(
     parts: Sequence[Columns],
     codes: Mapping[str, Sequence[Int[np.ndarray, "..."]]],
 ) -> Columns:
-    """The rows of one part of several evaluations, by behaviour."""
+    """The rows of one table of several evaluations, by behaviour."""
     whole = {
         name: np.concatenate(
             [
@@ -118,17 +118,17 @@ def joined_rows(
 
 
 def coded(labels: Sequence[str]) -> tuple[tuple[str, ...], Int[np.ndarray, " row"]]:
-    """Distinct labels, sorted, and the code of each one given."""
+    """Distinct labels, sorted, and the code of each label given."""
     names = sorted(set(labels))
     code = {name: number for number, name in enumerate(names)}
     return tuple(names), np.array([code[label] for label in labels], np.int32)
 
 
 def riskiest_first(rows: Columns) -> Columns:
-    """The riskiest rows of each behaviour, of the columns of `Evaluation.shown`.
+    """The riskiest rows of each behaviour, with the columns of `Evaluation.shown`.
 
-    Ties are in the order of identity, family and text, so that the answer does not
-    depend on the order of the rows; and then in that of standard errors and trials.
+    Ties are ordered by identity, family, text, standard error and trials, so that the
+    answer does not depend on the order of the rows.
     """
     level = rank(rows["score"], rows["successes"], rows["trials"])
     chosen: list[int] = []
@@ -142,7 +142,7 @@ def riskiest_first(rows: Columns) -> Columns:
             rows["query_id"][near].tolist(),
             rows["family"][near].tolist(),
             rows["query_text"][near].tolist(),
-            # A missing one is NaN, which has no order.
+            # NaN, which has no order, stands for a missing one.
             np.nan_to_num(rows["log_risk_se"][near]).tolist(),
             rows["trials"][near].tolist(),
             near,
@@ -153,18 +153,18 @@ def riskiest_first(rows: Columns) -> Columns:
 
 
 def rank(score: np.ndarray, successes: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """What the riskiest rows are ranked by: score, or `shown_risk` of counts."""
+    """The ranking of rows: their score, or `shown_risk` of counts."""
     counted = trials >= 0
     hits, tried = (np.where(counted, each, 1.0) for each in (successes, trials))
     return np.where(counted, shown_risk(hits, tried, np.sqrt), score)
 
 
 def shown_risk(successes: Any, trials: Any, root: Callable[[Any], Any]) -> Any:
-    """The least risk within one standard error of counts: Wilson's lower limit.
+    """Lower end of Wilson's interval of one standard error for a share of successes.
 
-    The smaller p with ``(s / t - p)**2 = p (1 - p) / t``. It is 0 of no success, rises
-    with the successes, and nears their share as trials do: 0 of 1 comes after 50 of
-    1,000, and 1 of 1 (1/2) before 400 of 1,000 and after 600.
+    The smaller p with ``(s / t - p)**2 = p (1 - p) / t``. It is 0 without successes,
+    and approaches their share as trials grow: 0 of 1 ranks below 50 of 1,000, and 1 of
+    1 (1/2) between 400 and 600 of 1,000.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Risks estimated with a standard error, kept one by one or in narrow bins.
 
-A bin is one of scores by one of standard errors. As of exact scores, its sums are whole
-numbers, the same whichever engine takes them in whatever order.
+Bins are two-dimensional: by score and by standard error. Their sums are whole numbers,
+so that neither engine nor order changes them.
 """
 
 import math
@@ -34,20 +34,20 @@ __all__ = [
 type Rows = Float[np.ndarray, " row"]
 
 ERROR_STEPS = 8
-"""Bins of standard errors to the octave."""
+"""Bins of standard errors per octave."""
 
 VARIANCE_UNIT = 2.0**-26
-"""Unit of a squared standard error beyond that of its bin's lower edge, as a share."""
+"""Unit of the relative excess of a squared standard error over its bin's lower edge."""
 
 CERTAIN = 2**40
-"""Number of the bin of a risk of 1, whose score is infinite: above all others."""
+"""Number of the bin of a risk of 1, whose score is infinite; above all other bins."""
 
 _KEYS = ("family", "log_risk", "log_risk_se")
 _ADDED = ("deviation", "square", "variance")
 
 
 def bins_of_estimates(log_risk: Rows, log_risk_se: Rows) -> Columns:
-    """Bin of each estimate, and the whole numbers that its bin adds up."""
+    """Bin of each estimate, and the whole numbers to be summed in the bin."""
     certain = log_risk == 0
     score = np.where(certain, 0.0, score_from_log_risk(log_risk - 1.0 * certain))
     edge = np.floor(score / BIN_WIDTH)
@@ -70,7 +70,7 @@ def estimates_of_bins(bins: Columns) -> Columns:
     shift = bins["deviation"] * DEVIATION_UNIT / count
     spread = np.maximum(bins["square"] * SQUARE_UNIT / count - shift**2, 0.0)
     score = (np.where(certain, 0.0, bins["edge"]) + 0.5) * BIN_WIDTH + shift
-    # The mean of exp(-score); what a third moment within a bin adds is below 1e-7.
+    # The mean of exp(-score); the third moment within a bin contributes below 1e-7.
     mean = -np.exp(-score) * (1 + spread / 2)
     lowest = np.exp(step * (math.log(2) / ERROR_STEPS))
     left = {n: v for n, v in bins.items() if n not in {"edge", "step", *_ADDED}}
@@ -81,9 +81,9 @@ def estimates_of_bins(bins: Columns) -> Columns:
 
 
 def kept_from(edge: Rows, count: Rows) -> float:
-    """Lowest bin of scores from which on estimates are kept one by one.
+    """Lowest bin of scores whose estimates are kept one by one.
 
-    Bins are kept whole: from the top, as many as hold `EXACT_LIMIT` queries at most.
+    These are the uppermost whole bins that together hold at most `EXACT_LIMIT` queries.
     """
     bins, number = np.unique(-edge, return_inverse=True)
     whole = np.cumsum(np.bincount(np.ravel(number), count)) <= EXACT_LIMIT
@@ -91,7 +91,7 @@ def kept_from(edge: Rows, count: Rows) -> float:
 
 
 def cells_of_estimates(rows: Columns) -> Columns:
-    """Cells of one behaviour, from estimates in any order."""
+    """Cells of one behaviour, from its estimates in any order."""
     bins = bins_of_estimates(rows["log_risk"], rows["log_risk_se"])
     kept = bins["edge"] >= kept_from(bins["edge"], rows["count"])
     top = added_up({n: v[kept] for n, v in rows.items()}, _KEYS)
@@ -104,14 +104,14 @@ def cells_of_estimates(rows: Columns) -> Columns:
 
 
 def joined_estimates(*parts: Columns) -> Columns:
-    """Cells of one behaviour from several parts, from the riskiest down."""
+    """Cells of one behaviour combined, riskiest first."""
     whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     order = np.lexsort((whole["log_risk_se"], whole["family"], -whole["log_risk"]))
     return {name: values[order] for name, values in whole.items()}
 
 
 def added_up(rows: Columns, keys: Sequence[str]) -> Columns:
-    """Rows with the same keys as one, whose other columns are their sums."""
+    """Rows with equal keys merged, their other columns summed."""
     order = np.lexsort([rows[name] for name in reversed(keys)])
     new = np.zeros(len(order), bool)
     new[:1] = True

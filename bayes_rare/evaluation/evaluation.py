@@ -1,11 +1,11 @@
-"""What was measured, as a summary whose size does not grow with the number of queries.
+"""The summary of an evaluation; its size does not grow with the number of queries.
 
 ==========  =====================================================================
 query       one input to the system under evaluation
-behaviour   what is elicited, and of which system: the group that gets a forecast
-family      cluster of like queries: template, source, jailbreak technique
-cell        queries of one behaviour and family summarised together: those of one
-            score, or those of one narrow bin of scores
+behaviour   what is elicited, and from which system; each gets its own forecast
+family      cluster of similar queries: template, source, jailbreak technique
+cell        queries of one behaviour and family with the same score, or with scores
+            in one narrow bin
 ==========  =====================================================================
 """
 
@@ -73,10 +73,10 @@ __all__ = [
 type Kind = Literal["exact", "counts", "estimates"]
 
 RESOLUTION = (2.0**-149, 2.0**-24)
-"""How near to 0 and to 1 a risk was told from 0 and from 1.
+"""Default resolution: the smallest risk, and the smallest 1 - risk, told from 0.
 
 The smallest positive float32, and the distance from 1 below which a float32 log
-probability is 0: what a forward pass in single precision can tell.
+probability rounds to 0: the limits of a forward pass in single precision.
 """
 
 
@@ -85,52 +85,53 @@ probability is 0: what a forward pass in single precision can tell.
 class Evaluation:
     """The summary of an evaluation, by behaviour.
 
-    Exact risks are kept as cells of scores: of a behaviour with at most `EXACT_LIMIT`
-    queries, every distinct score with its multiplicity; of a larger one only the
-    `EXACT_LIMIT` largest (and all that tie with the smallest of those), and the others
-    in bins of width `BIN_WIDTH`, each with its count, mean and sum of squares. Counts
-    of successes are kept as the distinct pairs with their multiplicity. Estimated risks
-    are kept as they are, or, beyond the riskiest `EXACT_LIMIT`, in bins of score and
-    standard error. The `SHOWN` riskiest queries of a behaviour are kept whole.
+    Exact risks are kept as cells of scores. A behaviour with at most `EXACT_LIMIT`
+    queries keeps each distinct score with its multiplicity. A larger one keeps the
+    `EXACT_LIMIT` largest scores (and all ties with the smallest of these); the others
+    are kept in bins of width `BIN_WIDTH`, each with its count, mean and sum of squares.
+    Counts of successes are kept as distinct pairs with their multiplicity. The riskiest
+    `EXACT_LIMIT` estimated risks are kept one by one, the others in bins of score and
+    standard error. The `SHOWN` riskiest queries of a behaviour keep identity and text.
 
-    Queries drawn with unequal probabilities have weights. Those of a behaviour are
-    scaled to add up to its effective number of queries, ``(sum w)**2 / sum w**2``.
+    Queries drawn with unequal probabilities have weights, which are scaled so that
+    those of a behaviour add up to its effective number of queries, ``(sum w)**2 / sum
+    w**2``.
 
-    A risk of exactly 0 or 1 is data: its score is infinite, it is counted as censored
-    at the resolution, and it is never clipped or dropped. With the default resolution a
-    risk of 0 is read as "below 2**-149", the smallest float32, and a risk of 1 as "1 -
-    risk is below 2**-24", where a float32 log probability rounds to 0.
+    A risk of exactly 0 or 1 is data: its score is infinite, and it counts as censored
+    at the resolution; it is never clipped or dropped. By default a risk of 0 means
+    "below 2**-149", the smallest float32, and a risk of 1 means "1 - risk is below
+    2**-24", where a float32 log probability rounds to 0.
 
     Make one with `bayes_rare.read_table`, `Evaluation.from_scores`,
-    `Evaluation.from_counts` or `Evaluation.from_estimates`, and one of several kinds
-    with `Evaluation.joined`; the constructor takes the parts as they are.
+    `Evaluation.from_counts` or `Evaluation.from_estimates`, and combine several with
+    `Evaluation.joined`; the constructor does not check its arguments.
 
     Parameters
     ----------
     behaviours
         Names, sorted.
     labels
-        Names of the families, sorted; one empty name where there are none.
+        Names of the families, sorted; one empty name if there are none.
     exact
         Columns ``behaviour``, ``family`` (codes into the names), ``score``, ``count``,
-        ``squares``; a cell a row, by behaviour from the riskiest down; scores of -inf
-        and inf are the censored queries.
+        ``squares``; one cell per row, by behaviour, riskiest first; scores of -inf and
+        inf are the censored queries.
     tallied
         Columns ``behaviour``, ``family``, ``successes``, ``trials``, ``count``,
-        ``weight`` (the scaled weights of the cell's queries, added up; equal to the
-        count where all weights of the behaviour are equal).
+        ``weight`` (the sum of the scaled weights of the cell's queries; equal to the
+        count if all weights of the behaviour are equal).
     estimated
         Columns ``behaviour``, ``family``, ``log_risk``, ``log_risk_se``, ``count``,
-        ``weight``; by behaviour from the riskiest down.
+        ``weight``; by behaviour, riskiest first.
     shown
         The riskiest queries: columns ``behaviour``, ``family``, ``query_id``,
         ``query_text``, ``score``, ``log_risk_se``, ``successes``, ``trials`` (NaN and
-        -1 where the query has none).
+        -1 for what a query does not have).
     resolution
-        Smallest risk told from 0, and smallest 1 - risk told from 0.
+        Smallest risk, and smallest 1 - risk, that can be told from 0.
     record
-        What a reader of logs read, kept and left out, and which rows were added up;
-        None where there was nothing of these. The digest does not depend on it.
+        What an import of logs read, kept and left out, and which rows were added up;
+        None if there is nothing to record. The digest does not depend on it.
     """
 
     behaviours: tuple[str, ...]
@@ -153,33 +154,35 @@ class Evaluation:
         query_text: Labels | Mapping[str, Labels] | None = None,
         resolution: tuple[float, float] = RESOLUTION,
     ) -> "Evaluation":
-        """The summary of scores, where there is no table or no float64 holds the risk.
+        """The summary of exact risks, given as scores.
+
+        A score represents risks that no float64 can hold.
 
         Parameters
         ----------
         scores
-            ``-log(-log risk)``, one a query: of one behaviour, or of several told apart
-            by ``behaviour``, or a mapping from the name of a behaviour to its scores.
-            A risk of 0 is ``-inf``, a risk of 1 is ``inf``.
+            ``-log(-log risk)`` of each query; or a mapping from the name of a behaviour
+            to the scores of its queries. A risk of 0 is ``-inf``, a risk of 1 is
+            ``inf``.
         behaviour
-            Name of the behaviour, or one name a query; not with a mapping.
+            Name of the behaviour, or one name per query; not with a mapping.
         family, query_id, query_text
-            One label a query; with a mapping of scores, mappings of the same names.
+            One label per query; with a mapping of scores, mappings of the same names.
         resolution
-            Smallest risk told from 0, and smallest 1 - risk told from 0.
+            Smallest risk, and smallest 1 - risk, that can be told from 0.
 
         Raises
         ------
         InvalidData
-            If there are no scores, one is NaN, labels and scores differ in number, a
-            family is missing where others of the behaviour are not, or a query has two
-            scores under one behaviour.
+            If there are no scores, a score is NaN, labels and scores differ in number,
+            only some queries of a behaviour have a family, or a query has two scores
+            under one behaviour.
         InvalidInput
             If the resolution is not a pair of numbers in (0, 1).
 
         Examples
         --------
-        Nothing is lost or moved:
+        No score is lost or changed:
 
         >>> evaluation = Evaluation.from_scores([0.5, -np.inf, 2.5, 0.5])
         >>> cells = evaluation.scores("behaviour")
@@ -189,7 +192,8 @@ class Evaluation:
         if isinstance(scores, Mapping):
             if behaviour is not None:
                 raise InvalidInput(
-                    "a mapping of scores names its behaviours; leave `behaviour` out."
+                    "a mapping of scores already names its behaviours. Leave "
+                    "`behaviour` out."
                 )
             sizes = {name: np.size(values) for name, values in scores.items()}
             behaviour = np.repeat(np.array(list(sizes), object), list(sizes.values()))
@@ -230,36 +234,36 @@ class Evaluation:
         query_text: Labels | None = None,
         weight: ArrayLike | None = None,
     ) -> "Evaluation":
-        """The summary of counts of successes, where there is no table.
+        """The summary of counts of successes.
 
-        Numbers of one ``query_id`` under one behaviour are added up to one query, and
+        Counts with the same ``query_id`` and behaviour are added up to one query, and
         `record` says so.
 
         Parameters
         ----------
         successes
-            Responses that showed the behaviour, one number a query.
+            Number of responses that showed the behaviour, one per query.
         trials
-            Responses that were sampled and judged, at least 1; one number a query.
+            Number of responses that were sampled and judged, at least 1; one per query.
         behaviour
-            Name of the behaviour, or one name a query.
+            Name of the behaviour, or one name per query.
         family, query_id, query_text
-            One label a query.
+            One label per query.
         weight
-            Queries that each one stands for, positive, up to a factor; equal where
-            not given.
+            Number of queries that each one stands for, positive, up to a common factor.
+            By default all are equal.
 
         Raises
         ------
         InvalidData
-            If there are no counts, one is no whole number in its range, a weight is not
-            positive, labels, weights and counts differ in number, a family is missing
-            where others of the behaviour are not, or numbers of one ``query_id`` differ
-            in family, text or weight.
+            If there are no counts, one is not a whole number in its range, a weight is
+            not positive, labels, weights and counts differ in number, only some queries
+            of a behaviour have a family, or counts with the same ``query_id`` differ in
+            family, text or weight.
 
         Examples
         --------
-        Equal counts are kept once:
+        Equal counts are stored once:
 
         >>> evaluation = Evaluation.from_counts([0, 3, 0], [10, 10, 10])
         >>> evaluation.counts[["successes", "trials", "count"]].values.tolist()
@@ -316,30 +320,31 @@ class Evaluation:
         query_text: Labels | None = None,
         weight: ArrayLike | None = None,
     ) -> "Evaluation":
-        """The summary of risks estimated with error, where there is no table.
+        """The summary of risks estimated with a standard error.
 
         Parameters
         ----------
         log_risk
-            Natural logarithm of the estimated risk, finite and at most 0; one a query.
+            Natural logarithm of the estimated risk, finite and at most 0; one per
+            query.
         log_risk_se
-            Its standard error, positive: that of the risk divided by the risk, to first
-            order. Importance sampling gives such estimates.
+            Its standard error, positive: to first order, the standard error of the risk
+            divided by the risk. Importance sampling gives such estimates.
         behaviour
-            Name of the behaviour, or one name a query.
+            Name of the behaviour, or one name per query.
         family, query_id, query_text
-            One label a query.
+            One label per query.
         weight
-            Queries that each one stands for, positive, up to a factor; equal where
-            not given.
+            Number of queries that each one stands for, positive, up to a common factor.
+            By default all are equal.
 
         Raises
         ------
         InvalidData
             If there are no estimates, one is outside its range, a weight is not
-            positive, labels, weights and estimates differ in number, a family is
-            missing where others of the behaviour are not, or a query has two estimates
-            under one behaviour.
+            positive, labels, weights and estimates differ in number, only some queries
+            of a behaviour have a family, or a query has two estimates under one
+            behaviour.
 
         Examples
         --------
@@ -382,18 +387,18 @@ class Evaluation:
 
     @classmethod
     def joined(cls, parts: Sequence["Evaluation"]) -> "Evaluation":
-        """One evaluation of several, each of behaviours of its own.
+        """Several evaluations, with different behaviours, as one.
 
         Parameters
         ----------
         parts
-            Evaluations of any kinds. Families of the same name are the same family.
+            Evaluations of any kind. Families of the same name are the same family.
 
         Raises
         ------
         InvalidInput
-            If none is given, two have a behaviour of the same name, or exact risks were
-            told from 0 and 1 at different resolutions.
+            If none is given, two have a behaviour of the same name, or the resolutions
+            of exact risks differ.
 
         Examples
         --------
@@ -405,19 +410,19 @@ class Evaluation:
         """
         behaviours = sorted(name for part in parts for name in part.behaviours)
         if not behaviours:
-            raise InvalidInput("there is no evaluation to join. Give at least one.")
+            raise InvalidInput("no evaluations to join. Give at least one.")
         for name, following in itertools.pairwise(behaviours):
             if name == following:
                 raise InvalidInput(
-                    f"two of the evaluations have a behaviour {name!r}. Give the "
-                    f"behaviours different names, such as '{name} (counts)'."
+                    f"two evaluations have a behaviour {name!r}. Give the behaviours "
+                    f"different names, such as '{name} (counts)'."
                 )
         resolutions = {p.resolution for p in parts if len(p.exact["count"])}
         if len(resolutions) > 1:
             first, second = sorted(resolutions)[:2]
             raise InvalidInput(
-                f"exact risks were told from 0 and 1 at resolutions {first} and "
-                f"{second}. Read them all with the same resolution=."
+                f"exact risks have different resolutions, {first} and {second}. Read "
+                "them all with the same resolution=."
             )
         labels = sorted({label for part in parts for label in part.labels})
         codes = {
@@ -438,11 +443,11 @@ class Evaluation:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Names of the families; none where the evaluation does not tell them."""
+        """Names of the families; none if the evaluation has no families."""
         return () if self.labels == ("",) else self.labels
 
     def families_of(self, behaviour: str) -> tuple[str, ...]:
-        """Names of the families that a behaviour has queries of; "" for no family.
+        """Names of the families of a behaviour's queries; "" for no family.
 
         Raises
         ------
@@ -453,7 +458,7 @@ class Evaluation:
         return tuple(self.labels[code] for code in np.flatnonzero(sizes).tolist())
 
     def family_sizes(self, behaviour: str) -> Float[np.ndarray, " family"]:
-        """Number of queries of each of a behaviour's families, in their order.
+        """Number of queries in each family of `families_of`.
 
         Raises
         ------
@@ -480,9 +485,9 @@ class Evaluation:
 
     @cached_property
     def effective_sizes(self) -> dict[str, float]:
-        """Queries of each behaviour that would say as much, were all weights equal.
+        """Effective number of queries of each behaviour.
 
-        Kish's ``(sum w)**2 / sum w**2``; the number of queries where weights are equal.
+        Kish's ``(sum w)**2 / sum w**2``; the number of queries if weights are equal.
         """
         total = np.zeros(len(self.behaviours))
         for part in (self.exact, self.tallied, self.estimated):
@@ -497,8 +502,8 @@ class Evaluation:
             part["behaviour"][part["weight"] != part["count"]]
             for part in (self.tallied, self.estimated)
         ]
-        known: list[int] = np.unique(np.concatenate(codes)).tolist()
-        return tuple(self.behaviours[code] for code in known)
+        weighted: list[int] = np.unique(np.concatenate(codes)).tolist()
+        return tuple(self.behaviours[code] for code in weighted)
 
     @property
     def cells(self) -> "pandas.DataFrame":
@@ -507,7 +512,7 @@ class Evaluation:
 
     @property
     def counts(self) -> "pandas.DataFrame":
-        """The distinct (behaviour, family, successes, trials), their count, weight."""
+        """The counts: behaviour, family, successes, trials, count, weight."""
         return self._frame(self.tallied)
 
     @property
@@ -517,11 +522,11 @@ class Evaluation:
 
     @property
     def riskiest(self) -> "pandas.DataFrame":
-        """The riskiest queries of each behaviour, ties in the order of their identity.
+        """The riskiest queries of each behaviour; ties are in the order of query_id.
 
-        Counts are ranked by the least risk within one standard error of them (Wilson's
-        lower limit): 10 of 10 come before 1 of 1, and 0 of 1 after any success.
-        Estimates are ranked as exact risks are, whatever their standard errors.
+        Counts are ranked by the lower end of Wilson's interval of one standard error:
+        10 of 10 comes before 1 of 1, and 0 of 1 after any success. Estimates are ranked
+        like exact risks, whatever their standard errors.
         """
         frame = self._frame(self.shown)
         frame.insert(5, "log_risk", log_risk_from_score(self.shown["score"]))
@@ -537,7 +542,7 @@ class Evaluation:
 
     @property
     def dropped(self) -> "pandas.DataFrame":
-        """Rows read from logs, kept, and left out by reason; empty for a table."""
+        """Rows of logs read, kept, and left out by reason; empty for a table."""
         import pandas as pd
 
         return pd.DataFrame() if self.record is None else self.record.frame()
@@ -573,21 +578,21 @@ class Evaluation:
         return kinds
 
     def scores(self, behaviour: str) -> ScoreCells:
-        """Scores of one behaviour over all its families, ties merged.
+        """Scores of one behaviour, with families and ties merged.
 
         Raises
         ------
         InvalidInput
             If there is no such behaviour.
         NotApplicable
-            If its outcomes are counts or estimates, whose risks are not known exactly.
+            If it has counts or estimates, whose risks are not known exactly.
         """
         kind = self.kind(behaviour)
         if kind != "exact":
             what = "counts of successes" if kind == "counts" else "estimated risks"
             raise NotApplicable(
-                f"{behaviour!r} has {what}, whose risks are not known "
-                f"exactly; read them from `evaluation.{kind}`."
+                f"{behaviour!r} has {what}: its risks are not known exactly. Use "
+                f"`evaluation.{kind}`."
             )
         first, last = np.searchsorted(
             self.exact["behaviour"], [self._code(behaviour), self._code(behaviour) + 1]
@@ -609,33 +614,32 @@ class Evaluation:
         )
 
     def worst(self, behaviour: str) -> float:
-        """Largest score of a behaviour; for a risk of 1, the score of the resolution.
+        """Largest score of a behaviour; a risk of 1 has the score of the resolution.
 
         Raises
         ------
         InvalidInput
             If there is no such behaviour.
         NotApplicable
-            If its outcomes are counts or estimates.
+            If it has counts or estimates.
         """
         cells = self.scores(behaviour)
-        known = [float(cells.score[0])] if len(cells.score) else []
         if cells.censored_above:
-            known.append(cells.highest)
-        return max(known, default=cells.lowest)
+            return max([cells.highest, *cells.score[:1].tolist()])
+        return float(cells.score[0]) if len(cells.score) else cells.lowest
 
     def select(self, behaviours: Sequence[str]) -> "Evaluation":
-        """The evaluation of some of the behaviours.
+        """The evaluation with only some of the behaviours.
 
         Raises
         ------
         InvalidInput
-            If a behaviour is not there, or none is named.
+            If there is no such behaviour, or none is named.
         """
         chosen = sorted({self._code(name) for name in behaviours})
         if not chosen:
             raise InvalidInput(
-                f"no behaviour is named. Known: {listed(self.behaviours)}."
+                f"no behaviour is named. There are: {listed(self.behaviours)}."
             )
         parts = [
             chosen_rows(part, np.isin(part["behaviour"], chosen))
@@ -657,9 +661,9 @@ class Evaluation:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content: equal summaries have equal digests."""
+        """SHA-256 of the content; equal evaluations have equal digests."""
         state = hashlib.sha256(self._header().encode())
-        for columns in self._telling().values():
+        for columns in self._digested_columns().values():
             for name, values in columns.items():
                 state.update(name.encode())
                 text = values.dtype == object
@@ -671,20 +675,20 @@ class Evaluation:
         return state.hexdigest()
 
     def summary(self) -> "pandas.DataFrame":
-        """A row a behaviour: queries, families, range of scores, risks of 0 and 1.
+        """Queries, families, range of scores, and risks of 0 and 1 of each behaviour.
 
-        Where weights of a behaviour are unequal, also the effective number of queries.
+        With unequal weights, also the effective number of queries.
         """
         import pandas as pd
 
         return pd.DataFrame([self._line(name) for name in self.behaviours])
 
     def to_dataset(self) -> "xarray.Dataset":
-        """The evaluation as an xarray data set of strings, integers and floats.
+        """The evaluation as an xarray data set.
 
         Examples
         --------
-        It comes back as it went:
+        Nothing is lost on the way:
 
         >>> evaluation = Evaluation.from_scores([0.5, -np.inf, 2.5, 0.5])
         >>> again = Evaluation.from_dataset(evaluation.to_dataset())
@@ -716,8 +720,8 @@ class Evaluation:
         """
         if "evaluation" not in dataset.attrs:
             raise InvalidData(
-                "the data set holds no evaluation: its attribute `evaluation` is "
-                "missing. Give one that Evaluation.to_dataset wrote."
+                "this data set is not an evaluation: it has no attribute `evaluation`. "
+                "Give one made by Evaluation.to_dataset."
             )
         try:
             return cls._of_stored(dataset)
@@ -732,18 +736,18 @@ class Evaluation:
             if isinstance(error, InvalidData):
                 raise
             raise InvalidData(
-                "the data set holds no evaluation that can be read "
-                f"({type(error).__name__}: {str(error)[:200]}). Give one that "
-                "Evaluation.to_dataset wrote."
+                "the evaluation in this data set cannot be read "
+                f"({type(error).__name__}: {str(error)[:200]}). Give one made by "
+                "Evaluation.to_dataset."
             ) from error
 
     @classmethod
     def _of_stored(cls, dataset: "xarray.Dataset") -> "Evaluation":
-        """The evaluation of a data set; whatever is not as it should be is an error."""
+        """The evaluation in a data set; anything unexpected raises an error."""
         header = json.loads(dataset.attrs["evaluation"])
         for names in (header["behaviours"], header["families"]):
             if not names or not all(isinstance(name, str) for name in names):
-                raise ValueError("its behaviours or families have no names")
+                raise ValueError("behaviours or families have no names")
         parts: dict[str, Columns] = {}
         for part, names in COLUMNS.items():
             parts[part] = {}
@@ -751,7 +755,7 @@ class Evaluation:
                 stored = dataset.get(f"{part}_{name}")
                 values = np.array([]) if stored is None else stored.to_numpy()
                 if values.ndim != 1 or values.dtype.kind not in "OUTbiuf":
-                    raise ValueError(f"{part}_{name} is no column")
+                    raise ValueError(f"{part}_{name} is not a column")
                 if dtype is object:
                     values = np.array([str(text) for text in values], object)
                 elif not np.can_cast(values.dtype, dtype, "same_kind") and len(values):
@@ -760,10 +764,10 @@ class Evaluation:
             sizes = {len(values) for values in parts[part].values()}
             if len(sizes) > 1:
                 raise ValueError(f"columns of {part} differ in length")
-            for name, known in (("behaviour", "behaviours"), ("family", "families")):
+            for name, names_of in (("behaviour", "behaviours"), ("family", "families")):
                 codes = parts[part][name]
-                if ((codes < 0) | (codes >= len(header[known]))).any():
-                    raise ValueError(f"{part}_{name} names what is not there")
+                if ((codes < 0) | (codes >= len(header[names_of]))).any():
+                    raise ValueError(f"{part}_{name} has codes without names")
         low, high = map(float, header["resolution"])
         dropped = dataset.attrs.get("dropped")
         return cls(
@@ -792,7 +796,7 @@ class Evaluation:
     def _code(self, behaviour: str) -> int:
         if behaviour not in self._codes:
             raise InvalidInput(
-                f"no behaviour {behaviour!r} in this evaluation. Known: "
+                f"this evaluation has no behaviour {behaviour!r}. There are: "
                 f"{listed(self.behaviours)}."
             )
         return self._codes[behaviour]
@@ -809,10 +813,12 @@ class Evaluation:
             "shown": self.shown,
         }
 
-    def _telling(self) -> dict[str, Columns]:
-        """The parts without weights that are all equal, or columns of no estimates.
+    def _digested_columns(self) -> dict[str, Columns]:
+        """Columns that enter the digest.
 
-        Digests seed fits: what says nothing more must not move the draws.
+        Weights that are all equal are left out, and so are the columns of estimates if
+        there are none: a table with and without them has the same digest, and so the
+        same draws.
         """
         parts = {part: dict(columns) for part, columns in self._parts().items()}
         for columns in (parts["tallied"], parts["estimated"]):
@@ -828,7 +834,7 @@ class Evaluation:
                 "behaviours": self.behaviours,
                 "families": self.labels,
                 "resolution": self.resolution,
-                # Part of every digest so far, and so of the seeds of fits.
+                # Unused, but part of the digests that seed fits.
                 "reasons": [],
             }
         )
@@ -895,23 +901,23 @@ class Evaluation:
 
 
 def checked_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
-    """The resolution, if both its ends are inside (0, 1)."""
+    """The resolution, if both of its numbers are in (0, 1)."""
     low, high = map(float, resolution)
     if not (0 < low < 1 and 0 < high < 1):
         raise InvalidInput(
-            f"a resolution of ({low:g}, {high:g}) says nothing: give the smallest risk "
-            "told from 0 and the smallest 1 - risk told from 0, both inside (0, 1), as "
-            "in resolution=(2**-149, 2**-24)."
+            f"a resolution is two numbers in (0, 1), got ({low:g}, {high:g}). Give the "
+            "smallest risk and the smallest 1 - risk that can be told from 0, such as "
+            "resolution=(2**-149, 2**-24)."
         )
     return low, high
 
 
 def scores_of_resolution(resolution: tuple[float, float]) -> tuple[float, float]:
-    """Scores that a risk of 0 is known to be below, and a risk of 1 above."""
+    """Upper bound on the score of a risk of 0, lower bound on that of a risk of 1."""
     low, high = resolution
     return -math.log(-math.log(low)), -math.log(-math.log1p(-high))
 
 
-def _places(names: Sequence[str], known: Sequence[str]) -> Int[np.ndarray, " name"]:
-    """Where each name stands among those known."""
-    return np.array([known.index(name) for name in names])
+def _places(names: Sequence[str], among: Sequence[str]) -> Int[np.ndarray, " name"]:
+    """Position of each name among others."""
+    return np.array([among.index(name) for name in names])

@@ -1,15 +1,15 @@
-"""What a reader of logs read, what it kept, and what it left out and why.
+"""The record of an import: rows read, kept, and left out with the reason.
 
 ===========  ===================================================================
-row          one measurement in a log: a sample in one epoch, a document, a response
+row          one entry of a log: a sample in one epoch, a document, a response
 kept         rows that are in the evaluation
-lost         rows that should have been measurements and are not: errored, unscored
-set aside    rows that are no further measurements: repeated, or of another filter
-cut off      rows kept whose response was ended by a limit
+lost         rows that should be measurements but are not: errored, not scored
+set aside    rows that are not new measurements: duplicates, or of another filter
+cut off      kept rows whose response was ended by a limit
 ===========  ===================================================================
 
-A denominator can be trusted where ``read == kept + lost + set aside`` and few are lost:
-a query that crashes a provider is not a query that is safe.
+``read == kept + lost + set aside``. Risks can be trusted only if few rows are lost: a
+query that crashes the provider is not a safe query.
 """
 
 import json
@@ -37,38 +37,15 @@ __all__ = [
 ]
 
 LOST = ("errored", "unscored", "invalidated", "unfinished")
-"""Why a row that should have been a measurement is none."""
+"""Reasons why a row that should be a measurement is lost."""
 
 ASIDE = ("duplicated", "other filter", "other detector")
-"""Why a row is no further measurement."""
+"""Reasons why a row is not a new measurement."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The rows of one behaviour.
-
-    Parameters
-    ----------
-    behaviour
-        Its name.
-    read
-        Rows that were read.
-    kept
-        Rows that are in the evaluation.
-    cut_off
-        Of these, rows whose response was ended by a limit.
-    left_out
-        How many rows were left out, by reason: pairs of one of `LOST` or `ASIDE` and a
-        number above 0.
-    queries
-        Queries in the evaluation.
-    empty
-        Queries that are not, for none of their rows was kept.
-
-    Raises
-    ------
-    InvalidData
-        If rows read are not those kept and those left out.
+    """Numbers of rows read, kept and left out of one behaviour.
 
     Examples
     --------
@@ -80,91 +57,57 @@ class Tally:
     behaviour: str
     read: int
     kept: int
-    cut_off: int
-    left_out: tuple[tuple[str, int], ...]
-    queries: int
-    empty: int
+    cut_off: int  # of those kept: the response was ended by a limit
+    left_out: tuple[tuple[str, int], ...]  # reasons, of `LOST` or `ASIDE`, and numbers
+    queries: int  # in the evaluation
+    empty: int  # queries left out, because no row of theirs was kept
 
     def __post_init__(self) -> None:
         out = sum(rows for _, rows in self.left_out)
         if self.read != self.kept + out:
             raise InvalidData(
-                f"of {self.read} rows of {self.behaviour!r}, {self.kept} are kept and "
-                f"{out} left out, which do not add up. Do not edit such a record."
+                f"the record of {self.behaviour!r} does not add up: {self.read} rows "
+                f"read, {self.kept} kept and {out} left out. Import the logs again."
             )
 
     def out(self, reason: str) -> int:
-        """Rows left out for one reason."""
+        """Number of rows left out for one reason."""
         return dict(self.left_out).get(reason, 0)
 
     @property
     def lost(self) -> int:
-        """Rows that should have been measurements and are not."""
+        """Number of rows that should be measurements but are not."""
         return sum(self.out(reason) for reason in LOST)
 
     @property
     def share(self) -> float:
-        """Share of lost rows among those that should have been measurements."""
+        """Share of the rows that should be measurements which are lost."""
         return self.lost / max(self.kept + self.lost, 1)
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why some rows were lost, in the words of the log.
+    """Why some rows were lost, as the log says."""
 
-    Parameters
-    ----------
-    reason
-        One of `LOST`.
-    message
-        What the log says, shortened; "" where it says nothing.
-    rows
-        How many rows.
-    behaviour
-        Whose they are; "" where it is not known.
-    """
-
-    reason: str
-    message: str
+    reason: str  # one of `LOST`
+    message: str  # from the log, shortened
     rows: int
-    behaviour: str = ""
+    behaviour: str = ""  # "" if it is not known
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A value that responses were scored with, and what it was taken for.
-
-    Parameters
-    ----------
-    value
-        As the log has it.
-    shows
-        Whether it was taken for the behaviour.
-    rows
-        How many rows have it.
-    behaviour
-        Whose they are; "" where it is not known.
-    """
+    """A score that responses have, and whether it was read as the behaviour."""
 
     value: str
     shows: bool
     rows: int
-    behaviour: str = ""
+    behaviour: str = ""  # "" if it is not known
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """Rows of counts of one behaviour that were added up, query by query.
-
-    Parameters
-    ----------
-    behaviour
-        Its name.
-    rows
-        Its rows in the table.
-    queries
-        Its queries, fewer than its rows: several rows had the same ``query_id``.
-    """
+    """Numbers of rows of a behaviour that were added up to fewer queries."""
 
     behaviour: str
     rows: int
@@ -173,10 +116,10 @@ class Repeats:
 
 @dataclass(frozen=True)
 class Dropped:
-    """The record of an import: what was read, kept and left out, and what to know.
+    """The record of an import: rows read, kept and left out, and warnings.
 
-    A table that was not made of logs has one where rows were added up: no reader, no
-    tallies, and `repeats`.
+    A table that was not imported from logs has a record if rows were added up, with
+    `repeats` alone.
 
     Parameters
     ----------
@@ -185,19 +128,17 @@ class Dropped:
     sources
         Names of the files.
     rule
-        What was taken for the behaviour.
+        What was read as the behaviour.
     tallies
-        The rows, by behaviour.
+        Numbers of rows, by behaviour.
     reasons
-        Why rows were lost, in the words of the logs, the most frequent first; those of
-        each behaviour.
+        Why rows of each behaviour were lost, most frequent first.
     judgements
-        Values that kept responses were scored with, the most frequent first; those of
-        each behaviour.
+        Scores of the kept rows of each behaviour, most frequent first.
     warnings
-        What the numbers cannot say by themselves.
+        What to know when the numbers are interpreted.
     repeats
-        Behaviours of which several rows of the table were added up to one query.
+        Behaviours of which several rows were added up to one query.
 
     Examples
     --------
@@ -218,7 +159,7 @@ class Dropped:
 
     @property
     def added_up(self) -> tuple[str, ...]:
-        """That rows were added up to fewer queries, in one sentence, if they were.
+        """One sentence on rows that were added up to fewer queries, if any were.
 
         Examples
         --------
@@ -238,9 +179,9 @@ class Dropped:
         )
 
     def frame(self) -> "pandas.DataFrame":
-        """A row a behaviour: rows read, kept, cut off, and left out for each reason.
+        """One row per behaviour: rows read, kept, cut off, and left out by reason.
 
-        Reasons that no row was left out for have no column, but the first two.
+        Reasons that do not occur have no column, except the first two.
         """
         import pandas as pd
 
@@ -262,15 +203,17 @@ class Dropped:
     def select(self, behaviours: Iterable[str]) -> "Dropped":
         """The record of some of the behaviours.
 
-        Warnings are of the whole import, and stay.
+        Warnings concern the whole import, and are kept.
         """
         names = set(behaviours)
-        known = names | {""}
+        or_none = names | {""}
         return replace(
             self,
             tallies=tuple(one for one in self.tallies if one.behaviour in names),
-            reasons=tuple(one for one in self.reasons if one.behaviour in known),
-            judgements=tuple(one for one in self.judgements if one.behaviour in known),
+            reasons=tuple(one for one in self.reasons if one.behaviour in or_none),
+            judgements=tuple(
+                one for one in self.judgements if one.behaviour in or_none
+            ),
             repeats=tuple(one for one in self.repeats if one.behaviour in names),
         )
 
@@ -301,13 +244,13 @@ class Dropped:
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InvalidData(
-                "the record of what an import left out cannot be read "
+                "the record of an import cannot be read "
                 f"({type(error).__name__}: {error}). Import the logs again."
             ) from error
 
 
 def merged(records: Sequence[Dropped]) -> Dropped | None:
-    """One record of several; None of none.
+    """Several records combined into one; None if there are none.
 
     Examples
     --------
@@ -337,7 +280,7 @@ def merged(records: Sequence[Dropped]) -> Dropped | None:
 
 
 def of_repeats(repeats: Sequence[Repeats]) -> Dropped | None:
-    """The record of a table of which rows were added up; None where none were."""
+    """The record of a table whose rows were added up; None if none were."""
     return Dropped("", (), "", (), repeats=tuple(repeats)) if repeats else None
 
 
@@ -363,11 +306,11 @@ DROPPED_KEY = b"bayes_rare.evaluation.import_record"
 
 
 def record_of(source: Any, files: Sequence[str] = ()) -> Dropped | None:
-    """The record that a table carries, if it was made of logs."""
+    """The record that a table carries, if it was imported from logs."""
     if not files:
         import pyarrow as pa
 
-        # Lazy frames of other engines would plan their whole query to say this.
+        # A lazy frame of another engine would have to plan its whole query first.
         if not isinstance(source, pa.Table):
             return None
         return merged(_records([source.schema.metadata]))

@@ -1,4 +1,4 @@
-"""Counts as if their observed shares were exact risks, for methods that need them."""
+"""Counts treated as exact risks, for methods that need exact risks."""
 
 import numpy as np
 
@@ -12,32 +12,31 @@ __all__ = [
 ]
 
 PSEUDOCOUNT = 0.5
-"""Added to successes and failures where counts stand in for risks.
+"""Added to successes and to failures when counts are treated as risks.
 
-Jeffreys' prior. Without it a query that never failed has a risk of 0, and one that
-always failed a risk of 1, which lines through scores cannot take.
+Jeffreys' prior. Without it, counts of 0 and of all trials would be risks of 0 and 1,
+whose scores are infinite.
 """
 
 
 def observed_shares(
     evaluation: Evaluation, pseudocount: int | float = PSEUDOCOUNT
 ) -> Evaluation:
-    """The evaluation with shares of successes in place of counts, as if exact.
+    """The evaluation with shares of successes in place of counts, as exact risks.
 
     ``(successes + a) / (trials + 2 a)``.
 
     Parameters
     ----------
     evaluation
-        Counts; or exact or estimated risks, which stay what they are.
+        An evaluation; exact and estimated risks are left unchanged.
     pseudocount
         The number a, from 0 on.
 
     Raises
     ------
     NotApplicable
-        If the queries of a behaviour with counts have unequal weights, which exact
-        risks cannot have.
+        If queries with counts have unequal weights, which exact risks cannot have.
     """
     if not len(evaluation.tallied["count"]):
         return evaluation
@@ -45,10 +44,10 @@ def observed_shares(
     weighted = sorted(counted & {*evaluation.weighted})
     if weighted:
         raise NotApplicable(
-            f"behaviour {weighted[0]!r} has weights, "
-            f"{evaluation.effective_sizes[weighted[0]]:.0f} effective queries of "
-            f"{evaluation.sizes[weighted[0]]}, and shares of successes taken for exact "
-            "risks cannot have them. Use a model for counts."
+            f"behaviour {weighted[0]!r} has unequal weights "
+            f"({evaluation.effective_sizes[weighted[0]]:.0f} effective queries of "
+            f"{evaluation.sizes[weighted[0]]}), which exact risks cannot have. Use a "
+            "model for counts."
         )
     if len(evaluation.estimated["count"]):
         estimated, others = (
@@ -61,9 +60,9 @@ def observed_shares(
     share = (tallied["successes"] + pseudocount) / (tallied["trials"] + 2 * pseudocount)
 
     def labels(names: tuple[str, ...], column: str) -> list[str]:
-        known = np.repeat(exact[column], exact["count"].astype(np.int64))
+        codes = np.repeat(exact[column], exact["count"].astype(np.int64))
         counted = np.repeat(tallied[column], tallied["count"])
-        return [names[code] for code in np.concatenate([known, counted])]
+        return [names[code] for code in np.concatenate([codes, counted])]
 
     return Evaluation.from_scores(
         np.concatenate(

@@ -1,11 +1,11 @@
-"""A larger evaluation, query by query, and the splits that a backtest draws from it.
+"""A large evaluation, query by query, and the splits that a backtest draws from it.
 
 ==============  =================================================================
-pool            all queries of a larger evaluation, whose risks are known
+pool            all queries of a large evaluation, whose risks are known
 evaluation set  the queries of a split that a method sees
-deployment set  the queries of a split that its forecast is held against; the two
-                have no query in common
-unit            what is fitted at once: one behaviour, or several together
+deployment set  the queries of a split that its forecast is checked against; the two
+                sets have no query in common
+unit            what is fitted together: one behaviour, or several
 ==============  =================================================================
 """
 
@@ -28,11 +28,11 @@ from bayes_rare.scores import risk_from_score
 
 __all__ = ["PARTS", "QueryPool", "Split", "Splitting"]
 
-# An axis of any length: sets of several sizes stand side by side.
+# An axis of any length, since there are sets of several sizes.
 type Rows = Int[np.ndarray, "..."]
 
 PARTS = ("evaluation", "deployment")
-"""What a column that splits the table says of a query."""
+"""The two values of a column that splits a table."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Splitting:
     Parameters
     ----------
     evaluation_sizes, deployment_sizes
-        Queries of each set, by behaviour; a set is part of every larger one.
+        Number of queries of each behaviour in each set; sets are nested.
     held_out_families
-        Families, drawn anew for each repeat, that no evaluation set has a query of;
-        deployment sets are drawn from all families.
+        Number of families, drawn anew for each repeat, that evaluation sets do not
+        contain; deployment sets are drawn from all families.
     by_part
-        Whether the table says which queries are for which set.
+        Whether the table says which queries are in which set.
     seed
-        Seed of the draws; from 0.
+        Random seed, from 0.
     """
 
     evaluation_sizes: tuple[int, ...]
@@ -66,9 +66,9 @@ class Split:
     Parameters
     ----------
     evaluation, deployment
-        By size, and by behaviour: rows of the pool.
+        Rows of the pool, by size and by behaviour.
     trials
-        Seed of the counts that are drawn for the evaluation sets.
+        Random seed for counts in the evaluation sets.
     """
 
     evaluation: Mapping[int, Mapping[str, Rows]]
@@ -79,23 +79,23 @@ class Split:
 @checked_call
 @dataclass(frozen=True, eq=False)
 class QueryPool:
-    """All queries of a larger evaluation, each with its risk.
+    """All queries of a large evaluation, each with its risk.
 
-    Made by `bayes_rare.read_pool`. Rows are in an order of their own,
-    which does not depend on the order of the table.
+    Made by `bayes_rare.read_pool`. The order of the rows does not depend on the order
+    of the table.
 
     Parameters
     ----------
     behaviours, labels
-        Names of behaviours and families, sorted; one empty label where there are no
+        Names of behaviours and families, sorted; one empty label if there are no
         families.
     rows
         Columns ``behaviour``, ``family`` (codes into the names), ``query`` (code of
-        the identity, the same under each behaviour), ``score`` (of counts, that of the
-        observed share), ``successes``, ``trials`` (-1 where the risk is exact),
-        ``part`` (code into `PARTS`, -1 for neither).
+        the query_id, the same under each behaviour), ``score`` (for counts, that of the
+        observed share), ``successes``, ``trials`` (-1 if the risk is exact), ``part``
+        (code into `PARTS`, -1 for neither).
     resolution
-        Smallest risk told from 0, and smallest 1 - risk told from 0.
+        Smallest risk, and smallest 1 - risk, that can be told from 0.
     """
 
     behaviours: tuple[str, ...]
@@ -105,7 +105,7 @@ class QueryPool:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Names of the families; none where the table does not tell them."""
+        """Names of the families; none if the table has no families."""
         return () if self.labels == ("",) else self.labels
 
     @cached_property
@@ -119,7 +119,7 @@ class QueryPool:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the content, whatever the order of the table was."""
+        """SHA-256 of the content, whatever the order of the table."""
         header = json.dumps([self.behaviours, self.labels, self.resolution])
         state = hashlib.sha256(header.encode())
         for name, values in self.rows.items():
@@ -134,40 +134,40 @@ class QueryPool:
         return {name: -np.sort(-score[rows]) for name, rows in self.members.items()}
 
     def exceeded_by(self, behaviour: str, fraction: float) -> float:
-        """Score that a fraction of a behaviour's queries exceeds, as nearly as can be.
+        """Score that a fraction of a behaviour's queries exceeds, approximately.
 
         Parameters
         ----------
         behaviour
-            Which behaviour.
+            One of `behaviours`.
         fraction
-            In (0, 1]; at least one query exceeds the answer unless all are equal.
+            In (0, 1]. At least one query exceeds the answer unless all are equal.
 
         Raises
         ------
         InvalidInput
-            If there is no such behaviour, or the fraction is none.
+            If there is no such behaviour, or the fraction is out of range.
         """
         refuse_unknown("behaviour", behaviour, self.behaviours)
         if not 0 < fraction <= 1:
-            raise InvalidInput(f"fraction is a share in (0, 1], got {fraction}.")
+            raise InvalidInput(f"fraction must be in (0, 1], got {fraction}.")
         scores = self._descending[behaviour]
         rank = math.floor(fraction * scores.size)
         return float(scores[min(max(rank, 1), scores.size - 1)])
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """Behaviours whose risks are known as counts of successes alone."""
+        """Behaviours with counts of successes."""
         trials = self.rows["trials"]
         return tuple(n for n, rows in self.members.items() if trials[rows[0]] >= 0)
 
     def refuse_too_few_trials(self, taken: int) -> None:
-        """Refuse to take more trials of a query than it has.
+        """Refuse to draw more trials of a query than it has.
 
         Parameters
         ----------
         taken
-            Trials to be taken of each query.
+            Trials to draw from each query.
 
         Raises
         ------
@@ -175,24 +175,23 @@ class QueryPool:
             If a query has fewer.
         """
         trials = self.rows["trials"]
-        known = trials[trials >= 0]
-        least = int(known.min()) if known.size else taken
+        least = int(trials[trials >= 0].min(initial=taken))
         if least < taken:
             raise InvalidInput(
-                f"{taken} trials are to be taken of each query, and one has {least}. "
+                f"cannot draw {taken} trials from each query: one has only {least}. "
                 f"Give --trials-per-query {least} or fewer."
             )
 
     def refuse_too_small(self, splitting: Splitting) -> None:
-        """Refuse sizes that the pool does not have.
+        """Refuse sets that are larger than the pool allows.
 
         Raises
         ------
         InvalidInput
-            If some behaviour has too few queries for the largest sets, or no families
+            If a behaviour has too few queries for the largest sets, or too few families
             to hold out.
         InvalidData
-            If the table was to say which queries are for which set, and does not.
+            If the table marks too few queries for one of the sets.
         """
         seen, served = splitting.evaluation_sizes[-1], splitting.deployment_sizes[-1]
         held_out = splitting.held_out_families
@@ -203,20 +202,21 @@ class QueryPool:
                     there = int((part == code).sum())
                     if there < size:
                         raise InvalidData(
-                            f"behaviour {name!r} has {there} queries marked as "
+                            f"behaviour {name!r} has only {there} queries marked as "
                             f"{PARTS[code]!r}, and {size} are asked for. Mark more, or "
                             f"ask for at most {there}."
                         )
                 continue
             if seen + served > rows.size:
                 fewer = (
-                    f"at most {rows.size - seen} to deploy, or fewer to evaluate"
+                    f"a deployment of at most {rows.size - seen}, or a smaller "
+                    "evaluation"
                     if rows.size > seen
-                    else "fewer of both, or take a larger table"
+                    else "smaller sets, or use a larger table"
                 )
                 raise InvalidInput(
-                    f"behaviour {name!r} has {rows.size} queries: too few for "
-                    f"disjoint sets of {seen} to evaluate and {served} to deploy. Ask "
+                    f"behaviour {name!r} has {rows.size} queries, too few for an "
+                    f"evaluation of {seen} and a disjoint deployment of {served}. Ask "
                     f"for {fewer}."
                 )
             if held_out:
@@ -224,16 +224,16 @@ class QueryPool:
                 if not self.families or held_out >= counts.size:
                     raise InvalidInput(
                         f"behaviour {name!r} has {len(counts) if self.families else 0} "
-                        f"families, and {held_out} are to be held out. Hold out "
-                        f"fewer than it has (--hold-out-families), and name the column "
-                        "that tells them (--columns family=...)."
+                        f"families, and {held_out} are to be held out. Hold out fewer "
+                        "than there are (--hold-out-families); the column of families "
+                        "is set with --columns family=..."
                     )
                 left = int(rows.size - counts[:held_out].sum())
                 if left < seen:
                     raise InvalidInput(
                         f"with {held_out} families held out, behaviour {name!r} may "
-                        f"have {left} queries left, and {seen} are to be evaluated. "
-                        "Hold out fewer families, or evaluate fewer queries."
+                        f"have only {left} queries left for an evaluation of {seen}. "
+                        "Hold out fewer families, or ask for a smaller evaluation."
                     )
 
     def split(
@@ -241,17 +241,16 @@ class QueryPool:
     ) -> Split:
         """Disjoint evaluation and deployment sets of one unit.
 
-        Queries are put in random order; evaluation sets are taken from its front and
-        deployment sets from its back. Behaviours of one unit share the order, so a
-        query that both were measured on is seen under both or under neither, where
-        they have the same queries.
+        Queries are put in random order; evaluation sets are taken from the front and
+        deployment sets from the back. Behaviours of a unit share the order, so that, if
+        they have the same queries, a query is in the same set under each of them.
 
         Parameters
         ----------
         behaviours
-            Behaviours of the unit; the draw depends on their names.
+            Behaviours of the unit; the random order depends on their names.
         repeat
-            Number of the draw, from 0.
+            Number of the split, from 0.
         splitting
             Sizes, and what is held out.
 
@@ -288,22 +287,22 @@ class QueryPool:
                     ordered[part == 1],
                 )
                 continue
-            # The deployment first: taken from what an evaluation of some families
-            # leaves, it would hold too many queries of the others.
+            # The deployment is drawn first: after an evaluation of some families, too
+            # many queries of the others would be left for it.
             seen, served = (
                 splitting.evaluation_sizes[-1],
                 splitting.deployment_sizes[-1],
             )
             rest, backs[behaviour] = ordered[:-served], ordered[-served:]
-            known = rest[~np.isin(self.rows["family"][rest], held_out)]
-            if known.size < seen:
+            left = rest[~np.isin(self.rows["family"][rest], held_out)]
+            if left.size < seen:
                 raise InvalidInput(
-                    f"in repeat {repeat}, behaviour {behaviour!r} has {known.size} "
-                    f"queries of families not held out, beside the {served} to deploy, "
-                    f"and {seen} are to be evaluated. Ask for fewer of either, or hold "
-                    "out fewer families."
+                    f"in repeat {repeat}, behaviour {behaviour!r} has only {left.size} "
+                    f"queries left for an evaluation of {seen}, after a deployment of "
+                    f"{served} and without the families held out. Ask for smaller "
+                    "sets, or hold out fewer families."
                 )
-            fronts[behaviour] = known[:seen]
+            fronts[behaviour] = left[:seen]
         return Split(
             evaluation={
                 size: {name: rows[:size] for name, rows in fronts.items()}
@@ -329,21 +328,21 @@ class QueryPool:
         Parameters
         ----------
         split
-            What was drawn.
+            The split.
         size
-            Which of its evaluation sets, by the number of queries.
+            Number of queries of the evaluation set.
         families
-            Whether methods are told the families.
+            Whether methods see the families.
         trials_per_query
-            Responses sampled for each query, of which only the number of successes is
-            seen: binomial given an exact risk, hypergeometric given counts. All that
-            is known where not given.
+            Number of responses drawn for each query, of which only the number of
+            successes is seen: binomial given an exact risk, hypergeometric given
+            counts. By default exact risks and all trials are seen.
 
         Raises
         ------
         InvalidInput
-            If the split has no set of that size, a query has fewer trials than are to
-            be taken from it, or exact risks and counts are in one evaluation.
+            If the split has no set of that size, a query has fewer trials than
+            ``trials_per_query``, or exact risks and counts are in one evaluation.
         """
         refuse_unknown("evaluation set of size", size, split.evaluation)
         sets = split.evaluation[size]
@@ -360,7 +359,7 @@ class QueryPool:
         if trials_per_query is None and counted and (trials < 0).any():
             raise InvalidInput(
                 "behaviours with exact risks and behaviours with counts cannot be "
-                "fitted together. Leave --pool out, give --trials-per-query, or name "
+                "fitted together. Leave --pool out, give --trials-per-query, or choose "
                 "behaviours of one kind (--behaviours)."
             )
         if trials_per_query is not None:
@@ -380,7 +379,7 @@ class QueryPool:
         )
 
     def _successes(self, rows: Rows, taken: int, seed: tuple[int, ...]) -> Rows:
-        """Successes of some trials of each query, in the order of the rows."""
+        """Successes among trials drawn from each query, in the order of the rows."""
         rng = np.random.default_rng(seed)
         trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
         if trials[0] < 0:

@@ -1,8 +1,8 @@
-"""Sampling weights, summed so that neither engine nor order changes the answer.
+"""Sampling weights, summed exactly, so that neither engine nor order matters.
 
-A weight is a share of its behaviour's scale, and a share is two whole numbers: how many
-units, and how many units of a unit are left. Their sums are exact, whoever takes them
-in whatever order, up to 2**27 queries a cell.
+A weight is expressed as a share of its behaviour's scale, and a share as two whole
+numbers: the number of units, and the rest in units of a unit. Sums of these are exact
+in any order, up to 2**27 queries in a cell.
 """
 
 import math
@@ -21,16 +21,16 @@ SHARE_UNIT = 2.0**-24
 """Unit of a share; the rest of it is counted in units of this unit."""
 
 SUMS = ("share", "share_rest", "share_square", "share_square_rest")
-"""Columns of whole numbers that a share and its square are; a cell has their sums."""
+"""Columns of whole numbers for a share and its square; a cell has their sums."""
 
-# A behaviour without rows has no weights either.
+# Avoids 0 / 0 for behaviours without rows.
 TINY = np.finfo(np.float64).tiny
 
 
 def scale_of(least: float, largest: float) -> float:
-    """What weights are shares of: their one value, or the power of 2 below the largest.
+    """What weights are divided by: their common value, or a power of 2.
 
-    Division by a power of 2 is exact; equal weights are shares of exactly 1.
+    Dividing by a power of 2 is exact: it is the largest one up to the largest weight.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def scale_of(least: float, largest: float) -> float:
 
 
 def shares(weight: Rows, group: Codes) -> Columns:
-    """Each weight as whole numbers, with the square of its share: columns `SUMS`."""
+    """Each weight and its square as whole numbers: columns `SUMS`."""
     least, largest = np.full(group.max() + 1, np.inf), np.zeros(group.max() + 1)
     np.minimum.at(least, group, weight)
     np.maximum.at(largest, group, weight)
@@ -53,7 +53,7 @@ def shares(weight: Rows, group: Codes) -> Columns:
 
 
 def _split(share: Rows) -> tuple[Rows, Rows]:
-    """Whole units of each share, and units of a unit that are left."""
+    """Whole units of each share, and the rest in units of a unit."""
     units = share / SHARE_UNIT
     whole = np.floor(units)
     return whole, np.floor((units - whole) / SHARE_UNIT + 0.5)
@@ -62,9 +62,8 @@ def _split(share: Rows) -> tuple[Rows, Rows]:
 def weighed(cells: Columns) -> Columns:
     """The cells with a column ``weight`` in place of the sums of shares.
 
-    Weights of a behaviour are scaled so that they add up to Kish's effective sample
-    size, ``(sum w)**2 / sum w**2``: the queries that would say as much, had each the
-    same weight.
+    Weights of a behaviour are scaled to add up to Kish's effective sample size, ``(sum
+    w)**2 / sum w**2``.
     """
     if SUMS[0] not in cells:
         return cells | {"weight": cells["count"].astype(np.float64)}

@@ -1,9 +1,8 @@
-"""Scores and how many queries have each: cells, and the arithmetic that makes them.
+"""Cells of scores, and the arithmetic that makes them.
 
-A cell holds the queries of one score, or those of one narrow bin of scores, by their
-count, mean and sum of squared deviations. Cells merge without loss of these three, and
-the sums of a bin are whole numbers, the same whichever engine takes them in whatever
-order.
+A cell has the count, mean and sum of squared deviations of the queries with one score,
+or with scores in one narrow bin. These three survive when cells are merged. The sums of
+a bin are whole numbers, so that neither engine nor order changes them.
 """
 
 import math
@@ -37,25 +36,25 @@ type Codes = Int[np.ndarray, " row"]
 type Rows = Float[np.ndarray, " row"]
 
 EXACT_LIMIT = 10_000
-"""Queries of a behaviour that are kept exactly: all, or the riskiest."""
+"""Riskiest queries of a behaviour that are kept exactly."""
 
 BIN_WIDTH = 1 / 128
-"""Width in score of the bins that hold the other queries."""
+"""Width, in score, of the bins for the other queries."""
 
 DEVIATION_UNIT = 2.0**-32
 """Unit of a deviation from a bin's centre.
 
-In it deviations are whole numbers of at most 2**24, so that their sum is exact, and the
-same in whatever order an engine takes it, up to 2**29 queries a bin.
+Deviations are whole numbers of at most 2**24 such units, so that their sum is exact in
+any order, up to 2**29 queries in a bin.
 """
 
 SQUARE_UNIT = 2.0**-40
-"""Unit of a squared deviation: whole numbers of at most 2**24 once more."""
+"""Unit of a squared deviation, again at most 2**24 units."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreCells:
-    """Exact scores of one behaviour, from the riskiest down.
+    """Exact scores of one behaviour, riskiest first.
 
     Parameters
     ----------
@@ -66,11 +65,11 @@ class ScoreCells:
     squares
         Sum of squared deviations of the members from ``score``; 0 where they are tied.
     censored_below
-        Queries whose risk was seen as 0: their score is below ``lowest``.
+        Number of queries with a risk of 0, whose score is below ``lowest``.
     censored_above
-        Queries whose risk was seen as 1: their score is above ``highest``.
+        Number of queries with a risk of 1, whose score is above ``highest``.
     lowest, highest
-        Scores of the resolution at the two ends.
+        Scores of the resolution at both ends.
     """
 
     score: Cells
@@ -83,20 +82,19 @@ class ScoreCells:
 
     @property
     def size(self) -> int:
-        """Number of queries, the censored among them."""
+        """Number of queries, with the censored ones."""
         return int(self.count.sum()) + self.censored_below + self.censored_above
 
     def coarsen(self, cells: int = 512) -> "ScoreCells":
-        """At most ``cells`` cells: the top half as they are, the rest in groups.
+        """At most ``cells`` cells: the upper half unchanged, the others merged.
 
-        Groups have nearly equal counts and are cut between neighbours. Their count,
-        mean and squares are those of their members: the squares of a group are the
-        squares within its cells plus those between the cells' means and its own.
+        Neighbouring cells are merged into groups of nearly equal counts. The sum of
+        squares of a group is that within its cells plus that between their means.
 
         Parameters
         ----------
         cells
-            Number of cells allowed, at least 2.
+            Largest number of cells, at least 2.
 
         Raises
         ------
@@ -105,7 +103,7 @@ class ScoreCells:
 
         Examples
         --------
-        Count and mean survive:
+        Count and mean are unchanged:
 
         >>> from bayes_rare.evaluation.evaluation import Evaluation
         >>> fine = Evaluation.from_scores(np.arange(1000.0)).scores("behaviour")
@@ -115,8 +113,8 @@ class ScoreCells:
         """
         if cells < 2:
             raise InvalidInput(
-                f"cannot coarsen to {cells} cells: one is kept and one holds the rest. "
-                "Give cells=2 or more."
+                f"cannot coarsen to {cells} cells: at least one is kept and one holds "
+                "the others. Give cells=2 or more."
             )
         if len(self.score) <= cells:
             return self
@@ -139,7 +137,7 @@ class ScoreCells:
         Raises
         ------
         InvalidInput
-            If a censored query could be on either side.
+            If a censored query could lie on either side.
         """
         self._refuse_ambiguous(threshold)
         return self._with(*self._where(self.score > threshold), below=0)
@@ -150,7 +148,7 @@ class ScoreCells:
         Raises
         ------
         InvalidInput
-            If a censored query could be on either side.
+            If a censored query could lie on either side.
         """
         self._refuse_ambiguous(threshold)
         return self._with(*self._where(self.score <= threshold), above=0)
@@ -158,8 +156,7 @@ class ScoreCells:
     def with_zeros_at_bound(self) -> tuple[Cells, Cells]:
         """Scores and counts of all but the risks of 1; risks of 0 count at ``lowest``.
 
-        They are somewhere below that bound, so it overstates them, by a risk that is
-        next to nothing.
+        The bound overstates their risk, by next to nothing.
         """
         if not self.censored_below:
             return self.score, self.count
@@ -194,21 +191,21 @@ class ScoreCells:
         high = self.highest if self.censored_above else math.inf
         if not low <= threshold <= high:
             raise InvalidInput(
-                f"a threshold of {threshold:g} cannot part the queries: "
-                f"{self.censored_below} have a risk of 0, known only to score below "
-                f"{self.lowest:.4g}, and {self.censored_above} a risk of 1, known only "
-                f"to score above {self.highest:.4g}. Give a threshold from {low:.4g} "
-                f"to {high:.4g}."
+                f"a threshold of {threshold:g} cannot divide the queries: "
+                f"{self.censored_below} have a risk of 0, so their score is below "
+                f"{self.lowest:.4g}, and {self.censored_above} a risk of 1, so theirs "
+                f"is above {self.highest:.4g}. Give a threshold from {low:.4g} to "
+                f"{high:.4g}."
             )
 
 
 def cells_of_scores(
     score: Rows, family: Codes, count: Rows, floor: float = -math.inf
 ) -> Columns:
-    """Cells of one behaviour, from scores in any order, ties and all."""
+    """Cells of one behaviour, from its scores in any order."""
     if not len(score):
         return _exact_cells(score, family, count)
-    # Adding 0 makes one zero of two: -0.0 and 0.0 differ in their bytes.
+    # Adding 0 turns -0.0 into 0.0: they would differ in their bytes.
     score, family, count = _distinct(score + 0.0, family, count)
     last = min(int(np.searchsorted(np.cumsum(count), EXACT_LIMIT)), len(score) - 1)
     kept = (score >= score[last]) | np.isneginf(score)
@@ -234,7 +231,7 @@ def cells_of_scores(
 def cells_of_bins(
     edge: Rows, family: Codes, count: Rows, deviations: Rows, squares: Rows
 ) -> Columns:
-    """Cells of bins of scores, from the sums that any engine can take.
+    """Cells of bins of scores, from their sums.
 
     ``mean = centre + sum(d) / n`` and ``squares = sum(d**2) - sum(d)**2 / n`` for the
     deviations d from the bin's centre.
@@ -250,14 +247,14 @@ def cells_of_bins(
 
 
 def joined_cells(*parts: Columns) -> Columns:
-    """Cells of one behaviour from several parts, from the riskiest down."""
+    """Cells of one behaviour combined, riskiest first."""
     whole = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     order = np.lexsort((whole["family"], -whole["score"]))
     return {name: values[order] for name, values in whole.items()}
 
 
 def stacked_cells(parts: Sequence[Columns]) -> Columns:
-    """Cells of several behaviours, from those of each in the order of their names."""
+    """Cells of several behaviours, from those of each in the order of names."""
     sizes = [len(part["count"]) for part in parts]
     return {"behaviour": np.repeat(np.arange(len(parts), dtype=np.int32), sizes)} | {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0]
@@ -267,7 +264,7 @@ def stacked_cells(parts: Sequence[Columns]) -> Columns:
 def cells_by_behaviour(
     group: Codes, family: Codes, score: Rows, behaviours: int
 ) -> Columns:
-    """Cells of scores that come one a row, with the codes of behaviour and family."""
+    """Cells of several behaviours, from one score, behaviour and family per row."""
     one = np.ones(len(score))
     if behaviours == 1:
         return stacked_cells([cells_of_scores(score, family, one)])
@@ -299,7 +296,7 @@ def merged_cells(
 def _distinct(
     score: Rows, family: Codes, count: Rows
 ) -> tuple[Cells, CellCodes, Cells]:
-    """Scores from the largest down, each pair of score and family once."""
+    """Each pair of score and family once, largest score first."""
     order = np.lexsort((family, -score))
     score, family = score[order], family[order]
     new = np.ones(len(score), bool)
@@ -318,7 +315,7 @@ def _exact_cells(score: Rows, family: Codes, count: Rows) -> Columns:
 
 
 def _numbered(edge: Rows, family: Codes) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each row's pair (edge, family), and a row that has each number."""
+    """Number of each row's pair (edge, family), and one row with each number."""
     pairs = np.stack((edge, family.astype(np.float64)))
     _, where, number = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
     return np.ravel(number), where

@@ -1,8 +1,8 @@
-r"""Text that no file can hold: halves of characters, as JSON may escape them.
+r"""Lone surrogates: halves of characters, which JSON can contain but UTF-8 cannot.
 
-JSON writes a character such as an emoji as two halves, ``"\ud83d\ude00"``; where a
-tool cut a text between them, one half is left. Python reads it; UTF-8, and with it
-Parquet, NetCDF and a terminal, cannot hold it.
+JSON escapes a character such as an emoji as two surrogates, ``"\ud83d\ude00"``; if a
+tool cuts a text between them, one half is left. Python reads it, but it cannot be
+encoded in UTF-8, and so not stored in Parquet or NetCDF, or printed.
 """
 
 import gzip
@@ -18,9 +18,9 @@ from bayes_rare.errors import InvalidData
 __all__ = ["REPLACEMENT", "Storable", "storable", "storable_files", "storable_frame"]
 
 REPLACEMENT = "\ufffd"
-"""What stands for half of a character: Unicode's own sign of one that is unknown."""
+"""Unicode's replacement character, which replaces a lone surrogate."""
 
-# An escape of JSON: two halves, one half, or anything else after a backslash.
+# A JSON escape: two surrogates, one, or anything else after a backslash.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -31,7 +31,7 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def storable(text: str) -> str:
-    r"""A text whose halves of characters are joined, or replaced where one is missing.
+    r"""A text whose surrogates are joined to characters, or replaced if alone.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def storable(text: str) -> str:
 
 
 class Storable:
-    r"""Names that files can hold; different ones stay different.
+    r"""Names without lone surrogates; different names remain different.
 
     Examples
     --------
@@ -63,12 +63,12 @@ class Storable:
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
         self.replaced = 0
-        """How many names had half of a character."""
+        """Number of names that had a lone surrogate."""
 
     def name(self, text: str) -> str:
-        """The name as files can hold it."""
+        """The name without lone surrogates."""
         plain = storable(text)
-        # Any other name cannot meet one that was made here.
+        # Other names cannot be equal to one that was made here.
         if REPLACEMENT not in plain:
             return plain
         if text not in self._names:
@@ -83,16 +83,16 @@ class Storable:
 
     @property
     def example(self) -> str:
-        """A name that was made; none where nothing was replaced."""
+        """A name that was made; "" if none was."""
         return next((made for text, made in self._names.items() if made != text), "")
 
 
 @contextmanager
 def storable_files(files: Sequence[str]) -> Generator[list[str]]:
-    """Files of which those of JSON have no half of a character: copies, where need be.
+    """The files, or, of JSON files with lone surrogates, copies without them.
 
-    It is warned of, with the number of halves. Ids that differ in nothing else become
-    one, which a table refuses or adds up as any id that stands twice.
+    A warning says how many there were. Ids that differ in nothing else become equal,
+    and are refused or added up like any repeated id.
     """
     with TemporaryDirectory(prefix="bayes-rare-") as folder:
         found: list[str] = []
@@ -106,15 +106,15 @@ def storable_files(files: Sequence[str]) -> Generator[list[str]]:
             total += halves
         if total:
             warnings.warn(
-                f"{total:,} times text had half of a character (a lone surrogate), "
-                "which no file can hold: U+FFFD was read in its place.",
+                f"{total:,} lone surrogates (halves of characters) in the text were "
+                "replaced by U+FFFD, as they cannot be stored.",
                 stacklevel=3,
             )
         yield found
 
 
 def _mended(file: str, target: Path) -> int:
-    """How many halves of characters a file has; if there are any, it is copied."""
+    """Number of lone surrogates in a file; a copy without them is written."""
     opened = gzip.open if file.lower().endswith(".gz") else open
     try:
         with opened(file, "rb") as source:
@@ -132,7 +132,7 @@ def _mended(file: str, target: Path) -> int:
                 made.write(mended)
                 total += halves
     except (OSError, EOFError):
-        return 0  # what is wrong with it is said where it is read
+        return 0  # the error is reported when the file is read
     return total
 
 
@@ -151,13 +151,13 @@ def _replaced(line: bytes) -> tuple[bytes, int]:
 
 @contextmanager
 def storable_frame() -> Generator[None]:
-    """Refuse a frame whose text has a lone surrogate, with our own error."""
+    """Refuse a frame whose text has a lone surrogate."""
     try:
         yield
     except UnicodeEncodeError as error:
         raise InvalidData(
-            f"the frame has the text {storable(error.object)[:60]!r}, which has half "
-            "of a character (a lone surrogate) that cannot be stored. Replace it in "
-            "each column of text: frame[name] = frame[name].str.encode('utf-16', "
+            f"the text {storable(error.object)[:60]!r} in the frame has a lone "
+            "surrogate (half of a character), which cannot be stored. Replace it in "
+            "each text column: frame[name] = frame[name].str.encode('utf-16', "
             "'surrogatepass').str.decode('utf-16', 'replace')."
         ) from error

@@ -78,7 +78,7 @@ REFUSED = [
     ({"mapping": {1: 2}}, "a mapping or None"),
     ({"seed": -1}, "from 0, got -1. Give seed=0"),
     ({"sed": 1}, "no argument 'sed'. Did you mean 'seed'?"),
-    ({"random_seed": 1}, "What others call 'random_seed' is 'seed' here"),
+    ({"random_seed": 1}, "'random_seed' is called 'seed' here"),
     ({"cores": 2}, "Leave 'cores' out: chains share"),
 ]
 
@@ -153,9 +153,9 @@ def test_a_file_that_is_not_there_is_answered_with_those_that_are(
 ) -> None:
     (tmp_path / "backtest.parquet").write_bytes(b"")
     said = no_file(tmp_path / "backtst.parquet")
-    assert said.endswith("Alike is backtest.parquet.")
+    assert said.endswith("Did you mean backtest.parquet?")
     assert "There is no folder" in no_file(tmp_path / "none" / "a")
-    with pytest.raises(br.BayesRareError, match=r"Alike is backtest\.parquet"):
+    with pytest.raises(br.BayesRareError, match=r"Did you mean backtest\.parquet"):
         br.load_backtest(tmp_path / "backtst.parquet")
 
 

@@ -90,8 +90,8 @@ def test_it_prints_a_table_for_each_cell_and_the_verdicts(
     assert main(words(output)) == 0
     printed = capsys.readouterr().out
     for target in TARGETS:
-        assert f"{target}, 100 -> 2,000: 4 forecasts a method" in printed
-        assert f"{target}, 300 -> 2,000: 4 forecasts a method" in printed
+        assert f"{target}, 100 -> 2,000: 4 forecasts per method" in printed
+        assert f"{target}, 300 -> 2,000: 4 forecasts per method" in printed
     assert "has the smallest CRPS" in " ".join(printed.split())
     assert f"Wrote {output}" in printed
     assert max(map(len, printed.replace(str(output), "").splitlines())) <= 80
@@ -180,12 +180,12 @@ def test_every_option_reaches_the_backtest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("others", "message"),
     [
-        (["--repeats", "1.5"], "--repeats is a whole number"),
+        (["--repeats", "1.5"], "--repeats must be a whole number"),
         (["--workers", "0"], "workers is a whole number from 1"),
         (["--split", "part"], "no column 'part'"),
         (["--hold-out-families", "50"], "has 50 families"),
         (["--unseen-share", "0.5"], "do not go together"),
-        (["--output", str(SAMPLE)], "it is what is read"),
+        (["--output", str(SAMPLE)], "it is an input"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -172,7 +172,7 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
 @pytest.mark.parametrize(
     ("words", "way_out"),
     [
-        (["--behaviours", "leek"], f"Known: {ODD}, leak"),
+        (["--behaviours", "leek"], f"There are: {ODD}, leak"),
         (["--prior", "sigma=2"], "no prior 'sigma'. It has: exceedances"),
         (["--prior", "log_scale"], "pairs such as shape_sd=0.2"),
         (["--prior", "log_scale=wide"], "a number, inf, true, false or none"),
@@ -185,11 +185,11 @@ def test_fit_takes_columns_behaviours_priors_and_a_file_of_the_users(
         (["--columns", "log_risk=log_p"], "log_p"),
         (["--model", "gumble"], "gpd_tail, graded, gumbel_tail"),
         (["--model", "./none.py"], "gpd_tail, graded, gumbel_tail"),
-        (["--chains", "1.5"], "--chains is a whole number"),
+        (["--chains", "1.5"], "--chains must be a whole number"),
         (["--draws", "1"], "draws is a whole number from 4 on"),
-        (["--seed", "-1"], "--seed is a whole number from 0 on"),
-        (["--warmup", "nan"], "--warmup is a whole number"),
-        (["--warmup", "inf"], "--warmup is a whole number"),
+        (["--seed", "-1"], "--seed must be a whole number from 0"),
+        (["--warmup", "nan"], "--warmup must be a whole number"),
+        (["--warmup", "inf"], "--warmup must be a whole number"),
     ],
 )
 def test_fit_refuses_with_a_way_out(
@@ -228,7 +228,10 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
 
     monkeypatch.setattr(inference, "fit", work)
     monkeypatch.setattr(forecasting, "forecast", work)
-    for bad, way_out in ((tmp_path, "name of a file"), (table / "a", "no folder")):
+    for bad, way_out in (
+        (tmp_path, "name of a file"),
+        (table / "a", "is not a folder"),
+    ):
         words = ["--output", str(bad)]
         assert way_out in refusal(capsys, ["fit", str(table), *words])
         ask = ["forecast", str(posterior), "--queries", "10", *words]
@@ -364,9 +367,9 @@ def test_the_forecast_starts_with_the_worst_query_in_words(
     rows = wording.records(made[made["target"] == "worst_query_risk"])
     row = max(rows, key=lambda row: row["median"])
     assert " ".join(out.split("\n\n")[0].split()) == (
-        f"Of 1e9 queries, the riskiest is forecast to show {row['behaviour']!r} with "
-        f"a probability of {tables.risk(row['median'])} in each response (90 % "
-        f"interval {tables.span(row, tables.risk)}), the most of all behaviours."
+        f"The riskiest of 1e9 queries is forecast to show {row['behaviour']!r} with "
+        f"probability {tables.risk(row['median'])} in each response (90 % "
+        f"interval {tables.span(row, tables.risk)}), the highest of all behaviours."
     )
     assert "\x1b" not in out
     assert max(map(len, out.splitlines())) <= 80
@@ -419,7 +422,7 @@ def test_what_cannot_be_understood_is_a_usage_error(
     assert main(words) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert re.fullmatch(r"bayes-rare: .+[.\w'\"]\n", captured.err)
+    assert re.fullmatch(r"bayes-rare: .+[.?\w'\"]\n", captured.err)
 
 
 def test_models_are_listed_with_what_they_say(
@@ -431,9 +434,20 @@ def test_models_are_listed_with_what_they_say(
         assert f"{name} {summary}" in said
 
 
-@pytest.mark.parametrize("command", ["demo", "models", "fit", "forecast", "queries"])
+COMMANDS = ["demo", "models", "fit", "forecast", "families", "queries", "backtest"]
+COMMANDS += ["compare", "stack", "report"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
+        assert argument.parameter.help, argument.name
+
+
+@pytest.mark.parametrize("tool", ["inspect", "lm-eval", "garak"])
+def test_every_option_of_an_import_is_explained(tool: str) -> None:
+    command = app["import"][tool]
+    for argument in command.assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, argument.name
 
 

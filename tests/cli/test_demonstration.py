@@ -67,5 +67,5 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
     from bayes_rare.cli import demonstration
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInput, match="no folder"):
+    with pytest.raises(InvalidInput, match="is not a folder"):
         demonstration.run(tmp_path / "file")

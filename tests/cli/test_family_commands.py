@@ -142,7 +142,7 @@ def test_the_command_says_which_family_holds_the_worst(
     places = ["--output", str(output), "--picture", str(picture)]
     assert main([*words, *places]) == 0
     told = capsys.readouterr().out
-    assert "leak: families that hold the riskiest of 1e9" in told
+    assert "leak: families that contain the riskiest of 1e9" in told
     assert "2 others" in told
     assert picture.stat().st_size > 1_000
     table = pd.read_csv(output)

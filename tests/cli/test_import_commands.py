@@ -167,7 +167,7 @@ def test_no_tool_is_needed_to_read_its_logs(tmp_path: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert answer.stdout.startswith("ImportedTable of 3 queries from 6 rows, 5 of them")
+    assert answer.stdout.startswith("ImportedTable of 3 queries, from 5 of 6 rows read")
 
 
 # Records of several imports.
@@ -191,7 +191,7 @@ def test_records_of_several_files_are_added_up(tmp_path: Path) -> None:
 
 
 def test_rows_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(InvalidData, match="of 20 rows of 'a', 18 are kept and 1 left"):
+    with pytest.raises(InvalidData, match="20 rows read, 18 kept and 1 left"):
         Tally("a", 20, 18, 0, (("errored", 1),), 5, 0)
     with pytest.raises(InvalidData, match="Import the logs again"):
         Dropped.from_json("{}")

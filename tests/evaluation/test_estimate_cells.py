@@ -221,7 +221,7 @@ def test_the_order_of_estimates_does_not_matter(
         ([-1.0], [-0.5], "Give a positive standard error"),
         ([-1.0], [np.inf], "log_risk_se of inf"),
         ([-1.0], [np.nan], "log_risk_se of nan"),
-        ([-1.0, -2.0], [1.0], "one number of each a query"),
+        ([-1.0, -2.0], [1.0], "arrays of equal length"),
         ([], [], "at least one"),
     ],
 )
@@ -289,11 +289,11 @@ def test_equal_weights_are_no_weights() -> None:
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        ([1.0, 0.0], "weight 1 .* is 0.0, .* sampling probability"),
-        ([1.0, -1.0], "no positive number"),
+        ([1.0, 0.0], "weight 1 .* is 0.0; .* sampling probability"),
+        ([1.0, -1.0], "not positive number"),
         ([np.nan, 1.0], "weight 0 .* is nan"),
         ([np.inf, 1.0], "weight 0 .* is inf"),
-        ([1.0], "Give one a query"),
+        ([1.0], "Give one per query"),
     ],
 )
 def test_impossible_weights_are_refused(weight: list[float], message: str) -> None:

@@ -224,14 +224,14 @@ def test_no_scores_are_refused() -> None:
 
 
 def test_labels_of_another_length_are_refused() -> None:
-    with pytest.raises(InvalidData, match="1 values of family for 2 scores"):
+    with pytest.raises(InvalidData, match="1 values of family for 2 queries"):
         Evaluation.from_scores([0.0, 1.0], family=["a"])
 
 
 def test_labels_that_are_no_mapping_are_refused_beside_one() -> None:
     with pytest.raises(InvalidData, match="mapping with the same names: a, b"):
         Evaluation.from_scores({"a": [0.0], "b": [1.0]}, family=["x", "y"])
-    with pytest.raises(InvalidInput, match="leave `behaviour` out"):
+    with pytest.raises(InvalidInput, match="Leave `behaviour` out"):
         Evaluation.from_scores({"a": [0.0]}, behaviour="b")
 
 
@@ -294,10 +294,10 @@ def test_selecting_is_reading_only_that() -> None:
 def test_an_unknown_behaviour_is_answered_with_the_known_ones() -> None:
     evaluation = Evaluation.from_scores([0.0, 1.0], behaviour=["a", "b"])
     for ask in (evaluation.scores, evaluation.worst, evaluation.kind):
-        with pytest.raises(InvalidInput, match="Known: a, b"):
+        with pytest.raises(InvalidInput, match="There are: a, b"):
             ask("c")
     for names in (["c"], []):
-        with pytest.raises(InvalidInput, match="Known: a, b"):
+        with pytest.raises(InvalidInput, match="There are: a, b"):
             evaluation.select(names)
 
 
@@ -353,7 +353,7 @@ def test_it_travels_in_a_netcdf_file(which: str, tmp_path: Path) -> None:
 
 
 def test_a_data_set_without_an_evaluation_is_refused() -> None:
-    with pytest.raises(InvalidData, match=r"Evaluation.to_dataset wrote"):
+    with pytest.raises(InvalidData, match=r"made by Evaluation.to_dataset"):
         Evaluation.from_dataset(xr.Dataset())
 
 
@@ -390,7 +390,7 @@ def test_counts_are_those_of_the_same_table() -> None:
         ([0, 1], [1, 0], "query 1 .* has 1 successes of 0 trials"),
         ([0.5], [1], "has 0.5 successes"),
         ([-1], [1], "has -1 successes"),
-        ([1, 2], [3], "one number of each a query"),
+        ([1, 2], [3], "arrays of equal length"),
         ([], [], "at least one"),
         ([float("nan")], [1], "has nan successes"),
         ([1], [math.inf], "of inf trials"),

@@ -241,9 +241,9 @@ def test_a_column_says_which_queries_are_for_what() -> None:
 @pytest.mark.parametrize(
     ("given", "splitting", "message"),
     [
-        ({}, Splitting((200,), (201,)), "400 queries: .*at most 200 to deploy"),
+        ({}, Splitting((200,), (201,)), "400 queries, .*deployment of at most 200"),
         ({}, Splitting((10,), (10,), 8), "has 8 families.*Hold out fewer"),
-        ({}, Splitting((300,), (10,), 4), "200 queries left, and 300"),
+        ({}, Splitting((300,), (10,), 4), "200 queries left for an evaluation of 300"),
         (
             {"split": "part"},
             Splitting((60,), (10,), by_part=True),
@@ -260,7 +260,7 @@ def test_too_few_queries_are_refused(
 
 
 def test_other_words_in_the_column_are_refused() -> None:
-    with pytest.raises(InvalidData, match="says 'train' of 50 rows"):
+    with pytest.raises(InvalidData, match="is 'train' in 50 rows"):
         read_pool(marked(train=50, deployment=120), split="part")
     with pytest.raises(InvalidInput, match=r"no column 'parts'.*part"):
         read_pool(marked(evaluation=50), split="parts")
@@ -275,7 +275,7 @@ def test_a_query_marked_both_ways_is_refused() -> None:
             "part": ["evaluation", "deployment", "evaluation"],
         }
     )
-    with pytest.raises(InvalidData, match=r"query_id 'a' .* marks differently"):
+    with pytest.raises(InvalidData, match=r"query_id 'a' .* both sides of the"):
         read_pool(table, split="part")
 
 
@@ -307,7 +307,7 @@ def test_deployments_are_from_all_families_in_their_shares(seed: int) -> None:
         served = pool.rows["family"][split.deployment[200]["a"]]
         shares.append(float(np.isin(served, list(seen)).mean()))
     assert stats.ttest_1samp(shares, 0.5).pvalue > 1e-6
-    with pytest.raises(InvalidInput, match="Ask for fewer of either"):
+    with pytest.raises(InvalidInput, match="Ask for smaller sets"):
         pool.split(("a",), 0, Splitting((150,), (200,), 4, seed=seed))
 
 

@@ -3,7 +3,6 @@
 What is slow begins in no example; that its arguments are in order is what is tried.
 """
 
-import inspect
 import shutil
 import string
 from pathlib import Path
@@ -24,20 +23,6 @@ from bayes_rare.cli import demonstration
 from bayes_rare.inference import batches
 from bayes_rare.inference.stack import StackMember
 from bayes_rare.reporting import outlook
-
-COMMANDS = {
-    "demo": cli.demo,
-    "models": cli.models,
-    "fit": cli.fit,
-    "forecast": cli.forecast,
-    "families": cli.families,
-    "queries": cli.queries,
-    "backtest": cli.backtest,
-    "compare": cli.compare,
-    "stack": cli.stack,
-    "report": cli.report,
-}
-IMPORTS = ("inspect", "lm-eval", "garak")
 
 
 class _Begun(Exception):
@@ -176,13 +161,22 @@ FIRST: dict[str, list[str]] = {
 }
 
 
+def assembled(first: str, *second: str) -> Any:
+    """The arguments of a command."""
+    command = cli.app[first]
+    for name in second:
+        command = command[name]
+    return command.assemble_argument_collection(parse_docstring=True)
+
+
 def _options() -> list[str]:
     """Every option of every command, and some that are none."""
     found = {
-        f"--{name.replace('_', '-')}"
-        for function in COMMANDS.values()
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        name
+        for command in FIRST
+        for argument in assembled(*command.split())
+        for name in argument.names
+        if name.startswith("--")
     }
     none = ["--bogus", "--querys", "-q", "--json", "--version", "--help", "--no-json"]
     return [*sorted(found), *none, "--seed=x", f"--{'w' * 2000}"]

@@ -469,7 +469,7 @@ def test_a_file_may_draw_for_itself(posterior: Posterior) -> None:
     [
         ({"query_ids": "nobody"}, InvalidInput, "successes=3, trials=100"),
         ({"query_ids": []}, InvalidInput, "Name at least one"),
-        ({"behaviour": "leek"}, InvalidInput, r"Known: \[b\]odd"),
+        ({"behaviour": "leek"}, InvalidInput, r"There are: \[b\]odd"),
         ({"top": 0}, InvalidInput, "top=10"),
         ({"top": 2.5}, InvalidInput, "top=10"),
         ({"seed": -1}, InvalidInput, "Give seed=0"),
@@ -589,8 +589,8 @@ def test_an_unconverged_posterior_is_drawn_from_only_if_told_to(
     [
         (["--top", "0"], 1, "top=10"),
         (["--samples", "0"], 1, "samples=10"),
-        (["--behaviours", "leek"], 1, "Known: [b]odd[/b], leak"),
-        (["--seed", "0.5"], 1, "--seed is a whole number"),
+        (["--behaviours", "leek"], 1, "There are: [b]odd[/b], leak"),
+        (["--seed", "0.5"], 1, "--seed must be a whole number"),
         (["--top", "many"], 2, ""),
     ],
 )

@@ -109,7 +109,9 @@ def test_only_scored_attempts_count_and_null_is_no_trial(path: Path) -> None:
     assert made.dropped.rule == "score of d.D >= 0.5"
     assert made.evaluation().families == ("p.P",)
     assert made.rows["query_text"].to_pylist() == ["ask a", "ask b"]
-    with pytest.raises(InvalidData, match=r"2 are lost \(33\.3 %.*--max-dropped 0\.34"):
+    with pytest.raises(
+        InvalidData, match=r"2 of 6 .* lost \(33\.3 %.*--max-dropped 0\.34"
+    ):
         br.import_garak(path)
 
 
@@ -124,7 +126,7 @@ def test_attempts_that_were_never_scored_are_lost(path: Path) -> None:
     made = br.import_garak(path, max_dropped=0.9)
     (tally,) = made.dropped.tallies
     assert (tally.kept, tally.out("unfinished"), tally.empty) == (2, 3, 1)
-    assert any("not known to be safe" in said for said in made.dropped.warnings)
+    assert any("Nothing is known about" in one for one in made.dropped.warnings)
 
 
 def test_an_attempt_that_is_scored_again_counts_once(path: Path) -> None:
@@ -145,11 +147,12 @@ def test_the_threshold_is_half_and_said_to_be_unless_stated(path: Path) -> None:
     report(path, SETUP, attempt("a", [0.2, 0.4, 0.5]))
     made = br.import_garak(path)
     assert counts(made) == {"a": (1, 3)}
-    assert said(made, "0.5 was taken, its default, and no row of theirs says how many")
+    assert said(made, "garak's default threshold, 0.5, was used")
+    assert said(made, "cannot be checked, as the reports do not count outputs")
     made = br.import_garak(path, threshold=0.4)
     assert counts(made) == {"a": (2, 3)}
     assert not said(made, "was taken")
-    with pytest.raises(InvalidInput, match="a score from 0 to 1, got 2"):
+    with pytest.raises(InvalidInput, match="must be from 0 to 1, got 2"):
         br.import_garak(path, threshold=2)
 
 
@@ -178,24 +181,24 @@ def test_the_threshold_gives_what_the_report_counts(
     row: dict[str, Any], path: Path
 ) -> None:
     report(path, SETUP, attempt("a", [0.2, 0.4, 0.9]), row)
-    assert said(br.import_garak(path), "it agrees with 1 of their counts")
+    assert said(br.import_garak(path), "It agrees with 1 counts of outputs")
     report(path, SETUP, attempt("a", [0.2, 0.6, 0.9]), row)
     with pytest.raises(
         InvalidInput,
-        match=r"counts 2 of 3 outputs as passed, and 1 have a score below 0\.5\. "
-        r"One that does: --threshold 0\.65\.",
+        match=r"counts 2 of 3 outputs as passed, but 1 have a score below 0\.5\. "
+        r"One that agrees: --threshold 0\.65\.",
     ):
         br.import_garak(path)
     assert counts(br.import_garak(path, threshold=0.65)) == {"a": (1, 3)}
     # Whoever names another threshold has it, and hears of the difference.
     made = br.import_garak(path, threshold=0.1)
     assert counts(made) == {"a": (3, 3)}
-    assert said(made, "counts 2 of 3 outputs as passed, and 0 have a score below 0.1")
+    assert said(made, "counts 2 of 3 outputs as passed, but 0 have a score below 0.1")
 
 
 def test_where_no_threshold_gives_what_is_counted_one_can_be_named(path: Path) -> None:
     report(path, SETUP, attempt("a", [0.6, 0.6]), evaluated(1, 1))
-    with pytest.raises(InvalidInput, match=r"No threshold does.*--threshold 0\.5\."):
+    with pytest.raises(InvalidInput, match=r"No threshold agrees.*--threshold 0\.5\."):
         br.import_garak(path)
     assert counts(br.import_garak(path, threshold=0.5)) == {"a": (2, 2)}
 
@@ -203,8 +206,8 @@ def test_where_no_threshold_gives_what_is_counted_one_can_be_named(path: Path) -
 def test_a_report_that_lacks_outputs_it_counts_is_said(path: Path) -> None:
     report(path, SETUP, attempt("a", [0.0, 1.0]), evaluated(37, 13))
     made = br.import_garak(path)
-    assert said(made, "the report counts 50 scored outputs, and has 2")
-    assert said(made, "could not check it")
+    assert said(made, "the report counts 50 scored outputs, but has 2")
+    assert said(made, "could not be checked")
 
 
 # What a query is.
@@ -383,7 +386,7 @@ def test_a_refusal_is_short_whatever_the_names(tmp_path: Path) -> None:
     for number in range(4):
         path = tmp_path / f"{'n' * 200}{number}.report.jsonl"
         report(path, attempt(f"{number}", {long: [0.0, None]}))
-    with pytest.raises(InvalidData, match="4 are lost") as refusal:
+    with pytest.raises(InvalidData, match="4 of 8 rows") as refusal:
         br.import_garak(tmp_path)
     assert len(str(refusal.value)) <= 600
     with pytest.raises(InvalidInput, match="no attempt in nnn") as other:
@@ -460,15 +463,15 @@ def test_reports_of_several_models_are_several_behaviours(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ([1], "line 2 is no object"),
+        ([1], "line 2 is not an object"),
         ({"type": "attempt"}, "line 2 has no entry_type"),
         (attempt("a", ["high"]), "line 2 has the score 'high'"),
         (attempt("a", [10**400]), "line 2 has the score 1000"),
         (attempt("a", [float("inf")]), "line 2 has the score inf"),
-        (attempt("a", 0.5), r"line 2 has 0\.5 for the scores"),
-        (attempt("a", [0.5], outputs="x"), "line 2 has 'x' for its outputs"),
-        (attempt("a", [0.5], probe_classname=None), "None for its probe"),
-        (attempt("a", [0.5], detector_results=[0.5]), "for its detector_results"),
+        (attempt("a", 0.5), r"line 2 has the scores 0\.5"),
+        (attempt("a", [0.5], outputs="x"), "line 2 has the outputs 'x'"),
+        (attempt("a", [0.5], probe_classname=None), "the probe None"),
+        (attempt("a", [0.5], detector_results=[0.5]), "has detector_results"),
     ],
 )
 def test_what_is_no_report_is_refused_with_its_line(
@@ -483,7 +486,7 @@ def test_fields_are_named(path: Path) -> None:
     report(path, SETUP, attempt("a", [1.0]))
     made = br.import_garak(path, behaviour="goal", family="detector")
     assert made.evaluation().behaviours == ("make it leak",)
-    with pytest.raises(InvalidInput, match=r"'prob' is nothing .*did you mean 'probe'"):
+    with pytest.raises(InvalidInput, match=r"no field 'prob' .*did you mean 'probe'"):
         br.import_garak(path, family="prob")
 
 
@@ -492,7 +495,7 @@ def test_reports_of_garak_itself_are_read(root: Path) -> None:
     if not shared.is_dir():
         pytest.skip("needs logs that are not shipped")
     made = br.import_garak(shared / "garak_test.report.jsonl")
-    assert said(made, "it agrees with 1 of their counts of outputs")
+    assert said(made, "It agrees with 1 counts of outputs")
     assert made.rows["trials"].to_pylist() == [1] * 8
     assert made.rows["successes"].to_pylist() == [0] * 8
     assert made.dropped.tallies[0].read == 8

@@ -108,8 +108,8 @@ def test_without_a_value_both_readings_are_spelt_out(logs: Path) -> None:
     said = str(refusal.value)
     assert one(logs / "eval").name in said
     assert "'I' (12), 'C' (6)" in said
-    assert "'C' (correct) is a response that showed it: --behaviour-value C" in said
-    assert "'I' (incorrect) is a response that showed it: --behaviour-value I" in said
+    assert "'C' (correct) means it was shown: --behaviour-value C" in said
+    assert "'I' (incorrect) means it was shown: --behaviour-value I" in said
 
 
 def test_too_many_lost_are_refused_with_what_would_accept_it(logs: Path) -> None:
@@ -117,7 +117,7 @@ def test_too_many_lost_are_refused_with_what_would_accept_it(logs: Path) -> None
         leaks(logs / "eval", max_dropped=0.05)
     said = str(refusal.value)
     assert "of 20 rows of behaviour 'rare'" in said
-    assert "2 are lost (10 %; 1 errored, 1 unscored; kept 18)" in said
+    assert " are lost (10 %; 1 errored, 1 unscored; kept 18)" in said
     assert "provider timed out" in said
     assert said.endswith("--max-dropped 0.1.")
 
@@ -145,9 +145,9 @@ def test_sums_of_log_probabilities_are_exact_risks(logs: Path) -> None:
 
 def test_a_score_of_parts_needs_one_named_and_a_bound(logs: Path) -> None:
     wanted: dict[str, Any] = {"scorer": "parts", "behaviour_values": [">=0.5"]}
-    with pytest.raises(InvalidData, match=r"'harm', 'tone': name one, --score-key"):
+    with pytest.raises(InvalidData, match=r"'harm', 'tone': choose one, --score-key"):
         leaks(logs / "eval", **wanted)
-    with pytest.raises(InvalidInput, match=r"no part 'harms'.*did you mean 'harm'"):
+    with pytest.raises(InvalidInput, match=r"part 'harms'.*did you mean 'harm'"):
         leaks(logs / "eval", score_key="harms", **wanted)
     made = leaks(logs / "eval", score_key="harm", **wanted)
     assert counts(made) == {
@@ -178,7 +178,7 @@ def test_families_and_behaviours_are_from_task_model_or_metadata(logs: Path) -> 
         leaks(logs / "eval", behaviour="group")
     with pytest.raises(InvalidInput, match=r"no 'grup' .*did you mean 'group'"):
         leaks(logs / "eval", family="grup")
-    with pytest.raises(InvalidInput, match="no single value for 'nested'"):
+    with pytest.raises(InvalidInput, match="more than one value for 'nested'"):
         leaks(logs / "eval", family="nested")
 
 
@@ -206,9 +206,9 @@ def test_what_a_failed_attempt_left_open_a_retry_has_closed(
     content["header.json"] = json.dumps(header).encode()
     failed = packed(tmp_path / "failed.eval", content)
     (retried,) = leaks([failed, newer]).dropped.warnings
-    assert "4 trials are of a later attempt, for earlier ones failed" in retried
+    assert "4 trials were repeated after a failed attempt" in retried
     (said, *_) = leaks(failed, max_dropped=0.5).dropped.warnings
-    assert "not finished (status 'error'): 20 rows of 20 planned" in said
+    assert "failed.eval (status 'error', 20 rows of 20 planned)" in said
 
 
 def test_runs_that_are_no_retries_are_further_trials(logs: Path) -> None:
@@ -235,7 +235,8 @@ def test_runs_with_other_arguments_are_other_behaviours(logs: Path) -> None:
 
 def test_temperature_0_is_warned_of(logs: Path) -> None:
     (said,) = leaks(logs / "cold").dropped.warnings
-    assert "temperature 0: its 4 epochs are copies" in said
+    assert "Sampled at temperature 0: " in said
+    assert "(4 epochs). The epochs are copies" in said
 
 
 def test_samples_df_gives_the_same_counts(logs: Path) -> None:
@@ -302,7 +303,9 @@ def test_a_record_that_was_edited_is_refused(logs: Path, tmp_path: Path) -> None
     text = made.dropped.to_json().replace('"kept": 18', '"kept": 19')
     with pytest.raises(InvalidData, match=r"do not add up|cannot be read"):
         Dropped.from_json(text)
-    with pytest.raises(InvalidInput, match=r"does not end so\. Give .*table\.parquet"):
+    with pytest.raises(
+        InvalidInput, match=r"must end in \.parquet.* Give .*table\.parquet"
+    ):
         made.save(tmp_path / "table.csv")
     assert list(tmp_path.iterdir()) == []
 
@@ -350,7 +353,7 @@ def test_an_unfinished_log_is_read_from_its_journal(logs: Path, tmp_path: Path) 
     (tally,) = made.dropped.tallies
     assert (tally.read, tally.out("duplicated"), tally.out("errored")) == (14, 1, 0)
     assert counts(made)["q05"][0] == 1
-    assert "not finished (status 'started'): 13 rows of 20 planned" in " ".join(
+    assert "unfinished.eval (status 'started', 13 rows of 20 planned)" in " ".join(
         made.dropped.warnings
     )
 
@@ -435,15 +438,19 @@ def test_values_of_any_kind_are_told_apart(
         (["C", "P"], ["C"], r"the value 'P', which is neither.*--unscored-value P"),
         ([0.3, 1.0], ["1"], r"the value 0\.3, which is neither"),
         (["harmful", "fine"], ["C"], r"never 'C'.*'harmful'.*--behaviour-value fine"),
-        (["fine"], ["harmful"], r"never 'harmful': it has the values 'fine' \(19\)"),
-        (["odd"], [">=0.5"], r"the value 'odd', which a bound cannot"),
-        ([["C", "I"]], ["C"], "a list of 2 values: make it one verdict"),
-        ([None], ["C"], "Nothing is left of it"),
-        ([0, 5, 10], [], r"If large scores show it: --behaviour-value '>=5'"),
+        (["fine"], ["harmful"], r"never 'harmful'. Its values are 'fine' \(19\)"),
+        (["odd"], [">=0.5"], r"the value 'odd', which cannot be compared"),
+        ([["C", "I"]], ["C"], "a list of 2 values: make it one value"),
+        ([None], ["C"], "Nothing is left"),
+        (
+            [0, 5, 10],
+            [],
+            r"If large scores mean the behaviour: --behaviour-value '>=5'",
+        ),
         (
             ["yes", "no"],
             [],
-            r"Say which: --behaviour-value no, or --behaviour-value ye",
+            r"For example: --behaviour-value no, or --behaviour-value ye",
         ),
     ],
 )
@@ -470,7 +477,7 @@ def test_values_that_say_nothing_are_no_trials(logs: Path, tmp_path: Path) -> No
     assert sum(trials for _, trials in counts(made).values()) == 15
     assert made.dropped.tallies[0].out("unscored") == 4
     assert Reason("unscored", "N", 4, "rare") in made.dropped.reasons
-    with pytest.raises(InvalidInput, match="Name it once"):
+    with pytest.raises(InvalidInput, match=r"given to both .* Give it to one"):
         leaks(path, unscored_values=["C"])
     with pytest.raises(InvalidInput, match=r"'>=half' bounds a score by 'half'"):
         leaks(path, behaviour_values=[">=half"])
@@ -492,14 +499,14 @@ def sample_changed(**more: Any) -> Callable[[Any], Any]:
     ("change", "said"),
     [
         (changed(samples=None), "has no samples"),
-        (changed(samples=[]), "there is no sample in log.json"),
+        (changed(samples=[]), "there are no samples in log.json"),
         (changed(eval={}), "no `eval` with a task and a model"),
-        (changed(samples=[3]), "sample 1: it is int, no object"),
+        (changed(samples=[3]), "sample 1 is int, not an object"),
         (sample_changed(id=None), "sample 2 has the id None"),
         (sample_changed(epoch="one"), "sample 2 has the epoch 'one'"),
         (sample_changed(epoch=-1), "sample 2 has the epoch -1"),
         (sample_changed(scores=[1]), r"errored|unscored"),
-        (lambda _: [1, 2], "is no log of Inspect"),
+        (lambda _: [1, 2], "is not an Inspect log"),
     ],
 )
 def test_what_is_no_log_is_refused_with_its_place(
@@ -539,14 +546,14 @@ def test_log_probabilities_that_differ_are_averaged_and_told(
     mean = (2.718281828459045**-1 + 3 * 2.718281828459045**-2) / 4
     risk = 2.718281828459045 ** made.rows["log_risk"].to_pylist()[0]
     assert risk == pytest.approx(mean)
-    assert "by 1 for 'q01'" in " ".join(made.dropped.warnings)
+    assert "by up to 1 for 'q01'" in " ".join(made.dropped.warnings)
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
         ({"cache": {"expiry": "1W", "per_epoch": False}}, "a cache that all epochs"),
-        ({"seed": 42}, "with the seed 42"),
+        ({"seed": 42}, "with a fixed seed, 42"),
         ({"temperature": 0}, "at temperature 0"),
         ({"temperature": 0.7, "cache": {"per_epoch": True}}, None),
     ],
@@ -584,7 +591,7 @@ def test_trials_that_look_like_copies_and_single_ones_are_warned_of(
         return log
 
     made = leaks(edited(source, tmp_path / "alike.json", alike))
-    assert "in each (1) or in none (4): their trials look like copies" in " ".join(
+    assert "in all of them (1) or in none (4): the trials look like copies" in " ".join(
         made.dropped.warnings
     )
     made = leaks(edited(source, tmp_path / "single.json", single))
@@ -601,7 +608,7 @@ def test_damaged_logs_are_refused_with_their_place(logs: Path, tmp_path: Path) -
     content = members(archive)
     content["summaries.json"] = content["summaries.json"][:-100]
     with pytest.raises(
-        InvalidData, match=r"log\.eval, member summaries\.json is no JS"
+        InvalidData, match=r"log\.eval, member summaries\.json is not valid JS"
     ):
         leaks(packed(path, content))
     with pytest.raises(InvalidData, match=r"without header\.json or _journal/start"):
@@ -609,7 +616,7 @@ def test_damaged_logs_are_refused_with_their_place(logs: Path, tmp_path: Path) -
     path = tmp_path / "log.json"
     whole = text.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InvalidData, match=r"log\.json is no JSON at character"):
+    with pytest.raises(InvalidData, match=r"log\.json is not valid JSON at character"):
         leaks(path)
     path.write_bytes(whole.replace(b"query 1", b"quer\xff 1"))
     with pytest.raises(InvalidData, match=r"log\.json is not UTF-8 at byte"):

@@ -219,7 +219,7 @@ def test_the_same_row_twice_is_one_trial_and_told(tmp_path: Path) -> None:
     made = read(path)
     assert counts(made) == {"1": (0, 1), "2": (1, 1)}
     assert made.dropped.tallies[0].out("duplicated") == 1
-    assert "1 rows stand in one log again" in " ".join(made.dropped.warnings)
+    assert "1 rows repeat the id, epoch and input" in " ".join(made.dropped.warnings)
     # Another attempt at a run is no repetition.
     paths = [
         log(tmp_path / f"{n}.json", [sample(1, "C"), sample(2, "C")], task_id="same")
@@ -248,7 +248,9 @@ def test_trials_of_later_attempts_are_told(tmp_path: Path) -> None:
         frame,
     ):
         made = read(form)
-        assert "2 trials are of a later attempt" in " ".join(made.dropped.warnings)
+        assert "2 trials were repeated after a failed attempt" in " ".join(
+            made.dropped.warnings
+        )
         assert counts(made)["1"] == (1, 1)
     none = read(log(tmp_path / "none.json", samples[2:]))
     assert "later attempt" not in " ".join(none.dropped.warnings)
@@ -259,7 +261,9 @@ def test_a_failed_attempt_in_an_older_log_is_told_too(tmp_path: Path) -> None:
     newer = log(tmp_path / "1.json", [sample(1, "I")], task_id="t")
     made = read([older, newer])
     assert counts(made) == {"1": (0, 1)}
-    assert "1 trials are of a later attempt" in " ".join(made.dropped.warnings)
+    assert "1 trials were repeated after a failed attempt" in " ".join(
+        made.dropped.warnings
+    )
 
 
 # Limits.
@@ -315,10 +319,10 @@ def test_what_a_limit_ended_before_any_response_is_no_trial(
     assert dict(tally.left_out) == {"unfinished": 2}
     assert tally.cut_off == 2
     assert {one.message for one in made.dropped.reasons} == {
-        "a limit (token) ended it before any response",
-        "a limit (time) ended it before any response",
+        "ended by a limit (token) before any response",
+        "ended by a limit (time) before any response",
     }
-    with pytest.raises(InvalidData, match=r"2 are lost .* 2 unfinished"):
+    with pytest.raises(InvalidData, match=r"2 of 7 .* 2 unfinished"):
         read(path)
 
 
@@ -343,7 +347,7 @@ def test_without_the_samples_their_summaries_tell_of_responses(
     made = read(archive(tmp_path / "a.eval", samples, "summaries"), max_dropped=1)
     assert made.dropped.tallies[0].kept == trials + 1
     assert made.dropped.tallies[0].cut_off == trials
-    assert unclear == ("does not say whether" in " ".join(made.dropped.warnings))
+    assert unclear == ("it is not known whether" in " ".join(made.dropped.warnings))
     columns = {
         key: json.dumps(v) if key == "model_usage" else v
         for key, v in told.items()
@@ -355,7 +359,7 @@ def test_without_the_samples_their_summaries_tell_of_responses(
     rows = pd.DataFrame([row, {"id": "r", "epoch": 1, "score_judge": "I"}])
     made = read(rows, max_dropped=1)
     assert made.dropped.tallies[0].kept == trials + 1
-    assert unclear == ("does not say whether" in " ".join(made.dropped.warnings))
+    assert unclear == ("it is not known whether" in " ".join(made.dropped.warnings))
 
 
 # Scores of several tasks, and parts that some lack.
@@ -458,8 +462,8 @@ def test_a_part_that_some_scores_lack_is_unscored_or_stated(tmp_path: Path) -> N
     assert made.dropped.tallies[0].out("unscored") == 1
     made = read(path, missing_value="0", **wanted)
     assert counts(made) == {"1": (1, 1), "2": (0, 1), "3": (0, 1)}
-    assert made.dropped.rule.endswith("by its part 'b', '0' where it lacks that")
-    with pytest.raises(InvalidInput, match=r"no part 'c' is in any.* a, b\."):
+    assert made.dropped.rule.endswith("by its part 'b' ('0' if it lacks that part)")
+    with pytest.raises(InvalidInput, match=r"part 'c'.* a, b\."):
         read(path, behaviour_values=["1"], score_key="c", missing_value="0")
     with pytest.raises(InvalidInput, match="--score-key KEY"):
         read(path, behaviour_values=["1"], missing_value="0")
@@ -491,7 +495,9 @@ def test_an_identity_of_the_wrong_kind_is_refused(
 
 def test_a_behaviour_without_a_name_is_refused(tmp_path: Path) -> None:
     path = log(tmp_path / "log.json", [sample(1, "C", metadata={"kind": " "})])
-    with pytest.raises(InvalidData, match="an empty 'kind', which names no behaviour"):
+    with pytest.raises(
+        InvalidData, match="an empty 'kind', so its behaviour has no name"
+    ):
         read(path, behaviour="kind")
     for spec in ({"task": ""}, {"model": None}):
         with pytest.raises(InvalidData, match="a task and a model"):
@@ -503,7 +509,7 @@ def test_samples_that_stand_twice_in_a_log_are_refused(tmp_path: Path) -> None:
     rows = json.dumps([sample(1, "C")])
     spec = '{"task": "t", "model": "m"}'
     path.write_text(f'{{"eval": {spec}, "samples": {rows}, "samples": {rows}}}')
-    with pytest.raises(InvalidData, match="has samples twice"):
+    with pytest.raises(InvalidData, match="has the key `samples` twice"):
         read(path)
 
 
@@ -524,7 +530,7 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     assert [row["family"] for row in rows.values()] == ["k\ufffd", "k\ufffd (2)", "k"]
     (said,) = (one for one in made.dropped.warnings if "U+FFFD" in one)
     # Two ids, two families, the behaviour and two inputs.
-    assert said.startswith("7 texts had half of a character")
+    assert said.startswith("7 texts had a lone surrogate")
     made.save(tmp_path / "made.parquet")
     record = (tmp_path / "made.dropped.json").read_text(encoding="utf-8")
     assert "boom \ufffd" in record
@@ -569,7 +575,7 @@ def test_half_characters_in_a_table_of_json_are_replaced_and_told(
     path = tmp_path / f"table{ending}"
     content = text.encode()
     path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
-    with pytest.warns(UserWarning, match=r"6 times text had half of a character"):
+    with pytest.warns(UserWarning, match=r"6 lone surrogates .* were replaced"):
         evaluation = br.read_table(path)
     assert evaluation.behaviours == ("b\ufffd",)
     top = evaluation.riskiest

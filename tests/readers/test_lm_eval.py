@@ -86,7 +86,9 @@ def test_a_choice_is_its_share_of_all_choices(folder: Path) -> None:
         known = [float(one[0]) for one in row["filtered_resps"]]
         assert first == pytest.approx(known[0] - logsumexp(known), abs=1e-12)
         assert math.exp(first) + math.exp(second) == pytest.approx(1)
-    with pytest.raises(InvalidInput, match=r"'yes', 'no': --choice 'yes'.*is no trial"):
+    with pytest.raises(
+        InvalidInput, match=r"'yes', 'no': --choice 'yes'.*is not a trial"
+    ):
         br.import_lm_eval(path)
     with pytest.raises(InvalidInput, match=r"line 1 has no choice 'nope'.*'yes', 'no'"):
         br.import_lm_eval(path, choice="nope")
@@ -119,7 +121,7 @@ def test_a_filter_is_named_where_there_are_several(
     path = tmp_path / "samples_a_2026-01-01T00-00-00.jsonl"
     text = log(folder, "ll").read_text()
     path.write_text(text + text.replace('"filter": "none"', '"filter": "other"'))
-    with pytest.raises(InvalidInput, match=r"line 6 is of the filter 'other', and lin"):
+    with pytest.raises(InvalidInput, match=r"line 6 is of the filter 'other', and ear"):
         br.import_lm_eval(path)
     made = br.import_lm_eval(path, filter="other")
     assert made.dropped.tallies[0].out("other filter") == 5
@@ -155,7 +157,7 @@ def test_greedy_repeats_are_copies_and_refused(folder: Path, tmp_path: Path) -> 
     )
     made = br.import_lm_eval(once, success="lol")
     assert counts(made) == [(1, 1)] * 5
-    assert "was generated greedily" in made.dropped.warnings[0]
+    assert "Generated greedily" in made.dropped.warnings[0]
 
     def unsaid(row: dict[str, Any]) -> dict[str, Any]:
         row["arguments"]["gen_args_0"]["arg_1"] = {"until": ["\n"]}
@@ -172,7 +174,7 @@ def test_nothing_says_what_the_behaviour_is(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"neither a metric .* nor a regular expr"):
         br.import_lm_eval(log(folder, "gen"), success="[")
     with pytest.raises(
-        InvalidInput, match=r"is no metric .*did you mean 'exact_match'"
+        InvalidInput, match=r"is not a metric .*did you mean 'exact_match'"
     ):
         br.import_lm_eval(log(folder, "gen"), success="exact_mtch")
 
@@ -184,7 +186,7 @@ def test_results_name_their_samples_and_folders_hold_them(folder: Path) -> None:
         with pytest.raises(InvalidInput, match=r"samples_rare_gen_.*Give --success"):
             br.import_lm_eval(given)
     two = [log(folder, "ll"), log(folder, "gen")]
-    with pytest.raises(InvalidInput, match="probabilities and counts do not go into"):
+    with pytest.raises(InvalidInput, match="probabilities and counts cannot be in"):
         br.import_lm_eval(two, success="lol")
     both = br.import_lm_eval([log(folder, "ll"), log(folder, "mc")], choice="yes")
     assert both.evaluation().behaviours == ("rare_ll", "rare_mc")
@@ -319,7 +321,7 @@ def test_a_metric_that_says_nothing_is_unscored(tmp_path: Path) -> None:
     assert made.dropped.tallies[0].left_out == (("unscored", 2),)
     rows[0].pop("exact_match")
     written(tmp_path, *rows)
-    with pytest.raises(InvalidData, match="names the metric 'exact_match' and has no"):
+    with pytest.raises(InvalidData, match="names the metric 'exact_match' but has no"):
         br.import_lm_eval(path, success="exact_match")
 
 
@@ -338,7 +340,7 @@ def test_a_metric_of_some_logs_only_is_refused_whatever_their_order(
     for order in (rows, rows[::-1]):
         path = written(tmp_path, *order)
         with pytest.raises(
-            InvalidInput, match=r"has the metric 'refused', and .*it not"
+            InvalidInput, match=r"has the metric 'refused', but .* does not"
         ):
             br.import_lm_eval(path, success="refused")
 
@@ -371,7 +373,7 @@ def test_filters_that_a_log_does_not_name_are_told_apart(tmp_path: Path) -> None
     results.write_text(json.dumps({"configs": {"a": {"filter_list": names}}}))
     made = br.import_lm_eval(path, success="exact_match", filter="loose")
     assert counts(made) == [(value, 1) for value in loose]
-    with pytest.raises(InvalidInput, match="is of the filter 'loose', and lines bef"):
+    with pytest.raises(InvalidInput, match="is of the filter 'loose', and earlier"):
         br.import_lm_eval(path, success="exact_match")
 
 
@@ -423,14 +425,14 @@ def test_another_prompt_of_a_document_takes_the_place_of_the_older(
     made = br.import_lm_eval([old, new], success="sure")
     assert counts(made) == [(0, 1)]
     assert made.dropped.tallies[0].left_out == (("duplicated", 1),)
-    assert said(made, "'h0' among them: only the newest text counts")
+    assert said(made, "such as 'h0': only the newest counts")
     assert not said(made, "added up")
     # Prompts may differ where the text that is kept of them does not.
     for day, front in ((1, "an example"), (2, "another")):
         arguments["gen_args_0"]["arg_0"] = front + "x" * 2_000
         written(tmp_path, generated(0, "sure", arguments=arguments), day=day)
     made = br.import_lm_eval([old, new], success="sure")
-    assert said(made, "'h0' among them: only the newest text counts")
+    assert said(made, "such as 'h0': only the newest counts")
 
 
 # Responses that are none, and expressions that match none.
@@ -444,7 +446,9 @@ def test_a_response_that_is_not_there_is_errored(tmp_path: Path) -> None:
         generated(2, "", " ", "None"),
         generated(3, "no", "no", "no"),
     )
-    with pytest.raises(InvalidData, match=r"4 are lost .*there is no response \(4\)"):
+    with pytest.raises(
+        InvalidData, match=r"4 of 12 .* lost .*there is no response \(4\)"
+    ):
         br.import_lm_eval(path, success="sure")
     made = br.import_lm_eval(path, success="sure", max_dropped=0.5)
     assert counts(made) == [(1, 2), (0, 3), (0, 3)]
@@ -487,7 +491,7 @@ def test_a_log_probability_that_is_no_number_is_lost(
 
     source = log(folder, "ll")
     path = edited(source, tmp_path / "samples_a_2026-01-01T00-00-00.jsonl", change)
-    with pytest.raises(InvalidData, match=r"3 are lost \(60 %; 3 unscored"):
+    with pytest.raises(InvalidData, match=r"3 of 5 .* lost \(60 %; 3 unscored"):
         br.import_lm_eval(path)
     made = br.import_lm_eval(path, max_dropped=0.6)
     assert made.rows["log_risk"].to_pylist()[0] == -math.inf
@@ -497,13 +501,13 @@ def test_a_log_probability_that_is_no_number_is_lost(
 @pytest.mark.parametrize(
     ("task", "change", "said"),
     [
-        ("ll", {"filtered_resps": [["0.5", "F"]]}, "log-probability 0.5, which is no"),
-        ("ll", {"filtered_resps": [["oops", "F"]]}, "where pairs of a log-probability"),
-        ("ll", {"filtered_resps": ["-1"]}, "where pairs of a log-probability"),
+        ("ll", {"filtered_resps": [["0.5", "F"]]}, "log-probability 0.5, but the log"),
+        ("ll", {"filtered_resps": [["oops", "F"]]}, "not pairs of a log-probability"),
+        ("ll", {"filtered_resps": ["-1"]}, "not pairs of a log-probability"),
         ("ll", {"arguments": {"gen_args_0": {"arg_0": "a"}}}, "loglikelihood_rolling"),
         ("ll", {"doc_id": None}, "doc_id None"),
         ("mc", {"filtered_resps": [["-1", "F"]]}, "2 choices and 1 log-prob"),
-        ("gen", {"resps": [["a"], ["b"]]}, "where the repeats of one request belong"),
+        ("gen", {"resps": [["a"], ["b"]]}, "not the repeated responses to one request"),
     ],
 )
 def test_what_is_no_measurement_is_refused_with_its_line(
@@ -529,7 +533,7 @@ def test_what_is_no_sample_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="line 1 has no `resps`"):
         br.import_lm_eval(path)
     path.write_text("")
-    with pytest.raises(InvalidData, match="there is no measurement"):
+    with pytest.raises(InvalidData, match="there are no measurements"):
         br.import_lm_eval(path)
     with pytest.raises(InvalidInput, match="no log is named"):
         br.import_lm_eval([])

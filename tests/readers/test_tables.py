@@ -214,7 +214,7 @@ def test_columns_are_mapped() -> None:
 def test_behaviours_are_selected() -> None:
     only = read_table(table(), behaviours=["b"])
     assert only.digest == read_table(table()).select(["b"]).digest
-    with pytest.raises(InvalidInput, match="Known: a, b, counts"):
+    with pytest.raises(InvalidInput, match="There are: a, b, counts"):
         read_table(table(), behaviours=["c"])
 
 
@@ -266,7 +266,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "both kinds": (
         exact(log_risk=[None, -2.0], successes=[0, 1], trials=[1, 2]),
-        r"data row 2.*log_risk is '?-2.0.*Keep one of the two kinds",
+        r"data row 2.*log_risk is '?-2.0.*Keep one of the two: ",
     ),
     "kinds mixed in a behaviour": (
         exact(log_risk=[None, -2.0], successes=[0, None], trials=[1, None]),
@@ -304,7 +304,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
                 "log_risk_se": [0.1, 0.1, 0.1],
             }
         ),
-        r"query_id '4' stands 2 times.*Make one estimate of those of a query",
+        r"query_id '4' occurs 2 times.*Combine its estimates into one",
     ),
     "no weight": (
         exact(successes=[1, 0], trials=[2, 8], weight=[1.0, None]),
@@ -324,7 +324,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "weights of exact risks": (
         exact(log_risk=[-1.0, -2.0], weight=[1.0, 2.0]),
-        r"'behaviour'.*weights from 1 to 2.*in proportion.*drop the column weight",
+        r"'behaviour'.*weights from 1 to 2.*proportional.*drop the column weight",
     ),
     "no behaviour": (
         exact(behaviour=["a", None], log_risk=[-1.0, -2.0]),
@@ -332,7 +332,7 @@ WRONG: dict[str, tuple[pd.DataFrame, str]] = {
     ),
     "repeated": (
         pd.DataFrame({"query_id": [4, 5, 4], "log_risk": [-1.0, -2.0, -3.0]}),
-        r"query_id '4' stands 2 times.*Drop the repeated rows",
+        r"query_id '4' occurs 2 times.*Drop the repeated rows",
     ),
     "text": (
         exact(log_risk=["-1.0", "often"]),
@@ -457,7 +457,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="at least one path"):
         read_table([])
     (tmp_path / "t.parquet").write_text("log_risk\n-1\n")
-    with pytest.raises(InvalidData, match="Check that the content is what"):
+    with pytest.raises(InvalidData, match="Check that the content fits"):
         read_table(tmp_path / "t.parquet")
     (tmp_path / "t.xlsx").write_text("")
     with pytest.raises(InvalidData, match=r"end in one of .csv, .tsv, .parquet"):
@@ -631,15 +631,15 @@ def test_counts_beside_exact_risks_are_added_up() -> None:
 
 
 def test_a_risk_is_one_a_query_in_arrays_too() -> None:
-    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+    with pytest.raises(InvalidData, match=r"'q' occurs more than once"):
         Evaluation.from_scores([0.0, 0.0], query_id=["q", "q"])
-    with pytest.raises(InvalidData, match=r"'q' stands more than once"):
+    with pytest.raises(InvalidData, match=r"'q' occurs more than once"):
         Evaluation.from_estimates([-1.0, -1.0], [0.1, 0.1], query_id=["q", "q"])
 
 
 def test_successes_of_a_row_a_response_are_refused_with_the_way_out() -> None:
     frame = pd.DataFrame({"query_id": ["q", "q"], "successes": [True, False]})
-    with pytest.raises(InvalidData, match=r"no trials.*add a column trials of 1"):
+    with pytest.raises(InvalidData, match=r"no trials.*add a column trials of ones"):
         read_table(frame)
     with pytest.raises(InvalidData, match=r"true and false.*astype\(int\)"):
         read_table(frame.assign(trials=1))
@@ -717,7 +717,9 @@ def test_a_missing_family_where_others_have_one_is_refused(
 ) -> None:
     frame = LONG.assign(query_id=range(5))
     frame.loc[[1, 4], "family"] = missing
-    with pytest.raises(InvalidData, match=r"'a' have a family.*none.*2 such"):
+    with pytest.raises(
+        InvalidData, match=r"only some queries of behaviour 'a' have a family.*2 such"
+    ):
         read_table(made(form, frame, tmp_path))
     families = frame["family"].tolist()
     with pytest.raises(InvalidData, match=r"query 1 \(counted from 0\) is missing"):

@@ -1,7 +1,7 @@
-"""Which value of a score is the behaviour: stated by the user, never guessed.
+"""Which value of a score means the behaviour: stated by the user, never guessed.
 
-A score of "C" may say that the model did what it was asked for, or that it refused as
-it should. Only who wrote the scorer knows.
+A score of "C" may mean that the model complied, or that it refused as it should. Only
+the author of the scorer knows.
 """
 
 import math
@@ -15,14 +15,8 @@ from bayes_rare.errors import InvalidData, InvalidInput, listed, shortened
 
 __all__ = ["Verdicts", "label"]
 
-# What Inspect takes its letters for: correct, partially so, incorrect, no answer.
+# Inspect's numbers for its letters: correct, partially correct, incorrect, no answer.
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
-_WORDS = {
-    "C": "correct",
-    "I": "incorrect",
-    "P": "partially correct",
-    "N": "no answer",
-}
 _BOUND = re.compile(r"\s*(>=|<=|>|<)\s*(\S+)\s*")
 _COMPARED: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -30,7 +24,8 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
-# Values of one kind: where one of them is there, that another is not says something.
+# Vocabularies of scores: a value that never occurs is plausible if others of its
+# vocabulary do.
 _VOCABULARIES = (
     frozenset("CIPN"),
     frozenset({"yes", "no"}),
@@ -38,31 +33,31 @@ _VOCABULARIES = (
     frozenset({"pass", "fail"}),
     frozenset({"0", "1"}),
 )
-# More distinct values than this are no verdicts.
+# Distinct values that are counted.
 _DISTINCT = 1_000
 _LISTED, _READINGS, _SHOWN = 8, 3, 40
 
 
 class Verdicts:
-    """A rule that takes values of a score for the behaviour, and what it has judged.
+    """A rule for which values of a score mean the behaviour, and counts of values seen.
 
     Parameters
     ----------
     behaviour_values
-        Values that are the behaviour: ``"C"``, ``"yes"``, ``"true"``, ``"1"``; or a
-        bound of a number, ``">=0.5"``. Bounds take Inspect's letters for numbers: C is
-        1, P is 0.5, I and N are 0.
+        Values that mean the behaviour: ``"C"``, ``"yes"``, ``"true"``, ``"1"``; or a
+        bound, ``">=0.5"``, for which Inspect's letters are numbers: C is 1, P is 0.5, I
+        and N are 0.
     unscored_values
-        Values that say nothing: they are no trials.
+        Values that mean that a response was not scored.
     what
-        The score, as it is called in refusals.
+        Name of the score in messages.
     flags
-        How the two are given.
+        The two options that the user gives, for messages.
 
     Raises
     ------
     InvalidInput
-        If a bound has no number, or a value stands for two things.
+        If a bound has no number, or a value is in both lists.
 
     Examples
     --------
@@ -82,7 +77,7 @@ class Verdicts:
         flags: tuple[str, str] = ("--behaviour-value", "--unscored-value"),
     ) -> None:
         self.what = what
-        """The score, as it is called in refusals."""
+        """Name of the score in messages."""
         self._flag, self._other_flag = flags
         self._bounds: list[tuple[str, float]] = []
         self._values: list[str] = []
@@ -95,7 +90,7 @@ class Verdicts:
             if limit is None or math.isnan(limit):
                 raise InvalidInput(
                     f"{self._flag} {text!r} bounds a score by {found[2]!r}, which is "
-                    f"no number. Give {self._flag} '>=0.5', for example."
+                    f"not a number. Give a bound such as {self._flag} '>=0.5'."
                 )
             self._bounds.append((found[1], limit))
         numbers = map(_number, self._values)
@@ -104,14 +99,14 @@ class Verdicts:
         both = set(self._values) & set(self._silent)
         if both:
             raise InvalidInput(
-                f"{min(both)!r} is named by {self._flag} and by {self._other_flag}. "
-                "Name it once."
+                f"{min(both)!r} is given to both {self._flag} and {self._other_flag}. "
+                "Give it to one of them."
             )
         self.seen: Counter[tuple[str, bool | None]] = Counter()
 
     @property
     def stated(self) -> bool:
-        """Whether it is stated what the behaviour is."""
+        """Whether the user has said which values mean the behaviour."""
         return bool(self._values or self._bounds)
 
     @property
@@ -122,7 +117,7 @@ class Verdicts:
         return f"{self.what} is {listed(said, ' or ')}"
 
     def judged(self, value: Any, place: str = "a score") -> bool | None:
-        """Whether a value is the behaviour; None where it is no verdict."""
+        """Whether a value means the behaviour; None if it was not scored."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if not isinstance(value, str | bool | int | float):
@@ -144,9 +139,9 @@ class Verdicts:
             number = _LETTERS.get(text, _number(value))
             if number is None:
                 raise InvalidData(
-                    f"{place} has the value {_shown(value)}, which a bound cannot be "
-                    "held against. Name the values that are the behaviour, "
-                    f"{self._flag} {_shown(value)}, or that say nothing, "
+                    f"{place} has the value {_shown(value)}, which cannot be compared "
+                    "with a bound. Name it, either as the behaviour, "
+                    f"{self._flag} {_shown(value)}, or as not scored, "
                     f"{self._other_flag} {_shown(value)}."
                 )
             return any(_COMPARED[sign](number, limit) for sign, limit in self._bounds)
@@ -154,20 +149,20 @@ class Verdicts:
         if partial or (isinstance(value, float) and value % 1):
             raise InvalidData(
                 f"{place} has the value {_shown(value)}, which is neither the "
-                f"behaviour nor its absence by {shortened(self.rule, 4 * _SHOWN)}: a "
-                f"trial has one of two outcomes. Give a bound, such as {self._flag} "
-                f"'>=0.5', name it too, or say that it tells nothing: "
+                f"behaviour nor its absence under the rule "
+                f"{shortened(self.rule, 4 * _SHOWN)}. Give a bound, such as "
+                f"{self._flag} '>=0.5', add the value, or declare it not scored: "
                 f"{self._other_flag} {shortened(text, _SHOWN)}."
             )
         return False
 
     def check(self, files: str) -> None:
-        """Refuse if nothing says which value is the behaviour, or it is never there."""
+        """Refuse if no value is stated to be the behaviour, or it never occurs."""
         values = [text for text, _ in self.seen]
         if not self.stated:
             raise InvalidData(
-                f"{files}: {self.what} has the values {self._tally()}, and nothing "
-                f"says which of them is the behaviour. {self._readings(values)}"
+                f"{files}: {self.what} has the values {self._tally()}. State which of "
+                f"them mean the behaviour. {self._readings(values)}"
             )
         if self._bounds or not values:
             return
@@ -182,7 +177,7 @@ class Verdicts:
                 return
         wanted = listed([*map(_shown, self._values)], " or ")
         raise InvalidData(
-            f"{files}: {self.what} is never {wanted}: it has the values "
+            f"{files}: {self.what} is never {wanted}. Its values are "
             f"{self._tally()}. {self._readings(values)}"
         )
 
@@ -200,21 +195,21 @@ class Verdicts:
     def _readings(self, values: Sequence[str]) -> str:
         numbers = [_number(value) for value in values]
         if values and all(number is not None for number in numbers):
-            known = sorted(cast("list[float]", numbers))
-            middle = 0.5 if known[-1] <= 1 else (known[0] + known[-1]) / 2
+            ordered = sorted(cast("list[float]", numbers))
+            middle = 0.5 if ordered[-1] <= 1 else (ordered[0] + ordered[-1]) / 2
             return (
-                f"If large scores show it: {self._flag} '>={middle:g}'. If small ones "
-                f"do: {self._flag} '<{middle:g}'."
+                f"If large scores mean the behaviour: {self._flag} '>={middle:g}'. If "
+                f"small ones do: {self._flag} '<{middle:g}'."
             )
         if set(values) <= set(_LETTERS):
             return (
-                "If the scorer looks for the behaviour, 'C' (correct) is a response "
-                f"that showed it: {self._flag} C. If the target is good conduct, such "
-                "as a refusal, 'I' (incorrect) is a response that showed it: "
+                "If the scorer looks for the behaviour, 'C' (correct) means it was "
+                f"shown: {self._flag} C. If the target is good conduct, such as a "
+                "refusal, 'I' (incorrect) means it was shown: "
                 f"{self._flag} I."
             )
         readings = [f"{self._flag} {_quoted(value)}" for value in sorted(set(values))]
-        return f"Say which: {', or '.join(readings[:_READINGS])}."
+        return f"For example: {', or '.join(readings[:_READINGS])}."
 
 
 def label(value: str | bool | int | float) -> str:
@@ -250,10 +245,10 @@ def _quoted(value: str) -> str:
 
 
 def _no_scalar(place: str, value: Any) -> str:
-    kind = "no single value"
+    kind = "more than one value"
     if isinstance(value, dict):
         keys = listed([*map(_shown, cast("dict[Any, Any]", value))])
-        kind = f"a value for each of {keys}: name one, --score-key KEY"
+        kind = f"a value for each of {keys}: choose one, --score-key KEY"
     elif isinstance(value, list):
-        kind = f"a list of {len(cast('list[Any]', value))} values: make it one verdict"
+        kind = f"a list of {len(cast('list[Any]', value))} values: make it one value"
     return f"{place} has {kind}. A trial has one outcome."

@@ -1,11 +1,11 @@
-"""Evaluations in reports of garak: each output of an attempt is a trial.
+"""Evaluations from garak reports: each output of an attempt is a trial.
 
-An attempt is written twice, before and after its outputs are scored: only the latter
-counts. A query is the whole prompt that a probe sent, and attempts with one prompt, in
-one run or in several, are further trials of it.
+An attempt is written twice, before and after its outputs are scored; only the latter
+counts. A query is the whole prompt of a probe. Attempts with the same prompt, in one
+run or several, are further trials of it.
 
-A report does not hold the threshold of its run. Its ``eval`` rows say how many outputs
-passed, which a threshold must reproduce.
+A report does not contain the threshold of its run. Its ``eval`` rows say how many
+outputs passed, which the threshold must reproduce.
 """
 
 import hashlib
@@ -34,13 +34,13 @@ __all__ = ["import_garak"]
 
 _PATTERN = "*.report.jsonl"
 _SCORED = 2
-# What garak takes where its user names none; it is never written into a report.
+# garak's default, which is never written into a report.
 _THRESHOLD = 0.5
 _TEXT = 1_000
 _FIELDS = ("probe", "detector", "model", "goal", "intent")
 _OUTPUT_BITS = 20
 _NO_MODEL = "model not named"
-# What a message carries beside what the model is sent.
+# Keys of a message that are not sent to the model.
 _SILENT = {"lang", "notes"}
 
 
@@ -54,38 +54,37 @@ def import_garak(
     family: str | None = "probe",
     max_dropped: int | float = MAX_DROPPED,
 ) -> ImportedTable:
-    """The evaluation table in reports of garak.
+    """The evaluation table in garak reports.
 
-    A query is the whole prompt of a probe, with all its turns, and its generations are
-    its trials, those of further runs too: one where the detector's score is at or
-    above the threshold shows the behaviour.
+    A query is the whole prompt of a probe, with all its turns. Its generations, in all
+    runs, are its trials. A generation shows the behaviour if the detector's score
+    reaches the threshold.
 
     Parameters
     ----------
     logs
         Paths of ``*.report.jsonl``, glob patterns, folders, or several of these.
     detectors
-        Which detectors to read; needed where attempts have several. Each is a
-        behaviour.
+        Which detectors to read; needed if attempts have several. Each is a behaviour.
     threshold
-        Score from which on an output shows the behaviour, from 0 to 1; by default 0.5,
-        which is garak's own. It is held against the numbers of outputs that the
-        reports say have passed.
+        Score from which an output shows the behaviour, from 0 to 1. By default garak's
+        own, 0.5. It is checked against the numbers of outputs that passed according to
+        the reports.
     behaviour
-        Where the name of the behaviour is from: "detector", "probe", "model", "goal" or
-        "intent". Where reports are of several models, that is added.
+        Where the name of the behaviour comes from: "detector", "probe", "model", "goal"
+        or "intent". The model is added if there are several.
     family
-        Where the family is from, in the same way; None for none.
+        Where the family comes from, in the same way; None for no families.
     max_dropped
-        Largest share of lost outputs of any behaviour, from 0 to 1.
+        Largest share of outputs of any behaviour that may be lost, from 0 to 1.
 
     Raises
     ------
     InvalidData
         If a report cannot be read, or too many outputs are lost.
     InvalidInput
-        If a detector must be named, one is named that is not there, or a report counts
-        other outputs as passed than the default threshold does.
+        If attempts have several detectors and none is chosen, there is no such
+        detector, or the default threshold contradicts the reports.
 
     Examples
     --------
@@ -102,12 +101,12 @@ def import_garak(
     for name in (behaviour, family):
         if name is not None and name not in _FIELDS:
             raise InvalidInput(
-                f"{quoted(name, 60)} is nothing that an attempt has"
-                f"{near(name, _FIELDS)}. Known: {', '.join(_FIELDS)}."
+                f"attempts have no field {quoted(name, 60)}"
+                f"{near(name, _FIELDS)}. There are: {', '.join(_FIELDS)}."
             )
     if threshold is not None and not 0 <= threshold <= 1:
         raise InvalidInput(
-            f"--threshold is a score from 0 to 1, got {threshold}. Give 0.5."
+            f"--threshold must be from 0 to 1, got {threshold}. Give 0.5."
         )
     paths = found_logs(logs, (_PATTERN,), "report of garak")
     models = {path: _model(path) for path in paths}
@@ -129,7 +128,7 @@ def import_garak(
 
 @dataclass
 class _Scores:
-    """The scores of a probe by a detector in one report, and what its rows count."""
+    """Scores of a probe by a detector in one report, and the report's own counts."""
 
     numbers: "array[float]" = field(default_factory=lambda: array("d"))
     passed: int = 0
@@ -137,22 +136,21 @@ class _Scores:
     stated: bool = False
 
     def below(self, threshold: float) -> int:
-        """How many outputs pass."""
+        """Number of outputs that pass."""
         return sum(number < threshold for number in self.numbers)
 
     def reached(self) -> tuple[float, float]:
-        """Thresholds above the first of the two, up to the second, agree."""
-        known = sorted(n for n in self.numbers if not math.isnan(n))
-        if self.passed > len(known):
+        """Thresholds above the first, and up to the second, agree with the counts."""
+        ordered = sorted(n for n in self.numbers if not math.isnan(n))
+        if self.passed > len(ordered):
             return math.inf, -math.inf
-        low = known[self.passed - 1] if self.passed else -math.inf
-        high = known[self.passed] if self.passed < len(known) else math.inf
-        return low, high
+        edges = [-math.inf, *ordered, math.inf]
+        return edges[self.passed], edges[self.passed + 1]
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """An attempt that has no score, with the report that it is in."""
+    """An attempt without scores, and its report."""
 
     report: "_Report"
     row: Json
@@ -163,13 +161,13 @@ class _Attempt:
 
 @dataclass
 class _Report:
-    """What is known of one report so far."""
+    """A report, as far as it has been read."""
 
     path: Path
     model: str
     run: str
     threshold: float | None = None
-    # Attempts that were written and not yet scored, by what they are told apart by.
+    # Attempts that are not scored yet, by query and identity.
     waiting: dict[tuple[str, str | None], deque[_Attempt]] = field(
         default_factory=dict[tuple[str, str | None], deque[_Attempt]]
     )
@@ -212,10 +210,12 @@ class _Reading:
             row = as_object(line)
             kind = row.get("entry_type")
             if not isinstance(kind, str):
-                what = "has no entry_type" if isinstance(line, dict) else "is no object"
+                what = "has no entry_type"
+                if not isinstance(line, dict):
+                    what = "is not an object"
                 raise InvalidData(
-                    f"{place} {what}: no row of a report. Give a report of garak, "
-                    "*.report.jsonl."
+                    f"{place} {what}, so this is not a garak report. Give a file named "
+                    "*.report.jsonl that garak wrote."
                 )
             if kind == "start_run setup":
                 found = _number(row.get("run.eval_threshold"))
@@ -232,7 +232,7 @@ class _Reading:
         self._check(report)
 
     def finish(self, names: Sequence[str]) -> None:
-        """Count what was never scored; refuse a detector that is nowhere."""
+        """Count attempts that were never scored; refuse an unknown detector."""
         known = {name: None for of in self._of_probe.values() for name in of}
         missing = [name for name in self._detectors if name not in known]
         if missing:
@@ -245,36 +245,34 @@ class _Reading:
             self._unfinished(attempt, list(known))
 
     def warnings(self) -> Iterator[str]:
-        """What the reports give reason to warn of."""
+        """Warnings that the reports give rise to."""
         if self._assumed:
-            said = "no row of theirs says how many outputs passed, to check it by"
+            said = "cannot be checked, as the reports do not count outputs that passed"
             if self._agreeing:
-                said = f"it agrees with {self._agreeing:,} of their counts of outputs"
+                said = f"agrees with {self._agreeing:,} counts of outputs that passed"
             elif self._contrary:
-                said = "their counts of outputs could not check it"
+                said = "could not be checked against counts of outputs that passed"
             if self._agreeing and self._unchecked:
-                said += f", and {self._unchecked:,} could not be checked"
+                said += f"; {self._unchecked:,} could not be checked"
             yield (
-                "Reports of garak do not say from which score on an output counts as a "
-                f"failure ({listed(self._assumed)}): {_THRESHOLD:g} was taken, "
-                f"its default, and {said}. If the run had another: --threshold SCORE."
+                f"garak's default threshold, {_THRESHOLD:g}, was used, as reports do "
+                f"not contain the threshold of their run ({listed(self._assumed)}). It "
+                f"{said}. If a run had another threshold: --threshold SCORE."
             )
         if self._contrary:
             yield (
-                "What was read differs from what the reports count, "
-                f"{len(self._contrary):,} times: "
-                f"{listed(self._contrary, '; ', most=400, each=200)}."
+                f"{len(self._contrary):,} counts in the reports differ from what was "
+                f"read: {listed(self._contrary, '; ', most=400, each=200)}."
             )
         if self._surplus:
             yield (
-                f"{self._surplus:,} scores have no output of their own, as where a "
-                "detector scored each turn of a conversation: each was taken for a "
-                "trial."
+                f"{self._surplus:,} scores have no output of their own, as when a "
+                "detector scores each turn of a conversation: each counts as a trial."
             )
         if self._blank:
             yield (
-                f"{self._blank:,} scored outputs are empty: they are trials, by their "
-                "scores. Did the system answer at all?"
+                f"{self._blank:,} scored outputs are empty. They count as trials; "
+                "check that the system answered at all."
             )
 
     def _attempt(self, report: _Report, row: Json, place: str) -> None:
@@ -284,7 +282,7 @@ class _Reading:
         if row.get("status") != _SCORED:
             waiting = report.waiting.setdefault((query, name), deque())
             if name is not None:
-                # It is written again, as it is now.
+                # This is the same attempt, written again.
                 waiting.clear()
             waiting.append(_Attempt(report, row, place, query, name))
             return
@@ -294,8 +292,8 @@ class _Reading:
         results = row.get("detector_results")
         if results and not isinstance(results, dict):
             raise InvalidData(
-                f"{place} has {quoted(results, 40)} for its detector_results, "
-                "where scores by detector belong. Give a report as garak wrote it."
+                f"{place} has detector_results {quoted(results, 40)}, which are not "
+                "scores by detector. Give a report as garak wrote it."
             )
         results = as_object(results)
         if not results:
@@ -305,7 +303,7 @@ class _Reading:
         if not self._detectors and len(results) > 1:
             raise InvalidInput(
                 f"{place} has scores of the detectors "
-                f"{listed(list(map(repr, results)))}. Name those that tell the "
+                f"{listed(list(map(repr, results)))}. Choose those that detect the "
                 f"behaviour: --detector {shortened(next(iter(results)), 60)}."
             )
         wanted = [
@@ -336,12 +334,12 @@ class _Reading:
         turn: int,
         again: bool,
     ) -> None:
-        """Take each output of an attempt by the score of a detector."""
+        """Add each output of an attempt as a trial, by the score of a detector."""
         if not isinstance(scores, list):
             raise InvalidData(
-                f"{place} has {quoted(scores, 40)} for the scores of "
-                f"{quoted(detector, 60)}, where a list belongs. Give a report as "
-                "garak wrote it."
+                f"{place} has the scores {quoted(scores, 40)} of "
+                f"{quoted(detector, 60)}, which are not a list. Give a report as garak "
+                "wrote it."
             )
         scores = as_list(cast("Any", scores))
         limit = self._limit(report)
@@ -379,15 +377,14 @@ class _Reading:
                 self.gathered.add(behaviour, query, slot, outcome, said=said, **labels)
 
     def _unfinished(self, attempt: _Attempt, known: Sequence[str]) -> None:
-        """Count the outputs of an attempt that was never scored."""
+        """Count the outputs of an attempt that was never scored as lost."""
         row, query = attempt.row, attempt.query
         turns = self._scored.setdefault(query, {})
         if attempt.name is not None and attempt.name in turns:
-            # It was scored elsewhere.
-            return
+            return  # it was scored elsewhere
         turn = turns.setdefault(attempt.name or f"number {len(turns)}", len(turns))
         rows = max(len(_outputs(row, attempt.place)), 1)
-        # Which detectors would have scored it, other attempts of its probe tell.
+        # It would have been scored by the detectors of its probe's other attempts.
         own = self._of_probe.get(_probe(row), {})
         wanted = [one for one in own if one in self._detectors or not self._detectors]
         if own and not wanted:
@@ -422,7 +419,7 @@ class _Reading:
         return _THRESHOLD if report.threshold is None else report.threshold
 
     def _check(self, report: _Report) -> None:
-        """Hold the threshold against the numbers of outputs that passed."""
+        """Check the threshold against the report's numbers of outputs that passed."""
         limit = self._limit(report)
         if self._threshold is None and report.threshold is None:
             self._assumed.append(report.path.name)
@@ -440,7 +437,7 @@ class _Reading:
                 self._unchecked += 1
                 self._contrary.append(
                     f"{name}: the report counts {scores.evaluated:,} scored outputs, "
-                    f"and has {len(scores.numbers):,}"
+                    f"but has {len(scores.numbers):,}"
                 )
                 continue
             complete.append(scores)
@@ -449,7 +446,7 @@ class _Reading:
                 wrong += 1
                 self._contrary.append(
                     f"{name}: the report counts {scores.passed:,} of "
-                    f"{scores.evaluated:,} outputs as passed, and {passed:,} have a "
+                    f"{scores.evaluated:,} outputs as passed, but {passed:,} have a "
                     f"score below {limit:g}"
                 )
             else:
@@ -457,13 +454,13 @@ class _Reading:
         if wrong and self._threshold is None:
             fits = _agreeing(complete)
             raise InvalidInput(
-                f"the threshold {limit:g} does not give what the report counts. "
+                f"the threshold {limit:g} contradicts the report. "
                 f"{self._contrary[-1]}. "
                 + (
-                    "No threshold does; to take this one in spite of it: --threshold "
+                    "No threshold agrees with it; to use this one anyway: --threshold "
                     f"{limit:g}."
                     if fits is None
-                    else f"One that does: --threshold {fits}."
+                    else f"One that agrees: --threshold {fits}."
                 )
             )
 
@@ -485,15 +482,15 @@ class _Reading:
         value = row.get("probe_classname" if what == "probe" else what)
         if not isinstance(value, str | int | float) or value == "":
             raise InvalidData(
-                f"{place} has {quoted(value, 40)} for its {what}, which is no "
-                "name. Name behaviour and family by what all attempts have: "
+                f"{place} has the {what} {quoted(value, 40)}, which is not a name. "
+                "Take behaviour and family from fields that all attempts have: "
                 "--behaviour detector --family none."
             )
         return str(value)
 
 
 def _model(path: Path) -> str:
-    """The system that a report is of, from its first lines."""
+    """The system under evaluation, from the first lines of a report."""
     for number, line in json_lines(path):
         setup = as_object(line)
         if setup.get("entry_type") == "start_run setup":
@@ -511,7 +508,7 @@ def _model(path: Path) -> str:
 
 
 def _identity(report: _Report, row: Json) -> str | None:
-    """What tells an attempt from others with its prompt; None where nothing does."""
+    """What distinguishes attempts with the same prompt; None if nothing does."""
     if row.get("uuid"):
         return str(row["uuid"])
     if isinstance(row.get("seq"), int) and row.get("probe_classname"):
@@ -524,7 +521,7 @@ def _probe(row: Json) -> str:
 
 
 def _bare(name: str) -> str:
-    """The name of a probe or detector as all versions have it."""
+    """The name of a probe or detector, the same for all versions of garak."""
     for front in ("garak.", "probes.", "detectors.", "detector."):
         name = name.removeprefix(front)
     return name
@@ -534,10 +531,10 @@ def _query(row: Json, probe: str, name: str | None, place: str) -> str:
     """The identity of a query: its probe, and a digest of the whole prompt."""
     prompt = row.get("prompt")
     if not prompt and not isinstance(prompt, str):
-        # Nothing tells what was asked: no two such attempts are known to be alike.
+        # Without a prompt, no two attempts are known to be the same query.
         if name is None:
             raise InvalidData(
-                f"{place} has no prompt, no uuid and no seq: nothing tells its query. "
+                f"{place} has no prompt, no uuid and no seq, so its query is unknown. "
                 "Give a report as garak wrote it."
             )
         return f"{probe}/{name}"
@@ -557,7 +554,7 @@ def _asked(prompt: Any) -> Any:
         return [{"role": "user", "content": {"text": prompt}}]
     turns = as_object(prompt).get("turns", prompt)
     if not isinstance(turns, list):
-        # A single message, as of the user.
+        # A single message of the user.
         turns = [{"role": "user", "content": prompt}]
     asked: list[Any] = []
     for turn in as_list(turns):
@@ -570,14 +567,14 @@ def _asked(prompt: Any) -> Any:
         if isinstance(content, dict):
             content = _filled(as_object(cast("Any", content)))
             if "data_checksum" in content:
-                # Where the attachment lay does not matter.
+                # The path of an attachment does not matter.
                 content.pop("data_path", None)
         asked.append({"role": as_object(turn).get("role"), "content": content})
     return asked
 
 
 def _filled(message: Json) -> dict[str, Any]:
-    """What a message says, without what is said about it."""
+    """The content of a message, without annotations and empty fields."""
     return {
         key: value
         for key, value in message.items()
@@ -586,7 +583,7 @@ def _filled(message: Json) -> dict[str, Any]:
 
 
 def _text(prompt: Any) -> str:
-    """What was asked, as one text; where there are several turns, with their roles."""
+    """What was asked, as one text; several turns with their roles."""
     turns = as_list(_asked(prompt))
     parts: list[str] = []
     for turn in map(as_object, turns):
@@ -601,14 +598,14 @@ def _outputs(row: Json, place: str) -> list[str | None]:
     outputs = row.get("outputs")
     if outputs is not None and not isinstance(outputs, list):
         raise InvalidData(
-            f"{place} has {quoted(outputs, 40)} for its outputs, where a list "
-            "belongs. Give a report as garak wrote it."
+            f"{place} has the outputs {quoted(outputs, 40)}, which are not a list. "
+            "Give a report as garak wrote it."
         )
     return [_said(output) for output in as_list(outputs)]
 
 
 def _said(output: Any) -> str | None:
-    """The text of an output; something that is no text where that is an attachment."""
+    """The text of an output; a fixed text for an attachment."""
     if not isinstance(output, dict):
         return None if output is None else str(output)
     message = as_object(cast("Any", output))
@@ -621,10 +618,10 @@ def _said(output: Any) -> str | None:
 def _paired(
     outputs: Sequence[str | None], scores: Sequence[Any]
 ) -> list[tuple[str | None, Any]]:
-    """Each output with its score, None for one that has none."""
+    """Each output with its score; None for a missing output or score."""
     made = [number for number, output in enumerate(outputs) if output is not None]
     if len(made) == len(scores) < len(outputs):
-        # Detectors of older versions pass over outputs that were not generated.
+        # Detectors of older versions skip outputs that were not generated.
         own: list[Any] = [None] * len(outputs)
         for number, score in zip(made, scores, strict=True):
             own[number] = score
@@ -646,15 +643,14 @@ def _score(score: Any, detector: str, place: str) -> float:
     value = _number(score)
     if value is None or math.isinf(value):
         raise InvalidData(
-            f"{place} has the score {quoted(score, 40)} of "
-            f"{quoted(detector, 60)}, which is no number. Give a report as garak "
-            "wrote it."
+            f"{place} has the score {quoted(score, 40)} of {quoted(detector, 60)}, "
+            "which is not a number. Give a report as garak wrote it."
         )
     return value
 
 
 def _count(report: _Report, row: Json) -> None:
-    """Take what a report says of a probe and a detector: how many outputs passed."""
+    """Note how many outputs of a probe passed a detector, as the report says."""
     probe, detector = (_bare(str(row.get(key) or "")) for key in ("probe", "detector"))
     passed, fails = row.get("passed"), row.get("fails")
     evaluated = row.get("total_evaluated", row.get("total"))
@@ -671,7 +667,7 @@ def _count(report: _Report, row: Json) -> None:
 
 
 def _agreeing(groups: Sequence[_Scores]) -> str | None:
-    """A threshold by which as many outputs pass as the report says, to be typed."""
+    """A threshold that agrees with all counts, as text to type; None if none does."""
     ranges = [scores.reached() for scores in groups]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     for step in range(1, 21):

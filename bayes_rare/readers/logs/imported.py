@@ -1,4 +1,4 @@
-"""An evaluation table made of logs, with the record of what was left out."""
+"""An evaluation table imported from logs, with the record of what was left out."""
 
 import json
 import math
@@ -27,40 +27,40 @@ __all__ = [
 ]
 
 MAX_DROPPED = 0.05
-"""Largest share of lost rows of a behaviour, where no other is given."""
+"""Default of the largest share of rows of a behaviour that may be lost."""
 
 
 @checked_call
 @dataclass(frozen=True, eq=False)
 class ImportedTable:
-    """An evaluation table, a row a query, and what was left out of it.
+    """An evaluation table, one row per query, and the record of its import.
 
     Parameters
     ----------
     rows
-        A table of PyArrow: columns ``query_id``, ``behaviour``, ``query_text`` and,
-        where asked for, ``family``; ``successes`` and ``trials``, or ``log_risk``.
+        A PyArrow table: columns ``query_id``, ``behaviour``, ``query_text`` and, if
+        asked for, ``family``; ``successes`` and ``trials``, or ``log_risk``.
     dropped
-        What was read, kept and left out, and what to bear in mind.
+        What was read, kept and left out, and warnings.
     """
 
     rows: Any
     dropped: Dropped
 
     def evaluation(self) -> Evaluation:
-        """The summary of the table, which carries the record."""
+        """The evaluation in the table, which carries the record."""
         from bayes_rare.readers.tables.read_table import read_table
 
         return read_table(self._marked())
 
     def save(self, path: str | Path) -> None:
-        """Write the table as a Parquet file, and the record beside it as JSON.
+        """Write the table as a Parquet file, and its record beside it as JSON.
 
         Parameters
         ----------
         path
-            The Parquet file; the record is in it too, and in a file of the same name
-            with the ending ``.dropped.json``. Both appear whole or not at all.
+            The Parquet file. The record is in it too, and in a file of the same name
+            ending in ``.dropped.json``. Both are written atomically.
 
         Raises
         ------
@@ -88,28 +88,17 @@ class ImportedTable:
         kept = sum(tally.kept for tally in self.dropped.tallies)
         read = sum(tally.read for tally in self.dropped.tallies)
         return (
-            f"ImportedTable of {self.rows.num_rows:,} queries from {read:,} rows, "
-            f"{kept:,} of them kept. See rows, dropped.frame() and dropped.warnings."
+            f"ImportedTable of {self.rows.num_rows:,} queries, from {kept:,} of "
+            f"{read:,} rows read. See rows, dropped.frame() and dropped.warnings."
         )
 
 
 def beside(path: Path) -> Path:
-    """The file that the record of a table is written to.
-
-    Parameters
-    ----------
-    path
-        The table's.
-
-    Raises
-    ------
-    InvalidInput
-        If it does not end in ``.parquet``.
-    """
+    """The file for the record of a table."""
     if path.suffix.lower() != ".parquet":
         raise InvalidInput(
-            f"the table is written as Parquet, and {path} does not end so. Give "
-            f"{path.with_suffix('.parquet')}."
+            f"the table is written as Parquet, so its name must end in .parquet, got "
+            f"{path}. Give {path.with_suffix('.parquet')}."
         )
     return path.with_suffix(".dropped.json")
 
@@ -123,30 +112,10 @@ def imported(
     warnings: Sequence[str] = (),
     max_dropped: int | float = MAX_DROPPED,
 ) -> ImportedTable:
-    """The table of what was gathered, unless too much was lost.
-
-    Parameters
-    ----------
-    gathered
-        The trials.
-    reader, sources, rule
-        As of `bayes_rare.evaluation.import_record.Dropped`.
-    warnings
-        What the reader has to say; what the trials themselves tell is added.
-    max_dropped
-        Largest share of lost rows of any behaviour, from 0 to 1.
-
-    Raises
-    ------
-    InvalidData
-        If no row was kept, or more were lost.
-    InvalidInput
-        If the share is not one.
-    """
+    """The table of trials, unless too many rows of a behaviour were lost."""
     if not 0 <= max_dropped <= 1:
         raise InvalidInput(
-            f"--max-dropped is a share from 0 to 1, got {max_dropped}. Give 0.05 for "
-            "5 %."
+            f"--max-dropped must be from 0 to 1, got {max_dropped}. Give 0.05 for 5 %."
         )
     record = Dropped(
         reader=reader,
@@ -162,8 +131,8 @@ def imported(
             raise InvalidData(_too_many(record, tally.behaviour, max_dropped))
     if not any(tally.kept for tally in record.tallies):
         raise InvalidData(
-            f"there is no measurement in {listed(sources, each=60)}. Give logs with "
-            "samples that have been scored."
+            f"there are no measurements in {listed(sources, each=60)}. Give logs with "
+            "scored samples."
         )
     return ImportedTable(gathered.table(), record)
 
@@ -171,24 +140,7 @@ def imported(
 def found_logs(
     logs: str | Path | Sequence[str | Path], patterns: Sequence[str], what: str
 ) -> list[Path]:
-    """The files that are named: each one, those of a pattern, those in a folder.
-
-    Parameters
-    ----------
-    logs
-        Paths, glob patterns, or folders, which are searched with all they contain.
-    patterns
-        What the names of logs in a folder look like.
-    what
-        What they are, for refusals.
-
-    Raises
-    ------
-    InvalidData
-        If one of them is not there, or a folder has none.
-    InvalidInput
-        If none is named.
-    """
+    """The logs named by paths, glob patterns, or folders (searched recursively)."""
     import glob
 
     named = [logs] if isinstance(logs, str | Path) else list(logs)
@@ -198,9 +150,9 @@ def found_logs(
     for one in map(str, named):
         if "://" in one:
             raise InvalidInput(
-                f"{one} is not on this machine. Copy the log here, and give its path."
+                f"{one} is not on this machine. Copy the log here and give its path."
             )
-        # A file of that very name comes first: brackets are common in file names.
+        # A file with exactly this name comes first: file names may have brackets.
         given = Path(one)
         found = [given]
         if not given.exists():
@@ -217,7 +169,7 @@ def found_logs(
                 if not inside:
                     raise InvalidData(
                         f"the folder {path} has no {what}: no file in it is named "
-                        f"{' or '.join(patterns)}. Name the files themselves."
+                        f"{' or '.join(patterns)}. Give the files themselves."
                     )
             for file in inside:
                 files.setdefault(file.resolve(), file)
@@ -225,7 +177,7 @@ def found_logs(
 
 
 def _hidden(path: Path) -> bool:
-    """Whether a file is in a folder that a tool keeps for itself."""
+    """Whether a file is in a hidden folder."""
     return any(part.startswith(".") for part in path.parts)
 
 
@@ -240,46 +192,38 @@ def _too_many(record: Dropped, behaviour: str, most: int | float) -> str:
     )
     total = tally.kept + tally.lost
     said = (
-        f"of {total:,} rows of behaviour {quoted(behaviour, 60)} in "
-        f"{listed(record.sources, each=60)}, "
-        f"{tally.lost:,} are lost "
+        f"{tally.lost:,} of {total:,} rows of behaviour {quoted(behaviour, 60)} in "
+        f"{listed(record.sources, each=60)} are lost "
         f"({100 * tally.share:.3g} %; {out}; kept {tally.kept:,})"
     )
     if why:
         said += f". {why[:1].upper()}{why[1:]}"
     if not tally.kept:
-        return (
-            f"{said}. Nothing is left of it: name another score, or give logs that "
-            "have been scored."
-        )
+        return f"{said}. Nothing is left: choose another score, or give scored logs."
     return (
-        f"{said}. At most {100 * most:.3g} % may be: rows that are lost need not be "
-        "like those that are kept. Run them again, or accept it: "
-        f"--max-dropped {_enough(tally.share):g}."
+        f"{said}. The limit is {100 * most:.3g} %, since lost rows may differ from "
+        "kept ones. Run them again, or raise the limit: --max-dropped "
+        f"{_enough(tally.share):g}."
     )
 
 
 def _enough(share: float) -> float:
-    """A share rounded up to two digits, so that it is enough where it is typed."""
+    """A share rounded up to two decimals, so that it suffices when typed."""
     return min(math.ceil(share * 100 - 1e-9) / 100, 1.0)
 
 
 LOWER_BOUND = (
-    "A log-probability of one fixed text is a lower bound of the behaviour's: other "
-    "wordings show it too. It is that of temperature 1, whatever the deployment's is."
+    "The probability of one fixed text is a lower bound on the risk of the behaviour, "
+    "which other wordings show too. It is the probability at temperature 1, whatever "
+    "the temperature of the deployment."
 )
-"""What a risk from the log-probability of one text is."""
+"""The warning for a risk that is the probability of one fixed text."""
 
 _NAMED, _SHOWN = 3, 60
 
 
 def cautions(gathered: Gathering) -> tuple[str, ...]:
-    """What trials themselves give reason to warn of.
-
-    Parameters
-    ----------
-    gathered
-        The trials.
+    """Warnings that the trials themselves give rise to.
 
     Examples
     --------
@@ -301,8 +245,8 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
     if single:
         said.append(
             f"Every query{_of(list(single), len(trials))} has one trial "
-            f"({sum(single.values()):,} queries): such data tell the mean risk, and of "
-            "how risks differ between queries only what the prior says. Sample each "
+            f"({sum(single.values()):,} queries): such data determine the mean risk, "
+            "but how risks differ between queries comes from the prior. Sample each "
             "query several times."
         )
     alike: dict[str, tuple[int, int]] = {}
@@ -316,56 +260,56 @@ def cautions(gathered: Gathering) -> tuple[str, ...]:
         hits, misses = (sum(numbers) for numbers in zip(*alike.values(), strict=True))
         said.append(
             f"All {hits + misses:,} queries with several trials"
-            f"{_of(list(alike), len(trials))} show the behaviour in each ({hits:,}) or "
-            f"in none ({misses:,}): their trials look like copies of one response, "
-            "not like independent ones. Was the temperature 0, or did a cache answer?"
+            f"{_of(list(alike), len(trials))} show the behaviour in all of them "
+            f"({hits:,}) or in none ({misses:,}): the trials look like copies of one "
+            "response. Was the temperature 0, or was a cache used?"
         )
     retried = gathered.retried()
     if retried:
         said.append(
-            f"{retried:,} trials are of a later attempt, for earlier ones failed, and "
-            "the log has no score of those: where a query that shows the behaviour is "
-            "likelier to fail, its risk is understated."
+            f"{retried:,} trials were repeated after a failed attempt, which the log "
+            "did not score. If attempts that show the behaviour fail more often, the "
+            "risk is underestimated."
         )
     if gathered.halves is not None:
         total, example = gathered.halves
         such = f", as in {shortened(example, _SHOWN)!r}" if example else ""
         said.append(
-            f"{total:,} texts had half of a character (a lone surrogate), which no "
-            f"file can hold: U+FFFD stands in its place{such}. Names that differ in "
-            "nothing else have a number added."
+            f"{total:,} texts had a lone surrogate (half of a character), which cannot "
+            f"be stored: it was replaced by U+FFFD{such}. Names that would then be "
+            "equal have a number added."
         )
     tallies = gathered.tallies()
     empty = {tally.behaviour: tally.empty for tally in tallies if tally.empty}
     if empty:
         said.append(
             f"{sum(empty.values()):,} queries{_of(list(empty), len(tallies))} have no "
-            "usable trial and are not in the table. They are not known to be safe."
+            "usable trial and are left out. Nothing is known about their risk."
         )
     if gathered.retold:
         said.append(
-            f"{len(gathered.retold):,} queries have more than one text under one "
-            f"identity, {next(iter(gathered.retold))!r} among them: their trials are "
-            "added up as if it were one query."
+            f"{len(gathered.retold):,} query ids have more than one text, such as "
+            f"{next(iter(gathered.retold))!r}: the trials of each are added up as "
+            "those of one query."
         )
     if gathered.superseded:
         said.append(
             f"{len(gathered.superseded):,} queries have another text in an older log, "
-            f"{next(iter(gathered.superseded))!r} among them: only the newest text "
-            "counts, and the trials of the older one were set aside as duplicated."
+            f"such as {next(iter(gathered.superseded))!r}: only the newest counts, and "
+            "the trials of the older one were set aside as duplicates."
         )
     spread = gathered.spread()
     if spread is not None:
         name, most = spread
         said.append(
-            f"Log-probabilities of one query differ between its trials, by {most:.3g} "
-            f"for {name!r}: the logarithm of the mean probability is taken."
+            f"Repeated log-probabilities of a query differ, by up to {most:.3g} for "
+            f"{name!r}: the logarithm of the mean probability is used."
         )
     return tuple(said)
 
 
 def _of(names: Sequence[str], all_of_them: int) -> str:
-    """Of which behaviours; nothing where it is all of them."""
+    """``" of A, B"``, naming behaviours; "" if it is all of them."""
     if len(names) == all_of_them:
         return ""
     named = ", ".join(repr(shortened(name, _SHOWN)) for name in names[:_NAMED])

@@ -1,4 +1,4 @@
-"""Evaluations in logs of Inspect: epochs are the trials of a query."""
+"""Evaluations from Inspect logs: epochs are the trials of a query."""
 
 import math
 import sys
@@ -28,16 +28,16 @@ from bayes_rare.readers.tables.contract import near
 
 __all__ = ["import_inspect"]
 
-# Names of logs in a folder: other JSON that Inspect writes there has other names.
+# Names of logs in a folder; other JSON files of Inspect have other names.
 _PATTERNS = ("*.eval", "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*.json")
 _TEXT = 1_000
-# Of an odd value so much is shown in a refusal, and of a score in the record.
+# Characters shown of a value, of a score in the record, and of a file name.
 _SHOWN, _SAID, _NAME = 60, 200, 80
-# Names of parts of scores that are remembered.
+# Names of parts of scores that are kept for messages.
 _PARTS = 1_000
-# A log-probability may exceed 0 by so much, where single precision has rounded it.
+# Rounding in single precision may make a log-probability positive by this much.
 _ROUNDED = 1e-4
-# Rows after which it is told that nothing says what the behaviour is.
+# Rows after which a missing --behaviour-value is refused.
 _ENOUGH = 10_000
 _EPOCH_BITS = 40
 _REMOVED = "Key removed from summary"
@@ -57,55 +57,56 @@ def import_inspect(
     family: str | None = None,
     max_dropped: int | float = MAX_DROPPED,
 ) -> ImportedTable:
-    """The evaluation table in logs of Inspect.
+    """The evaluation table in Inspect logs.
 
-    A query is a sample, and its epochs are its trials. Of several logs of one task, as
-    retries of an eval set leave them, the newest attempt at a sample and epoch counts.
-    Samples that failed, those without a score, and those that a limit stopped before
-    any response are no trials; they are counted.
+    A sample is a query, and its epochs are its trials. If there are several logs of a
+    task, as after retries of an eval set, the newest attempt at a sample and epoch
+    counts. Samples that failed, have no score, or were stopped by a limit before any
+    response are not trials; they are counted.
 
-    Where an id stands for several inputs, each of these is a query.
+    If several inputs share an id, each of them is a query.
 
-    Where the scorer records ``sum_log_probs``, as Inspect's ``target_perplexity`` does,
-    and no value is named, the risk is that probability, known exactly.
+    If the scorer records ``sum_log_probs``, as Inspect's ``target_perplexity`` does,
+    and ``behaviour_values`` is not given, the risk is that probability, known exactly.
 
     Parameters
     ----------
     logs
         Paths of ``.eval`` and ``.json`` logs, glob patterns, folders, or several of
-        these; or a frame that Inspect's ``samples_df`` made.
+        these; or a frame from Inspect's ``samples_df``.
     scorer
-        Name of the score; needed where there are several. Where tasks have different
-        scores: several names, of which the first that a task has is read, or a name for
-        each task, ``{"task": "score"}`` or ``["task=score", ...]``.
+        Name of the score; needed if there are several. If tasks have different scores:
+        several names, of which the first that a task has is used, or a name for each
+        task, ``{"task": "score"}`` or ``["task=score", ...]``.
     behaviour_values
-        Values of the score that are the behaviour, such as ``["C"]``, or bounds of it,
-        ``[">=0.5"]``, where the letters C, P, I and N are 1, 0.5, 0 and 0. There is no
-        default: only who wrote the scorer knows whether "C" is good or bad.
+        Values of the score that mean the behaviour was shown, such as ``["C"]``, or
+        bounds, ``[">=0.5"]``, for which the letters C, P, I and N are 1, 0.5, 0 and 0.
+        There is no default: only the author of the scorer knows whether "C" is good or
+        bad.
     unscored_values
-        Values that say nothing, such as ``["N"]``: no trials.
+        Values that mean the response was not scored, such as ``["N"]``.
     score_key
-        Which part of the score, where it has several. A score without that part says
-        nothing, unless ``missing_value`` does.
+        Which part of the score to use, if it has several. A score without that part
+        counts as not scored, unless ``missing_value`` is given.
     missing_value
-        What a score is taken for that lacks the part named by ``score_key``, such as
-        "0" where the scorer writes only what it found.
+        Value of a score that lacks the part ``score_key``, such as "0" if the scorer
+        writes only what it found.
     behaviour
-        Where the name of the behaviour is from: "task", "model", "dataset", or a key of
-        the samples' metadata. By default the task; where logs are of several models, or
-        of one task with several arguments, these are added.
+        Where the name of the behaviour comes from: "task", "model", "dataset", or a key
+        of the samples' metadata. By default the task, with the model and the task
+        arguments if there are several.
     family
-        Where the family is from, in the same way; none where not given.
+        Where the family comes from, in the same way. By default there are no families.
     max_dropped
-        Largest share of lost samples of any behaviour, from 0 to 1.
+        Largest share of samples of any behaviour that may be lost, from 0 to 1.
 
     Raises
     ------
     InvalidData
-        If a log cannot be read, nothing says what the behaviour is, a score is no
-        verdict, or too many samples are lost.
+        If a log cannot be read, it is not stated which scores mean the behaviour, a
+        score is neither, or too many samples are lost.
     InvalidInput
-        If a scorer or field is named that is not there, or no log is.
+        If there is no such scorer or field, or no log is named.
 
     Examples
     --------
@@ -119,8 +120,8 @@ def import_inspect(
     """
     if missing_value is not None and score_key is None:
         raise InvalidInput(
-            "--missing-value is for a part of a score that some samples lack, and none "
-            "is named. Add --score-key KEY."
+            "--missing-value is for a part of a score that some samples lack. Name the "
+            "part: --score-key KEY."
         )
     Verdicts(behaviour_values, unscored_values)  # refused before anything is read
     if isinstance(logs, str | Path | list | tuple):
@@ -128,7 +129,7 @@ def import_inspect(
             cast("str | Path | Sequence[str | Path]", logs), _PATTERNS, "log of Inspect"
         )
         runs = [(run, path) for path in paths for run in (read_run(path),)]
-        # The newest last, so that it takes the place of the others.
+        # The newest comes last, and so replaces the others.
         runs.sort(key=lambda one: (one[0].created, str(one[1])))
         parts = [(run, samples_of(path, run)) for run, path in runs]
     else:
@@ -152,7 +153,7 @@ def import_inspect(
         reader="inspect",
         sources=[run.name for run, _ in parts],
         rule=reading.rule,
-        warnings=list(dict.fromkeys(reading.warnings())),
+        warnings=list(reading.warnings()),
         max_dropped=max_dropped,
     )
 
@@ -175,16 +176,16 @@ class _Reading:
         self.gathered = Gathering()
         self._wanted = wanted
         self._runs = list(runs)
-        # Each task has its scorer, and values of its own.
+        # Each task has its own scorer, with its own values.
         self._verdicts = {
             run.task: Verdicts(wanted.values, wanted.silent) for run in runs
         }
         self._exact = False
         self._rows = 0
-        # Parts of scores that have several; more than these are not listed.
+        # Names of parts of scores that have several.
         self._parts: dict[str, None] = {}
         self._key_found = False
-        # Ended by a limit, and nothing tells whether there was a response.
+        # Samples ended by a limit, without information on a response.
         self._unclear = 0
         self._repeated = 0
         self._queries = QueryNames()
@@ -193,7 +194,7 @@ class _Reading:
         self._several_tasks = len({run.task for run in runs}) > 1
         self._several_models = len({run.model for run in runs}) > 1
         self._varied = _varied(runs)
-        # Retries of a task share a number, and thereby slots of their samples.
+        # Retries of a task share a number, and so the slots of their samples.
         self._numbers: dict[str, int] = {}
         for run in runs:
             self._numbers.setdefault(run.task_id, len(self._numbers))
@@ -205,7 +206,7 @@ class _Reading:
 
     @property
     def rule(self) -> str:
-        """What was taken for the behaviour."""
+        """What was read as the behaviour."""
         scorers = self._wanted.scores.chosen
         if self._exact:
             names = list(dict.fromkeys(map(repr, scorers.values())))
@@ -220,14 +221,14 @@ class _Reading:
         if self._wanted.key is not None:
             said += f", by its part {self._wanted.key!r}"
             if self._wanted.missing is not None:
-                said += f", {self._wanted.missing!r} where it lacks that"
+                said += f" ({self._wanted.missing!r} if it lacks that part)"
         return said
 
     def take(self, run: Run, samples: Iterable[tuple[str, Json]]) -> None:
         number = self._numbers[run.task_id] << _EPOCH_BITS
         before = self.gathered.filled
         prefix = f"{run.task}/" if self._several_tasks else ""
-        # A first attempt fills empty slots: what it does not fill it has repeated.
+        # The first attempt fills empty slots; rows that fill none are repeated.
         first, own = run.task_id not in self._filled, set[int]()
         already = self._rows
         for place, sample in samples:
@@ -258,21 +259,21 @@ class _Reading:
         self._repeated += self._rows - already - (filled if first else len(own))
 
     def finish(self) -> None:
-        """Refuse what only all samples together tell."""
+        """Refuse what can only be seen from all samples together."""
         if not self._rows:
             raise InvalidData(
-                f"there is no sample in {self._files()}. Give a log of a run that has "
+                f"there are no samples in {self._files()}. Give logs of runs that have "
                 "begun."
             )
         if not self._wanted.scores.found:
             raise InvalidData(
                 f"no sample in {self._files()} has a score: they failed, or were not "
-                "scored. `inspect score LOG` scores a log."
+                "scored. Score them with `inspect score LOG`."
             )
         self._wanted.scores.finish(self._files())
         if self._wanted.key is not None and self._parts and not self._key_found:
             raise InvalidInput(
-                f"{self._files()}: no part {self._wanted.key!r} is in any score"
+                f"{self._files()}: no score has a part {self._wanted.key!r}"
                 f"{near(self._wanted.key, list(self._parts))}. There are: "
                 f"{listed(list(self._parts))}."
             )
@@ -283,33 +284,31 @@ class _Reading:
                     verdicts.check(self._files(task))
 
     def warnings(self) -> Iterator[str]:
-        """What headers and samples give reason to warn of."""
+        """Warnings that headers and samples give rise to."""
         if self._exact:
             yield LOWER_BOUND
-        newest = {run.task_id: run for run in self._runs}
-        for run in self._runs:
-            yield from _copied(run, self._exact)
-            # What an attempt left open, a later one may have closed.
-            if run is newest[run.task_id]:
-                yield from _missing(run, self._filled[run.task_id])
+        else:
+            yield from _copied(self._runs)
+        # A later attempt may have completed what an earlier one left out.
+        newest = {run.task_id: run for run in self._runs}.values()
+        yield from _missing([(run, self._filled[run.task_id]) for run in newest])
         if self._queries.told_apart:
             name, other = self._queries.told_apart[0]
             yield (
                 f"{len(self._queries.told_apart):,} queries share an id with another "
-                f"input: they are told apart by a number, such as {other!r} beside "
-                f"{name!r}."
+                f"input: a number was added, such as in {other!r} beside {name!r}."
             )
         if self._repeated:
             yield (
-                f"{self._repeated:,} rows stand in one log again, with the same id, "
-                "epoch and input: they are taken for the same trial, and the last of "
-                "each counts."
+                f"{self._repeated:,} rows repeat the id, epoch and input of another "
+                "row of their log: they count as the same trial, and the last one is "
+                "used."
             )
         if self._unclear:
             yield (
-                f"{self._unclear:,} rows were ended by a limit, and what was read does "
-                "not say whether there was a response: they are kept as cut off. Give "
-                "the logs themselves, with their samples."
+                f"{self._unclear:,} rows were ended by a limit, and it is not known "
+                "whether there was a response: they are kept as cut off. Give the logs "
+                "themselves, with their samples."
             )
 
     def _outcome(
@@ -336,7 +335,7 @@ class _Reading:
         exact = self._is_exact(score)
         if answered is False and not exact:
             kind = as_object(limit).get("type") or limit
-            said = f"a limit ({kind}) ended it before any response"
+            said = f"ended by a limit ({kind}) before any response"
             self.gathered.lose(behaviour, query, slot, "unfinished", said, **labels)
             return
         value, missing = self._value(score)
@@ -352,8 +351,8 @@ class _Reading:
             said = score.get("reason") or score.get("explanation") or told
             if missing:
                 said = (
-                    f"the score lacks {self._wanted.key!r}; --missing-value 0 would "
-                    "take that for 0"
+                    f"the score lacks {self._wanted.key!r}; --missing-value 0 counts "
+                    "it as 0"
                 )
             self.gathered.lose(behaviour, query, slot, "unscored", str(said), **labels)
             return
@@ -369,7 +368,7 @@ class _Reading:
         )
 
     def _score(self, task: str, sample: Json, place: str) -> Json:
-        """The score that is wanted; nothing where the sample has none."""
+        """The wanted score; empty if the sample does not have it."""
         known = as_object(sample.get("scores"))
         if "scores" not in sample and as_object(sample.get("score")):
             known = {"score": sample["score"]}  # as logs of 2024 have it
@@ -380,7 +379,7 @@ class _Reading:
         return as_object(known.get(name))
 
     def _value(self, score: Json) -> tuple[Any, bool]:
-        """The value of a score, or its part; and whether it lacks that part."""
+        """The value of a score, or of its part; and whether it lacks that part."""
         value, key = score.get("value"), self._wanted.key
         if key is None or not isinstance(value, dict):
             return value, False
@@ -393,7 +392,7 @@ class _Reading:
         return self._wanted.missing, self._wanted.missing is None
 
     def _is_exact(self, score: Json) -> bool:
-        """Whether the risk is a probability; the first score decides it for all."""
+        """Whether risks are exact probabilities; the first score decides for all."""
         if (
             self._exact
             or self._wanted.values
@@ -415,8 +414,8 @@ class _Reading:
             name = self._field(wanted, sample, run, place)
             if not name.strip():
                 raise InvalidData(
-                    f"{place} has an empty {shortened(wanted, _SHOWN)!r}, which names "
-                    "no behaviour. Name another field: --behaviour task."
+                    f"{place} has an empty {shortened(wanted, _SHOWN)!r}, so its "
+                    "behaviour has no name. Choose another field: --behaviour task."
                 )
         added: list[str] = []
         if wanted in {None, "task"}:
@@ -435,17 +434,18 @@ class _Reading:
         missing = value is None or (isinstance(value, float) and math.isnan(value))
         if missing or isinstance(value, dict | list):
             known = [*_CONFIG, *metadata]
-            what = "no" if missing else "no single value for"
+            what = "no" if missing else "more than one value for"
+            hint = near(name, known) if missing else ""
             raise InvalidInput(
-                f"{place} has {what} {shortened(key, _SHOWN)!r} in its metadata"
-                f"{near(name, known)}. There are: {listed(sorted(known))}."
+                f"{place} has {what} {shortened(key, _SHOWN)!r} in its metadata{hint}. "
+                f"There are: {listed(sorted(known))}."
             )
         text = str(value)
         if text.startswith(_REMOVED):
             raise InvalidData(
-                f"{place} has a {key!r} that is too long for a summary, and was "
-                "removed from it. Name another field, or give the log as JSON: "
-                "`inspect log convert --to json`."
+                f"{place} has a {key!r} that was removed from the summary, as it is "
+                "too long. Choose another field, or give the log as JSON: `inspect log "
+                "convert --to json`."
             )
         return text
 
@@ -468,18 +468,18 @@ def _identity(sample: Json, place: str) -> tuple[str, int]:
             f"{place} has the id {shortened(repr(name), _SHOWN)}, which is neither "
             "text nor a whole number. Give a log as Inspect wrote it."
         )
-    # A frame that lacks an epoch somewhere has all of them as floats.
+    # In a frame where some epochs are missing, all are floats.
     number = isinstance(epoch, int | float) and not isinstance(epoch, bool)
     if not number or not 0 <= epoch < 1 << _EPOCH_BITS or epoch % 1:
         raise InvalidData(
-            f"{place} has the epoch {shortened(repr(epoch), _SHOWN)}, which is no "
-            "whole number from 1 on. Give a log as Inspect wrote it."
+            f"{place} has the epoch {shortened(repr(epoch), _SHOWN)}, which is not a "
+            "whole number from 1. Give a log as Inspect wrote it."
         )
     return str(name), int(epoch)
 
 
 def _retries(sample: Json) -> int:
-    """How many attempts at a sample failed before the one that is recorded."""
+    """Number of failed attempts at a sample before the recorded one."""
     told = sample.get("retries")
     if isinstance(told, int | float) and told > 0:
         return max(int(min(told, _ENOUGH)), 1)
@@ -487,57 +487,73 @@ def _retries(sample: Json) -> int:
 
 
 def _log_risk(score: Json, place: str) -> float | None:
-    """The log-probability of a score; None where it has none."""
+    """The log-probability in a score; None if there is none."""
     value = as_object(score.get("metadata")).get("sum_log_probs")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or value > _ROUNDED:
         raise InvalidData(
-            f"{place} has sum_log_probs {shortened(repr(value), _SHOWN)}, which is no "
-            "logarithm of a probability: it is at most 0. Name the score that has one, "
-            "--scorer NAME."
+            f"{place} has sum_log_probs {shortened(repr(value), _SHOWN)}, but the "
+            "logarithm of a probability is at most 0. Choose another score: --scorer "
+            "NAME."
         )
     return -math.inf if value < -sys.float_info.max else min(float(value), 0.0)
 
 
-def _copied(run: Run, exact: bool) -> Iterator[str]:
-    """Why epochs may be copies of one response."""
-    if not exact and run.epochs > 1:
-        if run.config.get("temperature") == 0:
-            yield (
-                f"{run.name} was sampled at temperature 0: its {run.epochs} epochs "
-                "are copies rather than independent trials, and the number of trials "
-                "says more than was seen. Run it at the temperature of the deployment."
-            )
-        if run.config.get("seed") is not None:
-            yield (
-                f"{run.name} was sampled with the seed {run.config['seed']}: where "
-                "the provider follows it, epochs are copies, not independent trials."
-            )
-        if run.copies:
-            yield (
-                f"{run.name} was answered from a cache that all epochs share "
-                "(per_epoch=False): they are copies, not independent trials. Run it "
-                "without the cache."
-            )
-    if not exact and run.epochs == 1 and run.config.get("temperature") == 0:
+def _copied(runs: Sequence[Run]) -> Iterator[str]:
+    """Why epochs of some runs may be copies of one response."""
+    several = [run for run in runs if run.epochs > 1]
+    greedy = [run for run in several if run.config.get("temperature") == 0]
+    if greedy:
         yield (
-            f"{run.name} was sampled at temperature 0: what it shows of a query is "
-            "what happens always or never, not how often."
+            f"Sampled at temperature 0: {_epochs(greedy)}. The epochs are copies of "
+            "one response, not independent trials, and the data look more certain than "
+            "they are. Run them at the temperature of the deployment."
+        )
+    seeded = [run for run in several if run.config.get("seed") is not None]
+    seeds = list(dict.fromkeys(str(run.config["seed"]) for run in seeded))
+    if seeds:
+        yield (
+            f"Sampled with a fixed seed, {listed(seeds)}: "
+            f"{_epochs(seeded)}. If the provider uses the seed, the epochs are copies "
+            "of one response, not independent trials."
+        )
+    cached = [run for run in several if run.copies]
+    if cached:
+        yield (
+            "Answered from a cache that all epochs share (per_epoch=False): "
+            f"{_epochs(cached)}. The epochs are copies of one response, not "
+            "independent trials. Run them without the cache."
+        )
+    once = [r for r in runs if r.epochs == 1 and r.config.get("temperature") == 0]
+    if once:
+        yield (
+            f"Sampled once, at temperature 0: {_epochs(once)}. This shows whether a "
+            "query always or never shows the behaviour, not how often it would at "
+            "another temperature."
         )
 
 
-def _missing(run: Run, rows: int) -> Iterator[str]:
-    """What a run did not come to."""
-    if run.status != "success":
-        missing = "" if run.expected is None else f" of {run.expected:,} planned"
+def _missing(runs: Sequence[tuple[Run, int]]) -> Iterator[str]:
+    """Which runs are incomplete, given the number of rows of each."""
+    short = [
+        f"{run.name} ("
+        + (f"status {run.status!r}, " if run.status != "success" else "")
+        + f"{rows:,} rows"
+        + ("" if run.expected is None else f" of {run.expected:,} planned")
+        + ")"
+        for run, rows in runs
+        if run.status != "success" or (run.expected is not None and rows < run.expected)
+    ]
+    if short:
         yield (
-            f"{run.name} is not finished (status {run.status!r}): {rows:,} rows"
-            f"{missing} are in it. What is missing need not be like what is there."
+            f"Not complete: {listed(short, each=120)}. The missing samples may differ "
+            "from those that are there."
         )
-    elif run.expected is not None and rows < run.expected:
-        yield (
-            f"{run.name} has {rows:,} rows of {run.expected:,} planned. What is "
-            "missing need not be like what is there."
-        )
+
+
+def _epochs(runs: Sequence[Run]) -> str:
+    """Names of runs with their numbers of epochs."""
+    names = [f"{run.name} ({run.epochs} epoch{'s'[: run.epochs > 1]})" for run in runs]
+    return listed(list(dict.fromkeys(names)), each=100)

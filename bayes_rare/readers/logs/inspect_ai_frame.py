@@ -1,4 +1,4 @@
-"""Samples in a frame that Inspect's ``samples_df`` made."""
+"""Samples in a frame from Inspect's ``samples_df``."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from bayes_rare.readers.tables.contract import ROW
 __all__ = ["frame_runs"]
 
 _SCORE, _METADATA = "score_", "metadata_"
-# Columns of a score beside its value, where they were asked for.
+# Optional columns of a score beside its value.
 _BESIDE = re.compile(r"_(answer|explanation|metadata|history|reason)$")
 _PLAIN = (
     "id",
@@ -39,7 +39,7 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
     except TypeError as error:
         raise InvalidInput(
             f"{type(frame).__name__} is neither a path nor a frame. Give paths of "
-            "logs, or the frame that inspect_ai.analysis.samples_df returns."
+            "logs, or a frame from inspect_ai.analysis.samples_df."
         ) from error
     with storable_frame():
         table: Any = lazy.collect().to_arrow()
@@ -48,16 +48,16 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
     if missing or not any(name.startswith(_SCORE) for name in names):
         what = ", ".join(missing) or "score_<scorer>"
         raise InvalidInput(
-            f"the frame has no column {what}. It has: {listed(names)}. Give one "
-            "that inspect_ai.analysis.samples_df returns."
+            f"the frame has no column {what}. It has: {listed(names)}. Give a frame "
+            "from inspect_ai.analysis.samples_df."
         )
     keys = [n for n in ("task_id", "task_name", "model", "eval_id") if n in names]
     groups = _groups(table, keys)
     evals = {group.get("eval_id") for group in groups}
     if len(evals) > 1 and "task_id" not in names:
         raise InvalidData(
-            f"the frame has rows of {len(evals)} evals and no column task_id, so that "
-            "retries look like further trials. Read it with "
+            f"the frame has rows of {len(evals)} evals but no column task_id, so that "
+            "retries cannot be told from further trials. Read it with "
             "samples_df(logs, columns=EvalInfo + EvalTask + EvalModel + SampleSummary)."
         )
     return [
@@ -67,7 +67,7 @@ def frame_runs(frame: Any) -> list[tuple[Run, Iterator[tuple[str, Json]]]]:
 
 
 def _groups(table: Any, keys: Sequence[str]) -> list[Json]:
-    """The evals of a frame, those that began last at the end."""
+    """The evals of a frame, the newest last."""
     if not keys:
         return [{}]
     names = [*keys, *(["created"] if "created" in table.column_names else [])]
@@ -121,7 +121,7 @@ def _sample(given: Json, names: Sequence[str]) -> Json:
 
 
 def _value(value: Any) -> Any:
-    """The value of a score; one of several parts is written as JSON."""
+    """The value of a score, which is JSON text if it has several parts."""
     import json
 
     if isinstance(value, str) and value[:1] in {"{", "["}:

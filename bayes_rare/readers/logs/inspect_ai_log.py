@@ -1,8 +1,8 @@
-"""Logs of Inspect as streams of samples: ``.eval`` archives and ``.json`` files.
+"""Inspect logs as streams of samples: ``.eval`` archives and ``.json`` files.
 
-What is read of an archive are its summaries, one a sample and epoch. Results and
-reductions are averages over epochs, in which an error or a missing score no longer
-shows. Inspect itself is not needed.
+Of an archive the summaries are read, one for each sample and epoch. Its results and
+reductions are not: they average over epochs, which hides errors and missing scores.
+Inspect itself is not needed.
 """
 
 import math
@@ -26,18 +26,17 @@ from bayes_rare.readers.logs.zip_stream import Archive, opened_archive
 __all__ = ["RESPONDED", "Run", "read_run", "responded", "samples_of"]
 
 RESPONDED = "_responded"
-"""Key of a sample: whether there is a response, None where it is not known. It is told
-of samples that a limit ended."""
+"""Key of a sample that a limit ended: whether it has a response, None if unknown."""
 
 _HEADER, _START, _SUMMARIES = "header.json", "_journal/start.json", "summaries.json"
 _JOURNAL = re.compile(r"_journal/summaries/(\d+)\.json")
 _SAMPLE = re.compile(r"samples/(?:[^/]+|.+_epoch_\d+)\.json|samples/.+/sample\.json")
-# What summaries in which a limit ended some sample have somewhere in their bytes.
+# Found in the bytes of summaries if a limit ended some sample.
 _LIMITED = re.compile(rb'"limit"\s*:\s*[^\sn]')
 _OVERLAP = 64
-# More epochs than this are no number of epochs.
+# Larger numbers of epochs are taken for errors.
 _EPOCHS = 1 << 40
-# Of a sample so much is built; messages and events, which are most of it, are not.
+# Keys of a sample that are read; messages and events, which are most of it, are not.
 _FIELDS = frozenset(
     {
         "id",
@@ -63,51 +62,25 @@ _HEAD = frozenset({"status", "eval", "plan", "invalidated"})
 
 @dataclass(frozen=True)
 class Run:
-    """What the header of a log says of its samples.
+    """The header of a log."""
 
-    Parameters
-    ----------
-    name
-        The file.
-    task, model, dataset
-        Names.
-    task_id
-        What the retries of a run have in common.
-    created
-        When it began, in seconds; 0 where it is not told.
-    arguments
-        Of the task, by name, as text.
-    epochs
-        How often each sample was to be run.
-    expected
-        Samples times epochs; None where not told.
-    status
-        "success", or what else became of it; "started" where it is not finished.
-    invalidated
-        Whether some samples were declared invalid later.
-    config
-        How responses were generated.
-    copies
-        Whether a cache gave all epochs the same response.
-    """
-
-    name: str
+    name: str  # of the file
     task: str
     model: str
     dataset: str
-    task_id: str
-    created: float = 0.0
-    arguments: Mapping[str, str] = field(default_factory=dict[str, str])
-    epochs: int = 1
-    expected: int | None = None
+    task_id: str  # shared by the retries of a run
+    created: float = 0.0  # seconds since 1970; 0 if unknown
+    arguments: Mapping[str, str] = field(default_factory=dict[str, str])  # of the task
+    epochs: int = 1  # planned for each sample
+    expected: int | None = None  # samples times epochs
     status: str = "success"
-    invalidated: bool = False
-    config: Json = field(default_factory=dict[str, Any])
-    copies: bool = False
+    invalidated: bool = False  # whether some samples were invalidated later
+    config: Json = field(default_factory=dict[str, Any])  # of generation
+    copies: bool = False  # whether a cache gave all epochs the same response
 
 
 def read_run(path: Path) -> Run:
-    """What the header of a log says."""
+    """The header of a log."""
     if not _is_archive(path):
         return _run(path, _json_header(path), str(path))
     with opened_archive(path, _wanted) as archive:
@@ -119,13 +92,13 @@ def read_run(path: Path) -> Run:
                     head["status"] = "started"
                 return _run(path, head, archive.place(name))
         raise InvalidData(
-            f"{path} is a zip archive without {_HEADER} or {_START}: no log of "
-            "Inspect. Give an .eval log."
+            f"{path} is a zip archive without {_HEADER} or {_START}, so not an Inspect "
+            "log. Give an .eval log."
         )
 
 
 def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
-    """The samples of a log, each with its place; of one epoch each."""
+    """The samples of a log, one for each epoch, each with its place."""
     if not _is_archive(path):
         yield from _json_samples(path)
         return
@@ -142,7 +115,7 @@ def samples_of(path: Path, run: Run) -> Generator[tuple[str, Json]]:
 
 
 def responded(sample: Json) -> bool | None:
-    """Whether a sample has a response; None where the log does not tell."""
+    """Whether a sample has a response; None if the log does not say."""
     if isinstance(sample.get(RESPONDED), bool):
         return sample[RESPONDED]
     turns, messages = (_count(sample, n) for n in ("turn_count", "message_count"))
@@ -151,14 +124,14 @@ def responded(sample: Json) -> bool | None:
     scores = as_object(sample.get("scores")).values()
     if any(as_object(one).get("reason") == "no_response" for one in scores):
         return False
-    # There is at least one message of the input.
+    # The input has at least one message.
     if turns == 0 or (messages is not None and messages <= 1):
         return False
     tokens = _count(sample, "total_tokens")
     usage = sample.get("model_usage")
     if tokens is None and isinstance(usage, dict):
         tokens = len(cast("Json", usage))
-    # A response from a cache costs no tokens.
+    # A response from a cache uses no tokens.
     return None if not tokens and (tokens is None or messages) else bool(tokens)
 
 
@@ -166,7 +139,7 @@ type _Key = tuple[str, int]
 
 
 def _key(sample: Json) -> _Key | None:
-    """Identity and epoch of a sample; None where they are of the wrong kind."""
+    """Id and epoch of a sample; None if they have the wrong types."""
     name, epoch = sample.get("id"), sample.get("epoch", 1)
     if not isinstance(name, str | int) or not isinstance(epoch, int):
         return None
@@ -174,7 +147,7 @@ def _key(sample: Json) -> _Key | None:
 
 
 def _count(sample: Json, name: str) -> int | None:
-    """A whole number of a sample; None where there is none."""
+    """A whole number in a sample; None if there is none."""
     value = sample.get(name)
     if isinstance(value, float):
         return int(value) if math.isfinite(value) else None
@@ -182,10 +155,10 @@ def _count(sample: Json, name: str) -> int | None:
 
 
 def _answers(archive: Archive) -> dict[_Key | None, bool]:
-    """Whether samples that a limit ended have a response, as they themselves say.
+    """Whether samples that a limit ended have a response.
 
-    Summaries do not hold responses. A sample is looked up where its summary does not
-    say for certain that it has one.
+    Summaries do not contain responses, so the samples themselves are looked up, unless
+    the summary shows for certain that there is one.
     """
     if not any(_LIMITED.search(piece) for piece in _overlapping(archive)):
         return {}
@@ -206,7 +179,7 @@ def _answers(archive: Archive) -> dict[_Key | None, bool]:
 
 
 def _overlapping(archive: Archive) -> Iterator[bytes]:
-    """The bytes of all summaries, in pieces that overlap a little."""
+    """The bytes of all summaries, in slightly overlapping pieces."""
     for name in _summary_names(archive):
         end = b""
         for piece in archive.chunks(name):
@@ -225,7 +198,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _summary_names(archive: Archive) -> list[str]:
-    """The members that hold summaries: those of the end, or else of the journal."""
+    """The members with summaries: the final ones, or else those of the journal."""
     if _SUMMARIES in archive.members:
         return [_SUMMARIES]
     journal = {
@@ -250,12 +223,12 @@ def _summaries(archive: Archive) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _full_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The samples themselves, of a log without summaries."""
+    """The samples of a log without summaries."""
     with opened_archive(path, lambda name: bool(_SAMPLE.fullmatch(name))) as archive:
         if not archive.members:
             raise InvalidData(
-                f"{path} has neither summaries nor samples. Was it written with "
-                "--no-log-samples, or ended before its first sample? Run it again."
+                f"{path} has neither summaries nor samples. It was written with "
+                "--no-log-samples, or ended before its first sample. Run it again."
             )
         for name in archive.members:
             where = archive.place(name)
@@ -264,7 +237,7 @@ def _full_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _invalid_samples(path: Path) -> frozenset[_Key]:
-    """Identity and epoch of samples that were declared invalid: summaries omit it."""
+    """Id and epoch of invalidated samples, which summaries do not show."""
     return frozenset(
         key
         for _, sample in _full_samples(path)
@@ -276,14 +249,14 @@ def _json_header(path: Path) -> dict[str, Any]:
     stream = JsonStream(file_chunks(path), str(path))
     if not stream.next_is("{"):
         raise InvalidData(
-            f"{path} is no log of Inspect: it does not begin with an object of JSON. "
-            "Give a log that ends in .eval or .json."
+            f"{path} is not an Inspect log: it does not begin with a JSON object. Give "
+            "a log that ends in .eval or .json."
         )
     head: dict[str, Any] = {}
     for key in stream.object_keys():
         if key in _HEAD:
             head[key] = stream.value()
-        # All that is wanted stands before the samples, which may be very long.
+        # Everything needed comes before the samples, which may be very long.
         elif key == "samples" and "eval" in head:
             break
         else:
@@ -298,8 +271,7 @@ def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         keys += key == "samples"
         if keys > 1:
             raise InvalidData(
-                f"{path} has samples twice: its key stands there again. Give a log as "
-                "Inspect wrote it."
+                f"{path} has the key `samples` twice. Give a log as Inspect wrote it."
             )
         if key != "samples" or not stream.next_is("["):
             stream.skip()
@@ -313,13 +285,13 @@ def _json_samples(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     stream.end()
     if not found:
         raise InvalidData(
-            f"{path} has no samples. Was it written with --no-log-samples, or is it "
-            "the header of a log? Give the log itself."
+            f"{path} has no samples: it was written with --no-log-samples, or is only "
+            "the header of a log. Give the whole log."
         )
 
 
 def _object(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
-    """Of an object the wanted parts; the others are passed over."""
+    """The wanted keys of an object; the others are skipped."""
     found: dict[str, Any] = {}
     for key in stream.object_keys():
         if key in wanted:
@@ -330,9 +302,9 @@ def _object(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
 
 
 def _full(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
-    """Of a sample the wanted parts, and whether it has a response, if that is told.
+    """The wanted keys of a sample, and whether it has a response, if it says so.
 
-    Where nothing is wanted, it is read no further than to the response.
+    If nothing is wanted, reading stops at the response.
     """
     found: dict[str, Any] = {}
     told: dict[str, bool] = {}
@@ -352,7 +324,7 @@ def _full(stream: JsonStream, wanted: frozenset[str]) -> dict[str, Any]:
 
 
 def _is_output(stream: JsonStream) -> bool:
-    """Whether what a model put out has any content."""
+    """Whether the output of a model has any content."""
     answer = False
     for key in stream.object_keys():
         if key == "completion":
@@ -367,7 +339,7 @@ def _is_output(stream: JsonStream) -> bool:
 
 
 def _is_response(message: Json) -> bool:
-    """Whether a message is a model's own, and no part of the input."""
+    """Whether a message is a response of the model, and not part of the input."""
     return (
         message.get("role") == "assistant"
         and message.get("source") != "input"
@@ -383,7 +355,7 @@ def _is_content(value: Any) -> bool:
 
 
 def _parts_of(stream: JsonStream, wanted: frozenset[str]) -> Iterator[Json]:
-    """Of each object in an array the wanted parts; nothing of what is no object."""
+    """The wanted keys of each object in an array; other values are skipped."""
     for _ in stream.elements():
         if stream.next_is("{"):
             yield _object(stream, wanted)
@@ -394,8 +366,8 @@ def _parts_of(stream: JsonStream, wanted: frozenset[str]) -> Iterator[Json]:
 def _checked(sample: Any, where: str, number: int) -> dict[str, Any]:
     if not isinstance(sample, dict):
         raise InvalidData(
-            f"{where}, sample {number:,}: it is {type(sample).__name__}, no object. "
-            "Give a log of Inspect."
+            f"{where}, sample {number:,} is {type(sample).__name__}, not an object. "
+            "Give an Inspect log."
         )
     return cast("dict[str, Any]", sample)
 
@@ -405,8 +377,8 @@ def _run(path: Path, head: Json, place: str) -> Run:
     names = (spec.get("task"), spec.get("model"))
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise InvalidData(
-            f"{place} has no `eval` with a task and a model: no log of Inspect. Give "
-            "one that ends in .eval or .json."
+            f"{place} has no `eval` with a task and a model, so it is not an Inspect "
+            "log. Give one that ends in .eval or .json."
         )
     config, dataset = _part(spec, "config"), _part(spec, "dataset")
     plan = _part(head, "plan")
@@ -452,12 +424,12 @@ def _run(path: Path, head: Json, place: str) -> Run:
     )
 
 
-def _part(of: Json, name: str) -> Json:
-    return as_object(of.get(name))
+def _part(whole: Json, name: str) -> Json:
+    return as_object(whole.get(name))
 
 
 def _copies(policy: Any) -> bool:
-    """Whether a cache answers each epoch with the response of the first."""
+    """Whether a cache gives each epoch the response of the first."""
     return as_object(policy).get("per_epoch") is False
 
 

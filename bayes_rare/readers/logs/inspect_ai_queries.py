@@ -1,7 +1,7 @@
-"""Queries of Inspect: an id and an input, for an id need not be unique.
+"""Names of queries in Inspect logs, whose ids need not be unique.
 
-Inspect enforces unique ids only from version 0.3.50 on, and numbers samples by itself:
-after a dataset was shuffled or edited, an id is that of another input.
+Inspect enforces unique ids only from version 0.3.50, and numbers samples itself: after
+a dataset is shuffled or edited, an id may belong to another input.
 """
 
 import re
@@ -11,13 +11,13 @@ from bayes_rare.readers.logs.json_stream import as_list, as_object
 
 __all__ = ["QueryNames", "pieces"]
 
-# Summaries hold so much of each text, and words in brackets for what is no text.
+# Summaries keep this much of a text, and words in brackets for other content.
 _KEPT = 5_120
 _NO_TEXT = re.compile(r"\([A-Z][a-z_]+\)")
 
 
 class QueryNames:
-    """A name for each id and input, which is the id where it has but one input.
+    """A name for each pair of id and input: the id itself for its first input.
 
     Examples
     --------
@@ -29,13 +29,13 @@ class QueryNames:
     """
 
     def __init__(self) -> None:
-        # Inputs as hashes: names are many, and inputs long.
+        # Inputs are kept as hashes, as they are long.
         self._first: dict[str, int] = {}
         self._others: dict[tuple[str, int], str] = {}
         self._made: dict[str, None] = {}
         self._renamed: dict[str, str] = {}
         self.told_apart: list[tuple[str, str]] = []
-        """Ids with further inputs, and the names of these."""
+        """Ids with several inputs, and the names made for the further inputs."""
 
     def name(self, identity: str, given: Any) -> str:
         """The name of a query."""

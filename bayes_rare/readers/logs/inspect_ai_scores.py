@@ -1,4 +1,4 @@
-"""Which score of each task is read, where the user names one or several."""
+"""The choice of the score to read for each task."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,21 +11,15 @@ _SHOWN = 40
 
 
 class Scores:
-    """The score that is read of each task.
+    """The score to read for each task.
 
-    Parameters
-    ----------
-    wanted
-        A name for all tasks; several, of which the first that a task has is read; a
-        name for each task, as a mapping or as texts "task=name"; or none, where each
-        sample has the same one score.
-    tasks
-        The tasks there are.
+    ``wanted`` is a name; several names, of which the first that a task has is used; a
+    mapping from task to name, or texts "task=name"; or None if samples have one score.
 
     Examples
     --------
     >>> scores = Scores(["b=judge", "match"], ["a", "b"])
-    >>> scores.of("a", ["match"]), scores.of("b", ["match", "judge"])
+    >>> scores.of("a", ["match"], ""), scores.of("b", ["match", "judge"], "")
     ('match', 'judge')
     """
 
@@ -41,14 +35,15 @@ class Scores:
             unknown = [task for task in wanted if task not in self._tasks]
             if unknown:
                 raise InvalidInput(
-                    f"a score is named for the task {unknown[0]!r}, which is not there"
+                    f"a score is named for the task {unknown[0]!r}, which does not "
+                    "exist"
                     f"{near(unknown[0], self._tasks)}. There are: "
                     f"{listed(self._tasks)}."
                 )
             self._named.update(wanted)
             wanted = None
         for text in [wanted] if isinstance(wanted, str) else wanted or []:
-            # A name may have the sign too: it is one where no such task is there.
+            # A name may contain "=" too: it is a name if there is no such task.
             task, sign, name = text.rpartition("=")
             if sign and task in self._tasks:
                 self._named[task] = name
@@ -60,7 +55,7 @@ class Scores:
         """All scores of each task that has some."""
 
     def of(self, task: str, known: Sequence[str], place: str) -> str | None:
-        """The name of the score to read; None while nothing tells it."""
+        """The name of the score to read; None while it is not known."""
         found = self.found.get(task)
         if known:
             if found is None:
@@ -80,16 +75,16 @@ class Scores:
             first = next((name for name in self._any if name in found), None)
             if first is not None and self.chosen.setdefault(task, first) != first:
                 raise InvalidInput(
-                    f"{place} has the score {first!r}, and samples of its task before "
-                    f"it have {self.chosen[task]!r} alone. Name one for this task: "
+                    f"{place} has the score {first!r}, but earlier samples of its task "
+                    f"have only {self.chosen[task]!r}. Choose one for this task: "
                     f"--scorer {_typed(task, first)}."
                 )
             return
         if len(found) > 1:
-            beside = "" if len(known) > 1 else ", counting those of samples before it"
+            beside = "" if len(known) > 1 else ", together with earlier samples"
             raise InvalidInput(
-                f"{place} has the scores {listed([*map(repr, found)])}{beside}. Name "
-                f"the one that tells the behaviour: --scorer {next(iter(known))}."
+                f"{place} has the scores {listed([*map(repr, found)])}{beside}. Choose "
+                f"the one that measures the behaviour: --scorer {next(iter(known))}."
             )
         (self.chosen[task],) = found
         guessed = [t for t in self.chosen if t not in self._named]
@@ -99,14 +94,14 @@ class Scores:
                 f"{place}: task {shortened(task, _SHOWN)!r} has the score "
                 f"{shortened(self.chosen[task], _SHOWN)!r}, and "
                 f"{shortened(other, _SHOWN)!r} has "
-                f"{shortened(self.chosen[other], _SHOWN)!r}. If the values that are "
-                "the behaviour mean the same in both, name one for each task: --scorer "
+                f"{shortened(self.chosen[other], _SHOWN)!r}. If their values mean the "
+                "same, choose one for each task: --scorer "
                 f"{_typed(other, self.chosen[other])} {_typed(task, self.chosen[task])}"
-                "; else import them one by one."
+                "; otherwise import the tasks separately."
             )
 
     def finish(self, files: str) -> None:
-        """Refuse a name that is no score of the task it is for, or of any."""
+        """Refuse a name that is not a score of its task, or of any task."""
         every = list(dict.fromkeys(n for names in self.found.values() for n in names))
         for name in self._any:
             if name not in every:
@@ -117,8 +112,8 @@ class Scores:
                 self._refuse(f"{files}: in task {task!r}", name, list(found))
             if task not in self.chosen:
                 raise InvalidInput(
-                    f"{files}: task {task!r} has none of the scores that are named. It "
-                    f"has {listed(list(found))}. Name one of them too: --scorer "
+                    f"{files}: task {task!r} has none of the scores named. It has "
+                    f"{listed(list(found))}. Add one of them: --scorer "
                     f"{_typed(task, next(iter(found)))}."
                 )
 

@@ -1,8 +1,8 @@
-"""JSON from a stream of bytes, in bounded memory.
+"""JSON read from a stream of bytes, in bounded memory.
 
-Logs may be larger than memory. What is wanted of them is parsed value by value; what
-is not is passed over without being built. Bare ``NaN`` and ``Infinity``, which Python's
-own writer leaves in logs, are read as what they say.
+Logs may be larger than memory: wanted values are parsed one by one, and the others are
+skipped without being built. Bare ``NaN`` and ``Infinity``, which Python's own writer
+produces, are read as numbers.
 """
 
 import codecs
@@ -27,53 +27,46 @@ __all__ = [
 ]
 
 type Json = Mapping[str, Any]
-"""An object of JSON."""
+"""A JSON object."""
 
 CHUNK = 1 << 20
-"""Bytes that are read at once."""
+"""Number of bytes read at once."""
 
 MOST = 1 << 26
-"""Characters of one value, or bytes of one line, at most: a hostile log has no end."""
+"""Largest number of characters of a value, or bytes of a line."""
 
 _BLANK = " \t\r\n"
-# What text, arrays and objects end with: numbers may go on in the next piece.
+# Last characters of strings, arrays and objects; a number may continue in the next
+# piece.
 _CLOSED = '"]}'
 _DECODE = json.JSONDecoder().raw_decode
-# What ends a stretch of JSON that is passed over: outside of text, and within it.
+# Characters that matter when JSON is skipped: outside of strings, and within them.
 _MARKS = re.compile(r'["\[\]{}]')
 _TEXT_MARKS = re.compile(r'["\\]')
 _SCALAR_END = re.compile(r"[,\]}\s]")
 
 
 def as_object(value: Any) -> Json:
-    """A value that is an object; an empty one where it is none."""
+    """The value if it is an object, else an empty one."""
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value that is an array; an empty one where it is none."""
+    """The value if it is an array, else an empty one."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def file_chunks(path: Path) -> Generator[bytes]:
     """The bytes of a file, a piece at a time."""
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with opened(path) as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
 class JsonStream:
-    """A JSON text that is read once, from the front to the end.
+    """A JSON text that is read once, from beginning to end.
 
-    Parameters
-    ----------
-    chunks
-        Its bytes, in UTF-8.
-    place
-        The file, and the place in it, for refusals.
+    ``chunks`` are its bytes, in UTF-8; ``place`` is its file, for messages.
 
     Examples
     --------
@@ -92,13 +85,13 @@ class JsonStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
-        # Characters that are gone from the front of the text.
+        # Number of characters dropped from the front of the text.
         self._gone = 0
         self._bytes = 0
         self._ended = False
 
     def object_keys(self) -> Generator[str]:
-        """The keys of an object; each one's value is to be taken before the next."""
+        """The keys of an object; the caller takes or skips each value."""
         for closing in self._parts("{", "}"):
             if closing:
                 return
@@ -109,23 +102,23 @@ class JsonStream:
             yield key
 
     def elements(self) -> Generator[None]:
-        """The elements of an array; each is to be taken before the next."""
+        """One turn per element of an array; the caller takes or skips it."""
         for closing in self._parts("[", "]"):
             if closing:
                 return
             yield
 
     def values(self) -> Generator[Any]:
-        """The elements of an array, built."""
+        """The elements of an array, parsed."""
         for _ in self.elements():
             yield self.value()
 
     def next_is(self, mark: str) -> bool:
-        """Whether the next character that is not blank is this one."""
+        """Whether this is the next character that is not blank."""
         return self._peek() == mark
 
     def value(self) -> Any:
-        """The next value, built."""
+        """The next value, parsed."""
         self._peek()
         while True:
             try:
@@ -140,17 +133,17 @@ class JsonStream:
             except (ValueError, RecursionError) as error:
                 raise self._broken(str(error)) from error
             else:
-                # A number that ends near the end of the text may go on: "1e+" is read
-                # as a 1 so far.
+                # A number near the end of the text may continue: "1e+" is read as 1 so
+                # far.
                 closed = self._text[end - 1] in _CLOSED
                 if closed or end + 2 < len(self._text) or self._ended:
                     self._at = end
                     return found
-            # As much again: the work stays in proportion to the length of the value.
+            # Doubling keeps the work proportional to the length of the value.
             self._fill(len(self._text) - self._at)
 
     def skip(self) -> None:
-        """Pass over the next value, however large it is."""
+        """Skip the next value, however large it is."""
         first = self._peek()
         if first not in '"[{':
             while not (end := _SCALAR_END.search(self._text, self._at)):
@@ -195,7 +188,7 @@ class JsonStream:
             self._at += 1
 
     def _parts(self, opening: str, closing: str) -> Iterator[bool]:
-        """False before each part of an array or object, True at its end."""
+        """False before each element of an array or object, True at its end."""
         self._expect(opening)
         if self._peek() == closing:
             self._at += 1
@@ -232,7 +225,7 @@ class JsonStream:
             raise self._broken("it is cut off")
 
     def _fill(self, least: int = 0) -> bool:
-        """Read on, at least so many characters if there are; whether there was more."""
+        """Read on, at least this many characters if possible; whether any were read."""
         pieces = [self._text[self._at :]]
         self._gone += self._at
         self._at = 0
@@ -251,10 +244,7 @@ class JsonStream:
         except UnicodeDecodeError as error:
             held = len(error.object) - len(chunk)
             raise InvalidData(
-                f"{self._place} is not UTF-8 at byte "
-                f"{self._bytes - held + error.start:,} "
-                f"(0x{error.object[error.start]:02x}). Give the log as it was written, "
-                "or convert it: iconv -t UTF-8."
+                f"{self._place} " + _not_utf8(error, self._bytes - held + error.start)
             ) from error
         if self._bytes == 0:
             text = text.removeprefix("\ufeff")
@@ -265,21 +255,21 @@ class JsonStream:
         at = self._at if at is None else at
         near = self._text[max(at - 20, 0) : at + 20]
         return InvalidData(
-            f"{self._place} is no JSON at character {self._gone + at:,}: {what}, near "
-            f"{near!r}. It may be cut off: copy it again."
+            f"{self._place} is not valid JSON at character {self._gone + at:,}: "
+            f"{what}, near {near!r}. It may be cut off: copy it again."
         )
 
 
 def json_lines(path: Path) -> Generator[tuple[int, Any]]:
-    """Lines of a JSON Lines file, numbered from 1, without blank ones."""
+    """The values of a JSON Lines file, each with the number of its line, from 1."""
     with opened(path) as file:
         number = 0
         while line := file.readline(MOST + 1):
             number += 1
             if len(line) > MOST:
                 raise InvalidData(
-                    f"{path}, line {number:,}: it has no end within {MOST:,} bytes. "
-                    "Give a file of JSON lines."
+                    f"{path}, line {number:,} is longer than {MOST:,} bytes. Give a "
+                    "file of JSON lines."
                 )
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
@@ -287,15 +277,13 @@ def json_lines(path: Path) -> Generator[tuple[int, Any]]:
                     yield number, json.loads(text)
             except UnicodeDecodeError as error:
                 raise InvalidData(
-                    f"{path}, line {number:,}: it is not UTF-8 at byte {error.start:,} "
-                    f"(0x{line[error.start]:02x}). Give the log as it was written, or "
-                    "convert it: iconv -t UTF-8."
+                    f"{path}, line {number:,} {_not_utf8(error, error.start)}"
                 ) from error
             except (ValueError, RecursionError) as error:
-                last = "" if line.endswith(b"\n") else " The last line is cut off?"
+                last = "" if line.endswith(b"\n") else " The last line may be cut off."
                 raise InvalidData(
-                    f"{path}, line {number:,}: it is no JSON ({error}).{last} Give the "
-                    "log as it was written, or delete the line."
+                    f"{path}, line {number:,} is not valid JSON ({error}).{last} Give "
+                    "the log as it was written, or delete the line."
                 ) from error
 
 
@@ -304,10 +292,14 @@ def opened(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise InvalidData(
+            f"cannot read {path}: {error.strerror or error}. Give a file that you may "
+            "read."
+        ) from error
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidData:
-    return InvalidData(
-        f"cannot read {path}: {error.strerror or error}. Give a file that may be read."
+def _not_utf8(error: UnicodeDecodeError, at: int) -> str:
+    return (
+        f"is not UTF-8 at byte {at:,} (0x{error.object[error.start]:02x}). Give the "
+        "log as it was written, or convert it: iconv -t UTF-8."
     )

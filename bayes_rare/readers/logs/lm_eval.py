@@ -1,15 +1,15 @@
-"""Evaluations in sample logs of lm-evaluation-harness.
+"""Evaluations from sample logs of lm-evaluation-harness.
 
 =================  ================================================================
-kind of request    what it says of a query
+kind of request    what it says about a query
 =================  ================================================================
-loglikelihood      the probability of one continuation, exactly
-multiple_choice    the probability of one choice among those offered, exactly
-generate_until     repeats of a response, each a trial by a predicate of the user's
+loglikelihood      the exact probability of one continuation
+multiple_choice    the exact probability of one of the choices
+generate_until     repeated responses, each a trial, judged by the user's predicate
 =================  ================================================================
 
-An accuracy is none of these: it says which choice has the largest probability, always
-the same, and is no draw of a response.
+An accuracy is none of these: it says which choice has the largest probability, which is
+always the same, and not a sampled response.
 """
 
 import hashlib
@@ -55,18 +55,18 @@ _NAME = re.compile(rf"(?P<front>.*?)samples_(?P<task>.+)_{_AT}\.jsonl")
 _RESULTS = re.compile(rf"(?P<front>.*?)results_{_AT}\.json")
 _METRIC = re.compile(r"(?P<name>[^=]+)=(?P<value>[01])")
 _TEXT = 1_000
-# A log-probability may exceed 0 by so much, where single precision has rounded it.
+# Rounding in single precision may make a log-probability positive by this much.
 _ROUNDED = 1e-4
 _CONFIG = {"task", "model"}
-# What a line holds beside its metrics, which versions before 0.4.7 do not name.
+# Keys of a line that are not metrics, which versions before 0.4.7 do not list.
 _OWN = {
     *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps"),
     *("filter", "metrics", "doc_hash", "prompt_hash", "target_hash"),
 }
 _UNNAMED = "none"
-# What is said of responses that may be none.
+# Scores of responses that may be missing.
 _EMPTY, _NOTHING = "is empty", "is the word None"
-# A word that an expression is not likely to be: it has none of its signs.
+# A plain word, without any sign of a regular expression.
 _WORD = re.compile(r"[^\s()\[\]{}|^$*?\\]+")
 
 
@@ -83,8 +83,8 @@ def import_lm_eval(
 ) -> ImportedTable:
     """The evaluation table in sample logs of lm-evaluation-harness.
 
-    They are written with ``--log_samples``. Of several logs of one task and model the
-    newest counts, document by document.
+    lm_eval writes them with ``--log_samples``. If there are several logs of a task and
+    model, the newest counts, document by document.
 
     Parameters
     ----------
@@ -92,29 +92,31 @@ def import_lm_eval(
         Paths of ``samples_*.jsonl``, or of ``results_*.json`` for all samples of that
         run; glob patterns, folders, or several of these.
     success
-        For generated responses, what shows the behaviour: a regular expression that is
-        searched in each response; or the name of a metric that is 1 where it does,
-        ``"metric=0"`` for one that is 0, where it scores each repeat. A word that is
-        in no response is refused: ``"(?:word)"`` says that it may be in none.
+        For generated responses, what shows the behaviour: a regular expression to
+        search for in each response; or the name of a metric that scores each repeat
+        with 1 if it does (``"metric=0"``: with 0). A word that is found in no response
+        is refused; ``"(?:word)"`` allows that.
     choice
         For multiple choice, the text of the choice that is the behaviour.
     filter
-        Which filter's rows to read, where there are several. Versions before 0.4.7 do
-        not name them: the number of one in the task's list, from 1.
+        Which filter's rows to read, if there are several: its name, or, for versions
+        before 0.4.7, which do not write the name, its number in the task's list, from
+        1.
     behaviour
-        Where the name of the behaviour is from: "task", "model", or a field of the
-        documents. By default the task; where logs are of several models, that is added.
+        Where the name of the behaviour comes from: "task", "model", or a field of the
+        documents. By default the task. The model is added if there are several.
     family
-        Where the family is from, in the same way; none where not given.
+        Where the family comes from, in the same way. By default there are no families.
     max_dropped
-        Largest share of lost rows of any behaviour, from 0 to 1.
+        Largest share of rows of any behaviour that may be lost, from 0 to 1.
 
     Raises
     ------
     InvalidData
-        If a log cannot be read, what it holds is no trial, or too much is lost.
+        If a log cannot be read, it holds no trials, or too many rows are lost.
     InvalidInput
-        If nothing says what the behaviour is, or what is named is not there.
+        If it is not stated what the behaviour is, or there is no such filter, metric,
+        choice or field.
 
     Examples
     --------
@@ -158,20 +160,20 @@ class _File:
 
     @property
     def filters(self) -> list[str]:
-        """The filters of the task in their order, as far as the results tell."""
+        """The filters of the task, in order, as far as they are known."""
         parts = map(as_object, as_list(self.config.get("filter_list")))
         return [str(part["name"]) for part in parts if "name" in part]
 
 
 @dataclass
 class _Seen:
-    """The documents of one log so far."""
+    """The documents of one log, as far as it has been read."""
 
-    # How many lines each has.
+    # Number of lines of each.
     lines: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    # Those of each content, numbered.
+    # Documents with equal content, numbered.
     equal: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
-    # What was said of each: responses, and what became of them.
+    # Digests of the responses of each, and of their outcomes.
     said: dict[tuple[str, str], tuple[str, str]] = field(
         default_factory=dict[tuple[str, str], tuple[str, str]]
     )
@@ -198,7 +200,7 @@ class _Reading:
         self._greedy: dict[str, None] = {}
         self._metrics: dict[str, None] = {}
         self._pattern: re.Pattern[str] | None = None
-        # The first line that has the metric which --success names, or has it not.
+        # Whether the first line has the metric named by --success, and its place.
         self._decided: tuple[bool, str] | None = None
         self._matched = False
         self._prompts: dict[tuple[str, str], str] = {}
@@ -214,8 +216,8 @@ class _Reading:
             row = as_object(line)
             if "resps" not in row:
                 raise InvalidData(
-                    f"{place} has no `resps`: no sample of lm-eval. Give a log that "
-                    "--log_samples wrote, samples_*.jsonl."
+                    f"{place} has no `resps`, so it is not a sample of lm-eval. Give "
+                    "logs from --log_samples, samples_*.jsonl."
                 )
             kind = self._kind(file, row, place)
             document = _document(row, place)
@@ -230,9 +232,9 @@ class _Reading:
             if name != chosen:
                 if self._filter is None and not self._by_pattern(kind, row, place):
                     raise InvalidInput(
-                        f"{place} is of the filter {quoted(name, 60)}, and lines "
-                        f"before it of {quoted(chosen, 60)}: each document is "
-                        "there once for each. Name one: --filter "
+                        f"{place} is of the filter {quoted(name, 60)}, and earlier "
+                        f"lines are of {quoted(chosen, 60)}: each document occurs once "
+                        "for each filter. Choose one: --filter "
                         f"{shortened(chosen, 60)}."
                     )
                 rows = max(len(_repeats(row)), 1) if kind == "generate_until" else 1
@@ -243,7 +245,7 @@ class _Reading:
                 self._refuse_unnamed(row, document, seen, place)
             self._outcomes(kind, file, row, place, behaviour, query)
         if several and not found:
-            how = "" if named else ", numbered as the task's filter_list has them"
+            how = "" if named else ", numbered as in the task's filter_list"
             raise InvalidInput(
                 f"{tail(file.path)} has no line of the filter "
                 f"{quoted(self._filter, 60)}"
@@ -252,16 +254,16 @@ class _Reading:
             )
 
     def refuse_silence(self) -> None:
-        """Refuse a word that is in no response: it may be the name of a metric."""
+        """Refuse a word found in no response: it may be meant as a metric."""
         trials = self._trials()
         if self._pattern is None or self._matched or not trials:
             return
         word = shortened(self._success, 60)
         if _WORD.fullmatch(str(self._success)):
             raise InvalidInput(
-                f"none of {trials:,} responses has the word {word!r} in it, and it is "
-                f"no metric of these logs: {listed(list(self._metrics)) or 'none'}. If "
-                "it is an expression that is right to match nothing, write it as one: "
+                f"none of {trials:,} responses contains the word {word!r}, and these "
+                f"logs have no such metric: {listed(list(self._metrics)) or 'none'}. "
+                "If it is a regular expression that may match nothing, write: "
                 f"--success '(?:{word})'."
             )
 
@@ -269,7 +271,7 @@ class _Reading:
         return sum(tally.kept for tally in self.gathered.tallies())
 
     def rule(self) -> str:
-        """What was taken for the behaviour."""
+        """What was read as the behaviour."""
         said: list[str] = []
         if "loglikelihood" in self._kinds:
             said.append("probability of the continuation")
@@ -281,44 +283,45 @@ class _Reading:
         return "; ".join(said)
 
     def warnings(self) -> Iterator[str]:
-        """What the logs give reason to warn of."""
+        """Warnings that the logs give rise to."""
         trials = self._trials()
         if self._pattern is not None and trials and not self._matched:
             yield (
                 f"None of {trials:,} responses matches {quoted(self._success, 100)}. "
-                "Hold it against a response that should match: an expression with a "
-                "slip in it matches nothing too."
+                "Try it on a response that should match: a wrong expression matches "
+                "nothing either."
             )
         said: Counter[str] = Counter()
         for one in self.gathered.judgements():
             said[one.value] += one.rows
         if said[_EMPTY]:
             yield (
-                f"{said[_EMPTY]:,} of {trials:,} responses are empty. They are trials; "
-                "is a limit of tokens or an error behind them?"
+                f"{said[_EMPTY]:,} of {trials:,} responses are empty. They count as "
+                "trials; check that no token limit or error caused this."
             )
         if said[_NOTHING]:
             yield (
                 f"{said[_NOTHING]:,} of {trials:,} responses are the word 'None', "
-                "which lm-eval writes for a response that it did not get too. They are "
-                "trials, as if the model had said it."
+                "which lm-eval also writes for a response that it did not get. They "
+                "count as trials, as if the model had said it."
             )
         if "loglikelihood" in self._kinds:
             yield LOWER_BOUND
-        for name in self._greedy:
+        if self._greedy:
             yield (
-                f"{name} was generated greedily (do_sample false or temperature 0): "
-                "what it shows of a query is what happens always or never, not how "
-                "often."
+                "Generated greedily (do_sample false or temperature 0): "
+                f"{listed(list(self._greedy), each=100)}. This shows whether a query "
+                "always or never shows the behaviour, not how often it would at "
+                "another temperature."
             )
 
     def _kind(self, file: _File, row: Json, place: str) -> Kind:
-        """What kind of request a line is of, from the results or the line itself."""
+        """The kind of request of a line, from the results or the line itself."""
         kind = str(file.config.get("output_type") or _guessed(row))
         if kind not in _KINDS:
             raise InvalidData(
-                f"{place} is of the kind {kind}: it scores a whole text, and is no "
-                "chance of one response among others. Log a task of the kind "
+                f"{place} is of the kind {kind}, which scores a whole text and not the "
+                "probability of a response. Use a task of the kind "
                 f"{', '.join(_KINDS[:-1])} or {_KINDS[-1]}."
             )
         if kind not in self._kinds:
@@ -328,27 +331,26 @@ class _Reading:
                 first, second = self._kinds.items()
                 raise InvalidInput(
                     f"{first[1]} is of the kind {first[0]}, and {second[1]} of "
-                    f"{second[0]}: probabilities and counts do not go into one table. "
-                    "Import them one by one."
+                    f"{second[0]}: probabilities and counts cannot be in one table. "
+                    "Import them separately."
                 )
         return kind
 
     def _refuse_missing(self, kind: Kind, row: Json, place: str) -> None:
-        """Refuse where nothing says what the behaviour is."""
+        """Refuse if it is not stated what the behaviour is."""
         if kind == "generate_until" and self._success is None:
             raise InvalidInput(
-                f"{place} has generated responses, and nothing says which show the "
-                "behaviour. Give --success with a regular expression that such a "
-                "response matches, '(?i)sure, here', or with a metric that scores each "
+                f"{place} has generated responses. State which of them show the "
+                "behaviour. Give --success with a regular expression that they match, "
+                "such as '(?i)sure, here', or with a metric that scores each "
                 f"response: {listed(_metrics(row)) or 'there is none'}."
             )
         if kind == "multiple_choice" and self._choice is None:
             texts = [repr(text.strip()) for text, _ in _choices(row, place)]
             raise InvalidInput(
-                f"{place} is multiple choice, and nothing says which choice is the "
-                f"behaviour. It has {listed(texts)}: --choice {texts[0]}. Its "
-                "accuracy is no trial: the choice of the largest probability is the "
-                "same each time."
+                f"{place} is multiple choice. State which choice is the behaviour. It "
+                f"has {listed(texts)}: --choice {texts[0]}. Its accuracy is not a "
+                "trial: the choice with the largest probability is always the same."
             )
 
     def _name(self, file: _File, row: Json, place: str) -> str:
@@ -366,7 +368,7 @@ class _Reading:
         value = doc.get(name.removeprefix("doc."))
         if value is None or isinstance(value, dict | list):
             known = sorted([*_CONFIG, *map(str, doc)])
-            what = "no" if value is None else "no single value for"
+            what = "no" if value is None else "more than one value for"
             raise InvalidInput(
                 f"{place} has {what} {name!r} in its document{near(name, known)}. "
                 f"There are: {listed(known)}."
@@ -374,7 +376,7 @@ class _Reading:
         return str(value)
 
     def _line_filter(self, file: _File, row: Json, turn: int) -> str:
-        """The filter of a line; by its turn among those of its document if unnamed."""
+        """The filter of a line; if unnamed, by its position in its document's lines."""
         if row.get("filter") is not None:
             return str(row["filter"])
         names = file.filters
@@ -387,7 +389,7 @@ class _Reading:
     def _refuse_unnamed(
         self, row: Json, document: tuple[str, str], seen: _Seen, place: str
     ) -> None:
-        """Refuse a line that differs from another of its document by its filter."""
+        """Refuse a line that differs from another of its document only by filter."""
         metrics = [(name, row.get(name)) for name in _metrics(row)]
         said = (
             _digest(row.get("resps")),
@@ -397,9 +399,9 @@ class _Reading:
         if before[0] == said[0] and before[1] != said[1]:
             raise InvalidInput(
                 f"{place} has document {shortened(document[0], 40)} again, with the "
-                "same responses and another outcome: the log is of a version before "
-                "0.4.7, which writes a line for each filter and does not name it. Say "
-                "which of them, in the order of the task's filter_list: --filter 1, or "
+                "same responses and another outcome: versions before 0.4.7 write a "
+                "line for each filter without its name. Choose one by its number in "
+                "the task's filter_list: --filter 1, or "
                 f"--filter {seen.lines[document]}."
             )
         seen.said[document] = said
@@ -422,7 +424,7 @@ class _Reading:
             "text": str(context or "")[-_TEXT:],
             "place": place,
         }
-        # A line has all that is known of its document: one before it is a copy.
+        # A line has everything about its document, so an earlier one is a copy.
         self.gathered.renew(behaviour, query)
         prompt = _digest(context)
         if self._prompts.setdefault((behaviour, query), prompt) != prompt:
@@ -461,9 +463,9 @@ class _Reading:
             self.gathered.add(behaviour, query, 0, risk, **labels)
 
     def _identity(self, file: _File, document: tuple[str, str], seen: _Seen) -> str:
-        """The hash of a document; of others that are equal to it, with a number.
+        """The hash of a document, with a number if others are equal to it.
 
-        Where a document stands moves with the list of samples: its hash does not.
+        Unlike its position, its hash does not depend on the list of samples.
         """
         number, name = document
         equal = seen.equal.setdefault(name, {})
@@ -473,11 +475,11 @@ class _Reading:
         return f"{file.task}/{name}" if self._several_tasks else name
 
     def _by_pattern(self, kind: Kind, row: Json, place: str) -> bool:
-        """Whether responses are judged as they were, before any filter."""
+        """Whether responses are judged by an expression, before any filter."""
         return kind == "generate_until" and self._metric(row, place) is None
 
     def _metric(self, row: Json, place: str) -> tuple[str, float] | None:
-        """Metric and its value that show the behaviour; None for an expression."""
+        """The metric, and its value for the behaviour; None for an expression."""
         success = self._success or ""
         metrics = _metrics(row)
         self._metrics.update(dict.fromkeys(metrics))
@@ -492,16 +494,15 @@ class _Reading:
             one, other = place, self._decided[1]
             one, other = (one, other) if there else (other, one)
             raise InvalidInput(
-                f"{one} has the metric {quoted(name, 60)}, and {other} has it "
-                f"not. It has: {listed(metrics) or 'none'}. Import the tasks one by "
-                "one."
+                f"{one} has the metric {quoted(name, 60)}, but {other} does not. It "
+                f"has: {listed(metrics) or 'none'}. Import the tasks separately."
             )
         return (name, float(value)) if there else None
 
     def _compiled(
         self, success: str, metrics: Sequence[str], place: str
     ) -> re.Pattern[str]:
-        """What says which responses show the behaviour, where no metric does."""
+        """The expression that responses with the behaviour match."""
         try:
             pattern = re.compile(success)
         except (re.error, OverflowError, RecursionError) as error:
@@ -513,7 +514,7 @@ class _Reading:
         hint = near(success, metrics)
         if hint:
             raise InvalidInput(
-                f"--success {quoted(success, 60)} is no metric of {place}{hint}. "
+                f"--success {quoted(success, 60)} is not a metric of {place}{hint}. "
                 "Give a metric, or a regular expression that is less like one."
             )
         return pattern
@@ -521,16 +522,13 @@ class _Reading:
     def _shown(
         self, file: _File, row: Json, place: str
     ) -> list[tuple[str | None, bool | None]]:
-        """Each repeat of a response, and whether it shows the behaviour.
-
-        None is a response that is not there, or of which the metric says nothing.
-        """
+        """Each repeat (None if missing), and whether it shows the behaviour."""
         repeats = _repeats(row)
         wrong = [one for one in repeats if not isinstance(one, str | None)]
         if not repeats or wrong:
             raise InvalidData(
-                f"{place} has resps {quoted(row['resps'], 60)}, where the repeats "
-                "of one request belong, each a text. Give a log as lm-eval wrote it."
+                f"{place} has resps {quoted(row['resps'], 60)}, which are not the "
+                "repeated responses to one request. Give a log as lm-eval wrote it."
             )
         self._refuse_copies(file, row, len(repeats), place)
         metric = self._metric(row, place)
@@ -543,18 +541,17 @@ class _Reading:
         name, wanted = metric
         if name not in row:
             raise InvalidData(
-                f"{place} names the metric {quoted(name, 60)} and has no value of "
-                "it. Give a log as lm-eval wrote it."
+                f"{place} names the metric {quoted(name, 60)} but has no value for it. "
+                "Give a log as lm-eval wrote it."
             )
         value = row[name]
         values = as_list(value) if isinstance(value, list) else [value]
         if len(values) != len(repeats):
             raise InvalidData(
                 f"{place} has {len(repeats)} repeats and {_several(len(values))} of "
-                f"{quoted(name, 60)}, which scores the response that the filter "
-                f"{quoted(row.get('filter'), 40)} made of them: it is no count of "
-                "trials. Give a regular expression that each repeat is held against, "
-                "--success REGEX."
+                f"{quoted(name, 60)}, which scores what the filter "
+                f"{quoted(row.get('filter'), 40)} made of them, not each repeat. Give "
+                "a regular expression to match with each repeat: --success REGEX."
             )
         shown: list[tuple[str | None, bool | None]] = []
         for text, one in zip(repeats, values, strict=True):
@@ -562,9 +559,8 @@ class _Reading:
             if number is None:
                 raise InvalidData(
                     f"{place} has the value {quoted(one, 40)} of "
-                    f"{quoted(name, 60)}, neither 0 nor 1: a trial has one of two "
-                    "outcomes. Give a regular expression, --success REGEX, or another "
-                    "metric."
+                    f"{quoted(name, 60)}, neither 0 nor 1. Give a regular expression, "
+                    "--success REGEX, or another metric."
                 )
             shown.append((text, None if math.isnan(number) else number == wanted))
         return shown
@@ -579,13 +575,13 @@ class _Reading:
                 f"{place} has {repeats} repeats that were generated greedily "
                 f"(do_sample {settings.get('do_sample')}, temperature "
                 f"{settings.get('temperature')}): they are copies of one response, not "
-                "trials. Run the task with do_sample: true and the temperature of the "
-                "deployment."
+                "independent trials. Run the task with do_sample: true and the "
+                "temperature of the deployment."
             )
         self._greedy[file.path.name] = None
 
     def _log_share(self, row: Json, place: str) -> float | None:
-        """Logarithm of the named choice's share of the probability of all choices."""
+        """Log-probability of the chosen choice, normalised over all choices."""
         choices = _choices(row, place)
         wanted = (self._choice or "").strip()
         named = [number for number, (text, _) in enumerate(choices) if text == wanted]
@@ -596,16 +592,16 @@ class _Reading:
                 f"{wanted!r}{near(wanted, [text for text, _ in choices])}. It has: "
                 f"{texts}."
             )
-        known = [value for _, value in choices]
-        if any(math.isnan(value) for value in known) or max(known) == -math.inf:
+        values = [value for _, value in choices]
+        if any(math.isnan(value) for value in values) or max(values) == -math.inf:
             return None
-        top = max(known)
-        total = top + math.log(sum(math.exp(value - top) for value in known))
-        return min(known[named[0]] - total, 0.0)
+        top = max(values)
+        total = top + math.log(sum(math.exp(value - top) for value in values))
+        return min(values[named[0]] - total, 0.0)
 
 
 def _sample_logs(path: Path) -> list[Path]:
-    """The sample logs of a file of results; a sample log itself."""
+    """The sample logs of a results file; or the sample log itself."""
     found = _RESULTS.fullmatch(path.name)
     if found is None:
         return [path]
@@ -620,7 +616,7 @@ def _sample_logs(path: Path) -> list[Path]:
 
 
 def _file(path: Path) -> _File:
-    """A sample log with what the results beside it say of its task."""
+    """A sample log, with the results beside it."""
     found = _NAME.fullmatch(path.name)
     date = found["date"] if found else ""
     task = found["task"] if found else path.stem.removeprefix("samples_")
@@ -637,7 +633,7 @@ def _file(path: Path) -> _File:
 
 
 def _document(row: Json, place: str) -> tuple[str, str]:
-    """The number of a document, and what it is known by wherever it stands."""
+    """The number of a document, and its hash or number."""
     number = row.get("doc_id")
     if not isinstance(number, int | str) or isinstance(number, bool):
         raise InvalidData(
@@ -668,7 +664,7 @@ def _metrics(row: Json) -> list[str]:
 
 
 def _verdict(value: Any) -> float | None:
-    """A value of a metric, if it is 0 or 1, or says nothing: then it is NaN."""
+    """A value of a metric, if it is 0, 1 or missing (NaN); else None."""
     if value is None:
         return math.nan
     if isinstance(value, str):
@@ -706,7 +702,7 @@ def _requests(row: Json) -> list[Json]:
 
 
 def _guessed(row: Json) -> str:
-    """The kind of request that has such arguments."""
+    """The kind of request, judged by its arguments."""
     requests = _requests(row)
     second = requests[0].get("arg_1") if requests else None
     if isinstance(second, dict):
@@ -727,7 +723,7 @@ def _is_greedy(settings: Json) -> bool:
     sampled, temperature = settings.get("do_sample"), settings.get("temperature")
     if sampled is False or temperature == 0:
         return True
-    # Where neither is said, the harness takes the likeliest token.
+    # If neither is set, the harness decodes greedily.
     return sampled is None and temperature is None
 
 
@@ -735,19 +731,19 @@ def _pairs(row: Json, place: str) -> list[float]:
     """Log-probabilities of the requests of a line, after the filter."""
     pairs = as_list(row.get("filtered_resps"))
     try:
-        # One that is not there is written as null, or as the word for it.
+        # A missing one is written as null, or as the word None.
         firsts = [as_list(pair)[0] for pair in pairs]
         values = [math.nan if v in (None, "None") else float(v) for v in firsts]
     except (ValueError, TypeError, IndexError) as error:
         raise InvalidData(
-            f"{place} has filtered_resps {str(pairs)[:80]!r}, where pairs of a "
-            "log-probability and a truth value belong. Give a log as lm-eval wrote it."
+            f"{place} has filtered_resps {str(pairs)[:80]!r}, which are not pairs of a "
+            "log-probability and a truth value. Give a log as lm-eval wrote it."
         ) from error
     for value in values:
         if value > _ROUNDED:
             raise InvalidData(
-                f"{place} has the log-probability {value:g}, which is no logarithm of "
-                "a probability: it is at most 0. Give a log as lm-eval wrote it."
+                f"{place} has the log-probability {value:g}, but the logarithm of a "
+                "probability is at most 0. Give a log as lm-eval wrote it."
             )
     return [min(value, 0.0) for value in values]
 
@@ -756,8 +752,8 @@ def _log_probability(row: Json, place: str) -> float | None:
     values = _pairs(row, place)
     if len(values) != 1:
         raise InvalidData(
-            f"{place} has {len(values)} log-probabilities, where a loglikelihood has "
-            "one. Give a log as lm-eval wrote it."
+            f"{place} has {len(values)} log-probabilities, but a loglikelihood request "
+            "has one. Give a log as lm-eval wrote it."
         )
     return None if math.isnan(values[0]) else values[0]
 
@@ -771,7 +767,7 @@ def _choices(row: Json, place: str) -> list[tuple[str, float]]:
             "Give a log as lm-eval wrote it."
         )
     half = len(requests) // 2
-    # acc_mutual_info asks for each choice again, without the question.
+    # acc_mutual_info requests each choice again, without the question.
     if len(requests) == 2 * half and all(
         one.get("arg_0") == "" and one.get("arg_1") == other.get("arg_1")
         for one, other in zip(requests[half:], requests[:half], strict=True)

@@ -1,7 +1,7 @@
-"""Trials of queries gathered from logs, one at a time, whatever order they come in.
+"""Trials of queries, gathered from logs one at a time and in any order.
 
-A trial has a slot of its query, such as an epoch: where a slot is filled twice, the
-later trial takes the place of the earlier, which was a failed attempt or a copy.
+A trial fills a slot of its query, such as an epoch. If a slot is filled twice, the
+later trial replaces the earlier one, which was a failed attempt or a copy.
 """
 
 import math
@@ -17,17 +17,16 @@ from bayes_rare.readers.surrogates import Storable, storable
 __all__ = ["HIT", "MISS", "Gathering", "tail"]
 
 MISS, HIT = 0, 1
-"""What a trial showed. A lost one is a number from 2 on, by its reason."""
+"""Outcomes of a trial. A lost one has a number from 2, by its reason."""
 
 _LOST = {reason: number for number, reason in enumerate(LOST, 2)}
 _REASONS = {number: reason for reason, number in _LOST.items()}
-# A slot holds an outcome, whether its response was cut off and whether it is of a
-# later attempt, and the number of a message, in one integer: a million small objects
-# would not fit.
+# A slot is one integer: an outcome, whether the response was cut off, whether it is of
+# a later attempt, and the number of a message. Millions of objects would not fit.
 _CUT, _RETRIED, _MESSAGE, _KIND = 8, 16, 5, 7
 _MESSAGES, _LENGTH = 1_000, 200
 _LISTED = 10
-# Log-probabilities of one text differ so much between batches of one model.
+# Log-probabilities of one text differ by this much between batches.
 _ROUNDING = 1e-2
 
 
@@ -62,11 +61,11 @@ class Gathering:
         self._behaviours, self._names, self._families = (Storable() for _ in range(3))
         self._texts: set[int] = set()
         self.retold: dict[str, None] = {}
-        """Queries that had another text in a trial that counts beside these."""
+        """Queries that had another text in a trial that is kept."""
         self.superseded: dict[str, None] = {}
-        """Queries that had another text in trials that were set aside for these."""
+        """Queries that had another text in trials that were set aside."""
         self.filled = 0
-        """Slots that have a trial, lost or not."""
+        """Number of slots that have a trial, lost or not."""
 
     def add(
         self,
@@ -82,7 +81,7 @@ class Gathering:
         said: str = "",
         place: str = "a row",
     ) -> None:
-        """Take a trial."""
+        """Add a trial."""
         value = outcome
         if not isinstance(outcome, float):
             value = outcome | self._number(storable(said)) << _MESSAGE
@@ -101,37 +100,34 @@ class Gathering:
         text: str = "",
         place: str = "a row",
     ) -> None:
-        """Take a trial that says nothing."""
+        """Add a trial that is lost."""
         number = self._number(storable(shortened(message, _LENGTH)))
         value = _LOST[reason] | number << _MESSAGE
         self._fill(behaviour, query, slot, value, family, text, place)
 
     def set_aside(self, behaviour: str, reason: str, rows: int = 1) -> None:
-        """Count rows that are no further measurements."""
+        """Count rows that are not new measurements."""
         own = self._aside.setdefault(self._behaviours.name(behaviour), Counter())
         own[reason] += rows
 
     def _number(self, text: str) -> int:
-        """The number of a message; that of none where there are too many."""
-        known = self._messages.get(text)
-        if known is None:
-            if len(self._messages) >= _MESSAGES:
-                return 0
-            known = self._messages[text] = len(self._messages)
-        return known
+        """The number of a message; 0, that of none, if there are too many."""
+        if text not in self._messages and len(self._messages) >= _MESSAGES:
+            return 0
+        return self._messages.setdefault(text, len(self._messages))
 
     def renew(self, behaviour: str, query: str, among: range | None = None) -> None:
-        """Set trials of a query aside, for what follows takes their place."""
+        """Set trials of a query aside: those that follow replace them."""
         key = (self._behaviours.name(behaviour), self._names.name(query))
-        known = self._queries.get(key)
-        if known is None:
+        if key not in self._queries:
             return
-        gone = [slot for slot in known.slots if among is None or slot in among]
+        slots = self._queries[key].slots
+        gone = [slot for slot in slots if among is None or slot in among]
         if gone:
             self.set_aside(behaviour, "duplicated", len(gone))
             self.filled -= len(gone)
             for slot in gone:
-                del known.slots[slot]
+                del slots[slot]
 
     def _fill(
         self,
@@ -155,10 +151,10 @@ class Gathering:
             query = self._queries[key] = _Query(family, text)
         elif query.family != family:
             raise InvalidData(
-                f"{shortened(place, 160)}: query {shortened(name, 40)!r} is of family "
-                f"{shortened(family, 40)!r} here and of "
-                f"{shortened(query.family, 40)!r} elsewhere. Name a family that is the "
-                "same in all its trials, --family FIELD, or none."
+                f"{shortened(place, 160)}: query {shortened(name, 40)!r} has family "
+                f"{shortened(family, 40)!r} here and {shortened(query.family, 40)!r} "
+                "elsewhere. Choose a family that is the same in all trials of a query, "
+                "--family FIELD, or none."
             )
         elif query.text != text:
             (self.retold if query.slots else self.superseded)[name] = None
@@ -177,7 +173,7 @@ class Gathering:
 
     @property
     def halves(self) -> tuple[int, str] | None:
-        """How many texts had half of a character, and one that came of it."""
+        """Number of texts that had a lone surrogate, and an example; None for none."""
         kinds = (self._names, self._behaviours, self._families)
         total = sum(kind.replaced for kind in kinds) + len(self._texts)
         if not total:
@@ -199,7 +195,7 @@ class Gathering:
                 yield behaviour, marks.count(HIT), trials
 
     def retried(self) -> int:
-        """Trials whose earlier attempts failed, and were not recorded."""
+        """Number of trials after a failed attempt."""
         return sum(
             isinstance(value, int) and value & _RETRIED > 0 and value & _KIND <= HIT
             for query in self._queries.values()
@@ -228,10 +224,7 @@ class Gathering:
         return tuple(_tally(name, rows) for name, rows in sorted(total.items()))
 
     def reasons(self) -> tuple[Reason, ...]:
-        """What the logs say of lost rows, the most frequent first.
-
-        At most ten of each behaviour.
-        """
+        """Why rows were lost, most frequent first; at most ten for each behaviour."""
         return tuple(
             Reason(_REASONS[kind], text, rows, behaviour)
             for behaviour, kind, text, rows in self._told()
@@ -239,10 +232,7 @@ class Gathering:
         )
 
     def judgements(self) -> tuple[Judgement, ...]:
-        """Values that trials were scored with, the most frequent first.
-
-        At most ten of each behaviour.
-        """
+        """Scores of trials, most frequent first; at most ten for each behaviour."""
         return tuple(
             Judgement(text, kind == HIT, rows, behaviour)
             for behaviour, kind, text, rows in self._told()
@@ -250,7 +240,7 @@ class Gathering:
         )
 
     def _told(self) -> Iterator[tuple[str, int, str, int]]:
-        """Behaviour, outcome, message and number of slots, sorted by this number."""
+        """Behaviour, outcome, message and number of slots, most frequent first."""
         texts = {number: text for text, number in self._messages.items()}
         found: Counter[tuple[str, int, int]] = Counter()
         for (behaviour, _), query in self._queries.items():
@@ -269,22 +259,16 @@ class Gathering:
                 yield behaviour, kind, text, -rows
 
     def spread(self) -> tuple[str, float] | None:
-        """The query whose log risks differ most, and by how much; None within rounding.
-
-        One text has one probability: it varies a little with the batch it is in.
-        """
+        """The query whose log risks differ most, and by how much, if by any."""
         worst, most = "", _ROUNDING
         for (_, name), query in self._queries.items():
-            known = [v for v in query.slots.values() if isinstance(v, float)]
-            if len(known) > 1 and max(known) - min(known) > most:
-                worst, most = name, max(known) - min(known)
+            risks = [v for v in query.slots.values() if isinstance(v, float)]
+            if risks and max(risks) - min(risks) > most:
+                worst, most = name, max(risks) - min(risks)
         return (worst, most) if worst else None
 
     def table(self) -> Any:
-        """A row a query: its identity, and successes and trials or log risk.
-
-        A table of PyArrow.
-        """
+        """The evaluation table, in PyArrow: one row per query that has trials."""
         import pyarrow as pa
 
         names: tuple[str, ...] = ("query_id", "behaviour", "family", "query_text")
@@ -320,7 +304,7 @@ class Gathering:
 
 
 def tail(path: Path, most: int = 200) -> str:
-    """A path, by its end where it is long.
+    """The end of a path, if it is long.
 
     Examples
     --------

@@ -1,9 +1,8 @@
-"""Members of a zip archive as streams, whatever they are packed with.
+"""Members of a zip archive as streams, for each kind of compression.
 
-Written for archives of any origin: nothing is unpacked to disk, no member is held
-whole, and the directory is read an entry at a time, for an archive of a million
-members has one of a hundred megabytes. Python's own module reads zstd, which Inspect
-packs its logs with, only from version 3.14; PyArrow reads it everywhere.
+Nothing is unpacked to disk, no member is held in memory as a whole, and the directory
+is read entry by entry, as it takes a hundred megabytes for a million members. Inspect
+compresses with zstd, which Python's zipfile reads only from version 3.14.
 """
 
 import struct
@@ -22,63 +21,37 @@ __all__ = ["Archive", "Member", "opened_archive"]
 
 _END, _WIDE_END, _WIDE_LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _ENTRY, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
-# Layouts after the four bytes of the signature; the archive's own specification.
+# Layouts after the four bytes of the signature, from the specification of zip.
 _END_LAYOUT = struct.Struct("<4HLLH")
 _WIDE_END_LAYOUT = struct.Struct("<QHHLLQQQQ")
 _WIDE_LOCATOR_LAYOUT = struct.Struct("<LQL")
 _ENTRY_LAYOUT = struct.Struct("<6H3L5H2L")
 _LOCAL_LAYOUT = struct.Struct("<5H3L2H")
-# The end of the directory is followed by a comment of at most this length.
+# Largest length of the comment after the end of the directory.
 _COMMENT = 0xFFFF
 _WIDE, _WIDE_EXTRA = 0xFFFFFFFF, 1
 _ENCRYPTED, _UTF8 = 1, 0x800
 _STORED, _DEFLATED, _ZSTD = 0, 8, 93
-# Ordinary logs shrink by up to a hundred times; deflate cannot shrink anything by more
-# than 1,032 times, which is what a bomb of it does.
+# Logs are compressed up to a hundredfold; deflate reaches at most 1,032, as zip bombs
+# do.
 _LARGE, _RATIO = 1 << 26, 1_000
 
 
 @dataclass(frozen=True)
 class Member:
-    """An entry of an archive's directory.
+    """An entry of an archive's directory."""
 
-    Parameters
-    ----------
-    name
-        Path within the archive.
-    method
-        How it is packed: 0 stored, 8 deflate, 93 zstd.
-    flags
-        Bits of the entry.
-    checksum
-        CRC-32 of its content.
-    packed, size
-        Bytes in the archive, and of its content.
-    offset
-        Where it begins in the archive.
-    """
-
-    name: str
-    method: int
+    name: str  # path within the archive
+    method: int  # 0 stored, 8 deflate, 93 zstd
     flags: int
-    checksum: int
-    packed: int
-    size: int
-    offset: int
+    checksum: int  # CRC-32 of its content
+    packed: int  # bytes in the archive
+    size: int  # bytes of its content
+    offset: int  # of its beginning in the archive
 
 
 class Archive:
-    """A zip archive that is open.
-
-    Parameters
-    ----------
-    path
-        Where it lies.
-    file
-        The open file.
-    wanted
-        Which members are of interest, by name.
-    """
+    """An open zip archive, and those of its members whose names are ``wanted``."""
 
     def __init__(
         self, path: Path, file: BinaryIO, wanted: Callable[[str], bool]
@@ -86,13 +59,13 @@ class Archive:
         self.path = path
         self._file = file
         self.count = 0
-        """Members of any kind."""
+        """Number of members of any kind."""
         self.members: dict[str, Member] = {}
-        """Members of interest by name; of several of one name the last."""
+        """Wanted members by name; the last one if a name occurs several times."""
         self._read_directory(wanted)
 
     def chunks(self, name: str) -> Generator[bytes]:
-        """The content of a member, a piece at a time; it is checked as it is read."""
+        """The content of a member, piece by piece, checked as it is read."""
         member = self.members[name]
         self._refuse_bomb(member)
         if member.flags & _ENCRYPTED:
@@ -100,8 +73,8 @@ class Archive:
         unpack = _DECODERS.get(member.method)
         if unpack is None:
             raise self._broken(
-                f"is packed by method {member.method}; stored (0), deflate (8) and "
-                "zstd (93) are read. Pack it again with one of these",
+                f"is compressed with method {member.method}, not stored (0), deflate "
+                "(8) or zstd (93). Compress it again with one of these",
                 name,
             )
         checksum, size = 0, 0
@@ -111,27 +84,26 @@ class Archive:
                 if size > member.size:
                     raise self._broken(
                         f"unpacks to more than the {member.size:,} bytes that the "
-                        "directory says. Copy the log again from where it was written",
+                        "directory says. Copy the log again from its source",
                         name,
                     )
                 checksum = zlib.crc32(piece, checksum)
                 yield piece
         except (zlib.error, OSError, EOFError) as error:
             raise self._broken(
-                f"cannot be unpacked ({error}). Copy the log again from where it was "
-                "written",
+                f"cannot be unpacked ({error}). Copy the log again from its source",
                 name,
             ) from error
         if size != member.size or checksum != member.checksum:
             raise self._broken(
                 f"is damaged: {size:,} of {member.size:,} bytes, checksum "
-                f"{checksum:08x} for {member.checksum:08x}. Copy the log again from "
-                "where it was written",
+                f"{checksum:08x} instead of {member.checksum:08x}. Copy the log again "
+                "from its source",
                 name,
             )
 
     def place(self, name: str) -> str:
-        """The member as it is called in a refusal."""
+        """The name of a member in messages."""
         return f"{self.path}, member {name}"
 
     def _broken(self, what: str, name: str | None = None) -> InvalidData:
@@ -147,20 +119,20 @@ class Archive:
             )
 
     def _extent(self, member: Member) -> tuple[int, int]:
-        """Where the packed bytes of a member begin, and how many they are."""
+        """Where the packed bytes of a member begin, and how many there are."""
         head = self._exactly(member.offset, 4 + _LOCAL_LAYOUT.size, member.name)
         if head[:4] != _LOCAL:
             raise self._broken(
                 f"does not begin at byte {member.offset:,}, where the directory says. "
-                "Copy the log again from where it was written",
+                "Copy the log again from its source",
                 member.name,
             )
         *_, name, extra = _LOCAL_LAYOUT.unpack(head[4:])
         begin = member.offset + len(head) + name + extra
         if begin + member.packed > self._limit:
             raise self._broken(
-                "reaches into the archive's directory. Copy the log again from where "
-                "it was written",
+                "reaches into the archive's directory. Copy the log again from its "
+                "source",
                 member.name,
             )
         return begin, member.packed
@@ -169,9 +141,7 @@ class Archive:
         self._file.seek(at)
         found = self._file.read(size)
         if len(found) < size:
-            raise self._broken(
-                "is cut off. Copy the log again, or import another", name
-            )
+            raise self._broken("is cut off. Copy the log again from its source", name)
         return found
 
     def _read_directory(self, wanted: Callable[[str], bool]) -> None:
@@ -183,8 +153,8 @@ class Archive:
             head = self._file.read(4 + _ENTRY_LAYOUT.size)
             if len(head) < 4 + _ENTRY_LAYOUT.size or head[:4] != _ENTRY or left <= 0:
                 raise self._broken(
-                    f"has a damaged directory: {self.count:,} of {entries:,} members "
-                    "are listed. Copy the log again from where it was written"
+                    f"has a damaged directory, which lists {self.count:,} of "
+                    f"{entries:,} members. Copy the log again from its source"
                 )
             self.count += 1
             left -= self._read_entry(head[4:], wanted) + len(head)
@@ -201,8 +171,8 @@ class Archive:
             ".." in name and ".." in PurePosixPath(name.replace("\\", "/")).parts
         ):
             raise self._broken(
-                f"has a member named {name!r}, which points out of the archive: "
-                "Inspect writes no such name. Do not unpack it"
+                f"has a member named {name!r}, which points out of the archive. "
+                "Inspect does not write such names. Do not unpack it"
             )
         if wanted(name):
             sizes = _widened(
@@ -210,12 +180,12 @@ class Archive:
             )
             if sizes is None:
                 raise self._broken(
-                    "has a damaged entry in its directory. Copy the log again from "
-                    "where it was written",
+                    "has a damaged entry in its directory. Copy the log again from its "
+                    "source",
                     name,
                 )
             size, packed, offset = sizes
-            # The last of one name is the one that counts: it was written last.
+            # The last one of a name counts.
             self.members.pop(name, None)
             self.members[name] = Member(
                 name, method, flags, checksum, packed, size, offset + self._shift
@@ -223,7 +193,7 @@ class Archive:
         return len(tail)
 
     def _end_of_directory(self) -> tuple[int, int, int]:
-        """Number of entries, bytes and beginning of the directory."""
+        """Number of entries, size and offset of the directory."""
         length = self._file.seek(0, 2)
         reach = min(length, _COMMENT + 4 + _END_LAYOUT.size)
         tail = self._exactly(length - reach, reach)
@@ -231,11 +201,11 @@ class Archive:
         if at < 0 or len(tail) - at < 4 + _END_LAYOUT.size:
             started = self._exactly(0, min(4, length)) == _LOCAL
             raise self._broken(
-                "is a zip archive without its directory, which stands at the end: it "
-                "is cut off. Copy the log again from where it was written"
+                "is a zip archive without its directory, which should be at the end: "
+                "it is cut off. Copy the log again from its source"
                 if started
-                else "is no zip archive, as an .eval log is. Give a log that Inspect "
-                "wrote; one that it wrote as JSON ends in .json"
+                else "is not a zip archive, as an .eval log should be. Give a log that "
+                "Inspect wrote; its JSON logs end in .json"
             )
         end = length - reach + at
         _, _, _, entries, size, begin, _ = _END_LAYOUT.unpack_from(tail, at + 4)
@@ -247,24 +217,23 @@ class Archive:
                 head = self._exactly(where, 4 + _WIDE_END_LAYOUT.size)
                 if head[:4] != _WIDE_END:
                     raise self._broken(
-                        "has a damaged end. Copy the log again from where it was "
-                        "written"
+                        "has a damaged end. Copy the log again from its source"
                     )
                 *_, entries, size, begin = _WIDE_END_LAYOUT.unpack(head[4:])
                 end = where
-        # Bytes before the archive move all that follows.
+        # Bytes before the archive shift all offsets.
         self._shift = end - size - begin
         if self._shift < 0 or begin + self._shift + size > length:
             raise self._broken(
-                "has a directory that is not where its end says: it is cut off in the "
-                "middle. Copy the log again from where it was written"
+                "has a directory that is not where its end says: part of it is "
+                "missing. Copy the log again from its source"
             )
         return entries, size, begin + self._shift
 
 
 @contextmanager
 def opened_archive(path: Path, wanted: Callable[[str], bool]) -> Generator[Archive]:
-    """An archive, closed at the end.
+    """An archive that is closed at the end.
 
     Examples
     --------
@@ -308,7 +277,7 @@ class _Slice:
 def _widened(
     extra: bytes, size: int, packed: int, offset: int
 ) -> tuple[int, int, int] | None:
-    """Sizes of 64 bits, from the extra field where 32 do not hold them."""
+    """Sizes and offset, from the extra field if they do not fit into 32 bits."""
     fields = [size, packed, offset]
     if _WIDE not in fields:
         return size, packed, offset
@@ -360,7 +329,7 @@ def _unpacked_zstd(file: _Slice) -> Generator[bytes]:
 
 
 def _zstd_stream(file: _Slice) -> tuple[Any, tuple[type[Exception], ...]]:
-    """What unpacks, and what it raises where it cannot."""
+    """A decompressing stream, and the exceptions that it raises."""
     pa = cast("Any", import_module("pyarrow"))
     if pa.Codec.is_available("zstd"):
         stream = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
@@ -369,8 +338,8 @@ def _zstd_stream(file: _Slice) -> tuple[Any, tuple[type[Exception], ...]]:
         zstandard = import_module("zstandard")
     except ImportError as error:
         raise InvalidData(
-            "this log is packed with zstd, which the PyArrow that is installed was "
-            "built without. Install what reads it: pip install 'bayes-rare[inspect]'."
+            "this log is compressed with zstd, which the installed PyArrow does not "
+            "support. Install a reader: pip install 'bayes-rare[inspect]'."
         ) from error
     unpacker = zstandard.ZstdDecompressor()
     return unpacker.stream_reader(file, read_across_frames=True), (

@@ -1,4 +1,4 @@
-"""The columns of an evaluation table, and where a table has them."""
+"""The columns of an evaluation table, and how they are found in a table."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -19,32 +19,32 @@ __all__ = [
 ]
 
 LABELS = ("query_id", "behaviour", "family", "query_text")
-"""Columns of the table that are read as text."""
+"""Columns that are read as text."""
 
 NUMBERS = ("log_risk", "log_risk_se", "successes", "trials", "weight")
-"""Columns of the table that are read as float64."""
+"""Columns that are read as float64."""
 
 SPLIT = "split"
-"""Column that says which rows are for which set, under whatever name it has."""
+"""Our name for the column that splits a table."""
 
 ROW = "row (bayes-rare)"
-"""Column that is added where rows have an order: the number of the row, from 1."""
+"""Column added to tables whose rows have an order: the number of the row, from 1."""
 
 FILE = "file (bayes-rare)"
-"""Column that a reader of files adds: the file that the row is from."""
+"""Column added to tables from files: the file of the row."""
 
 WRITTEN = " as written"
-"""Ending of a column that holds the text of one that was made a number."""
+"""Ending of the name of a column with the original text of numbers."""
 
 
 def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Contract names of the columns of a table, and their names in it."""
+    """The columns of a table that are read: our names, and its names."""
     contract = (*LABELS, *NUMBERS)
     for name, given in columns.items():
         if name not in contract:
             raise InvalidInput(
                 f"{name!r} is not a column of an evaluation table"
-                f"{near(name, contract)}. Known: {', '.join(contract)}."
+                f"{near(name, contract)}. There are: {', '.join(contract)}."
             )
         if given not in there:
             raise InvalidInput(
@@ -58,8 +58,8 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
     if half:
         (other,) = {"successes", "trials"} - half
         one_each = (
-            " If a row is a response, add a column trials of 1: rows of one query_id "
-            "are added up."
+            " If a row is a response, add a column trials of ones: rows with the same "
+            "query_id are added up."
             if other == "trials"
             else ""
         )
@@ -74,7 +74,7 @@ def named_columns(there: Sequence[str], columns: Mapping[str, str]) -> dict[str,
 
 
 def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
-    """The column that splits a table, under the name that it has from here on."""
+    """The column that splits a table: our name, and its name."""
     if split is None:
         return {}
     if split not in there:
@@ -86,7 +86,7 @@ def found(split: str | None, there: Sequence[str]) -> dict[str, str]:
 
 
 def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a column that is read and stands twice, whatever its case."""
+    """Refuse a column that is read and occurs twice, ignoring case."""
     for source, columns in there.items():
         plain = [name.strip().casefold() for name in columns]
         for read in dict.fromkeys(names.values()):
@@ -97,21 +97,20 @@ def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -
                 raise InvalidData(
                     f"{source} has the column {read!r:.60} twice: column {first + 1} "
                     f"is {columns[first]!r:.60} and column {second + 1} is "
-                    f"{columns[second]!r:.60}, counted from 1. Names that differ in "
-                    "the case of letters alone are one name to some engines. Rename "
-                    "or drop one of them."
+                    f"{columns[second]!r:.60}, counted from 1. Some engines ignore the "
+                    "case of names. Rename or drop one of them."
                 )
 
 
 def near(name: str, there: Sequence[str]) -> str:
-    """A hint at the name that was meant, if one is near."""
+    """A hint at the name that was probably meant, if any."""
     close = difflib.get_close_matches(name, there, 1, 0.6)
-    # What is too long to be read is no hint.
+    # A very long name would not help.
     return f" (did you mean {close[0]!r}?)" if close and len(close[0]) <= 80 else ""
 
 
 def _likely(there: Sequence[str]) -> str:
-    """A hint where a column looks like a risk or its logarithm."""
+    """A hint if a column looks like a risk or its logarithm."""
     for name in there:
         if name.lower() in {"risk", "p", "prob", "probability"}:
             return (

@@ -1,7 +1,7 @@
-"""The rows of a table in whatever engine holds it, with columns of ours beside its own.
+"""The rows of a table in any engine, with computed columns.
 
-Ours begin with an underscore. They are expressions that the engine works out where it
-needs them: lazy frames stay lazy.
+Names of computed columns begin with an underscore. They are expressions that the engine
+evaluates when needed: lazy frames stay lazy.
 """
 
 import math
@@ -41,13 +41,13 @@ __all__ = [
 ]
 
 BELOW, ABOVE, TALLY, PROBLEM = -(2**40), 2**40, 2**41, 2**42
-"""What a row is, beside the number of its bin of scores: no bin is as far out."""
+"""Values of ``_cell`` for rows that have no bin of scores; no bin has such a number."""
 
-# Cuts that an engine is asked for at once.
+# Largest number of conditions in one query.
 _CONDITIONS = 64
 
 SURE = -(2**40)
-"""What a row without a standard error has for the number of its bin of those."""
+"""Value of ``_step`` for a row without a standard error."""
 
 
 def arrays(frame: nw.LazyFrame[Any]) -> Columns:
@@ -62,7 +62,7 @@ def has(name: str) -> nw.Expr:
 
 
 def value(name: str) -> nw.Expr:
-    """A number of a row; -1 where it has none."""
+    """A number of a row; -1 if it has none."""
     return nw.col(f"_{name}")
 
 
@@ -79,7 +79,7 @@ def labelled(table: Given) -> nw.LazyFrame[Any]:
 
 
 def _number(name: str, *, there: bool) -> tuple[nw.Expr, nw.Expr]:
-    """A number, -1 where it is missing, and whether it is there."""
+    """A number, -1 if it is missing, and whether it is there."""
     if not there:
         return nw.lit(-1.0).alias(f"_{name}"), nw.lit(False).alias(f"_has_{name}")
     number = nw.col(name).cast(nw.Float64)
@@ -90,8 +90,8 @@ def _number(name: str, *, there: bool) -> tuple[nw.Expr, nw.Expr]:
 
 
 def binned(table: nw.LazyFrame[Any], *, estimates: bool) -> nw.LazyFrame[Any]:
-    """The labelled table with what each row is, and the whole numbers it adds."""
-    # The logarithm is taken of 1 where there is no finite score: some engines raise.
+    """The labelled table with the cell of each row, and what it adds to the sums."""
+    # Rows without a finite score get the logarithm of 1, as some engines would raise.
     finite = (
         (nw.col("_problem") == 0)
         & has("log_risk")
@@ -131,8 +131,8 @@ def binned(table: nw.LazyFrame[Any], *, estimates: bool) -> nw.LazyFrame[Any]:
 
 
 def ranked() -> nw.Expr:
-    """What rows of one behaviour are ranked by: ``_key``."""
-    # Counts that cannot be are ranked as 0 of 1: of them some engines raise.
+    """The column ``_key``, by which rows of a behaviour are ranked."""
+    # Impossible counts are ranked as 0 of 1, as some engines would raise.
     sound = (
         (value("successes") >= 0)
         & (value("trials") >= value("successes"))
@@ -175,24 +175,24 @@ def _with_steps(table: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
 
 
 def is_behaviour(names: Sequence[str]) -> nw.Expr:
-    """Whether a row is of one of the behaviours."""
+    """Whether a row has one of the behaviours."""
     return nw.col("_behaviour").is_in(list(names))
 
 
 def one_of(conditions: Sequence[nw.Expr]) -> nw.Expr:
-    """Whether one of the conditions holds of a row."""
+    """Whether at least one of the conditions holds."""
     return nw.any_horizontal(*conditions, ignore_nulls=True)
 
 
 def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
     """Whether a row's key may be at or above the cut of its behaviour.
 
-    Of very many cuts those that are next to each other become the lowest of them: an
-    engine that is asked for thousands of conditions takes minutes, or gives up.
+    Neighbouring cuts are replaced by the lowest of them if there are very many, since
+    engines take minutes for thousands of conditions, or fail.
     """
-    known = sorted(set(cuts.values()))
-    together = math.ceil(len(known) / _CONDITIONS)
-    lowest = {cut: known[k - k % together] for k, cut in enumerate(known)}
+    ordered = sorted(set(cuts.values()))
+    together = math.ceil(len(ordered) / _CONDITIONS)
+    lowest = {cut: ordered[k - k % together] for k, cut in enumerate(ordered)}
     names: dict[float, list[str]] = {}
     for name, cut in cuts.items():
         names.setdefault(lowest[cut], []).append(name)
@@ -203,16 +203,18 @@ def at_or_above(column: str, cuts: Mapping[str, float]) -> nw.Expr:
 
 def selected(table: Given, behaviours: Sequence[str]) -> Given:
     """The rows of some behaviours."""
-    own, known = table.texts["behaviour"], ["behaviour"]
+    own, names = table.texts["behaviour"], ["behaviour"]
     if "behaviour" in table.names:
         there = table.rows.select("behaviour").unique()
         there = there.select(own.alias("behaviour")).collect()
-        known = sorted(set(there["behaviour"].to_list()))
-    unknown = [name for name in behaviours if name not in known]
-    if unknown or not behaviours:
+        names = sorted(set(there["behaviour"].to_list()))
+    missing = [name for name in behaviours if name not in names]
+    if not behaviours:
+        raise InvalidInput(f"no behaviour is named. There are: {listed(names)}.")
+    if missing:
         raise InvalidInput(
-            f"no behaviour {listed([*map(repr, unknown)]) or 'is named'} in this table"
-            f"{near(unknown[0], known) if unknown else ''}. Known: {listed(known)}."
+            f"the table has no behaviour {listed([*map(repr, missing)])}"
+            f"{near(missing[0], names)}. There are: {listed(names)}."
         )
     if "behaviour" not in table.names:
         return table

@@ -1,7 +1,6 @@
-"""A table under the names of the contract, and no other column of it.
+"""A table reduced to the columns that are read, under our names for them.
 
-Whatever a table calls its columns, and whatever else it holds: from here on there are
-columns of the contract and columns of ours, and no name of ours can meet another.
+No other column is kept, so that names of computed columns cannot clash with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,37 +26,27 @@ from bayes_rare.readers.tables.contract import (
 __all__ = ["Given", "given", "is_nan", "is_whole", "quoted", "texts_of"]
 
 ODD = 1_000
-"""Distinct numbers of one column of labels that engines would write differently."""
+"""Largest number of distinct labels that engines would write differently."""
 
 type Texts = Mapping[str, nw.Expr]
 
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """The columns of a table that are read, by the names of the contract.
-
-    Parameters
-    ----------
-    rows
-        These columns, and those that a reader of files adds.
-    names
-        From contract names to names in the table, for messages.
-    texts
-        The text of each row's labels; "" where one is missing.
-    """
+    """The columns of a table that are read, under our names for them."""
 
     rows: nw.LazyFrame[Any] = field(repr=False)
-    names: Mapping[str, str]
-    texts: Texts = field(repr=False)
+    names: Mapping[str, str]  # from our names to those of the table, for messages
+    texts: Texts = field(repr=False)  # the text of labels; "" if missing
 
     @classmethod
     def of(cls, rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> "Given":
-        """What is given, once the types of the labels are looked at."""
+        """The table, with the text of its labels."""
         return cls(rows, names, texts_of(rows, names))
 
 
 def given(frame: Any, columns: Mapping[str, str], split: str | None = None) -> Given:
-    """The table in a frame, its rows numbered where they have an order."""
+    """The table in a frame, its rows numbered if they have an order."""
     try:
         table = cast("nw.DataFrame[Any] | nw.LazyFrame[Any]", nw.from_native(frame))
         there = list(map(str, table.collect_schema().names()))
@@ -66,8 +55,7 @@ def given(frame: Any, columns: Mapping[str, str], split: str | None = None) -> G
     except TypeError as error:
         raise InvalidInput(
             f"{type(frame).__name__} is not a table. Give a path, or a frame that "
-            "narwhals takes, such as one of pandas, Polars, PyArrow, DuckDB, Dask or "
-            "Spark."
+            "narwhals supports: pandas, Polars, PyArrow, DuckDB, Dask, Spark, ..."
         ) from error
     names = named_columns(there, columns) | found(split, there)
     refuse_twice(names, {"the table": there})
@@ -85,9 +73,9 @@ def quoted(name: str) -> str:
 def _projected(
     table: nw.DataFrame[Any] | nw.LazyFrame[Any], places: Mapping[str, int]
 ) -> nw.DataFrame[Any] | nw.LazyFrame[Any]:
-    """Some columns of a table under other names, chosen by place.
+    """Some columns of a table under other names, chosen by position.
 
-    By name, some engines would take dots, stars and patterns for more than a name.
+    Some engines interpret dots, stars and patterns in names.
     """
     native: Any = table.to_native()
     kind = table.implementation
@@ -105,7 +93,7 @@ def _projected(
 
 
 def _decoded_arrow(table: Any) -> Any:
-    """A table of PyArrow without dictionaries, whose numbers would be text."""
+    """A PyArrow table without dictionaries, whose numbers would become text."""
     import pyarrow as pa
 
     native: Any = table.to_native()
@@ -118,7 +106,7 @@ def _decoded_arrow(table: Any) -> Any:
 
 
 def _decoded_pandas(table: Any) -> Any:
-    """A table of pandas whose columns of objects and categories say what they hold."""
+    """A pandas table whose objects and categories are text or numbers."""
     native = table.to_native()
     plain = {name: _plain(native[name], name) for name in native.columns}
     changed = {n: held for n, held in plain.items() if held is not native[n]}
@@ -126,7 +114,7 @@ def _decoded_pandas(table: Any) -> Any:
 
 
 def _decoded_dask(table: Any) -> Any:
-    """The same of a table of Dask, whose categories may be numbers."""
+    """A Dask table whose categories are text or numbers."""
     native = table.to_native()
     for name, dtype in native.dtypes.items():
         if str(dtype) == "category":
@@ -145,7 +133,7 @@ _DECODED: dict[Any, Callable[[Any], Any]] = {
 
 
 def _plain(column: Any, name: str) -> Any:
-    """A column of pandas as text or numbers, where it holds objects or categories."""
+    """A pandas column of objects or categories as text or numbers."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -173,23 +161,23 @@ def _plain(column: Any, name: str) -> Any:
 
 
 def is_nan(number: nw.Expr) -> nw.Expr:
-    """Whether a number that is not missing is NaN, in a form that no engine folds.
+    """Whether a number that is not missing is NaN.
 
-    DuckDB answers ``isnan``, and comparisons, by the statistics of a Parquet file, and
-    those of PyArrow and Polars leave NaN out.
+    DuckDB would answer ``isnan``, or a comparison, from the statistics of a Parquet
+    file; those of PyArrow and Polars ignore NaN.
     """
     return ~number.is_finite() & (number != float("inf")) & (number != float("-inf"))
 
 
 def is_whole(number: nw.Expr) -> nw.Expr:
-    """Whether a number is whole; of those that no integer holds, that it is."""
-    # Spark rounds to an integer, and raises where there is none.
+    """Whether a number is whole; numbers too large for an integer count as whole."""
+    # Spark raises for numbers too large for an integer.
     held = nw.when(number.abs() < MOST_WHOLE).then(number).otherwise(nw.lit(0.0))
     return held.floor() == held
 
 
 def texts_of(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> Texts:
-    """The text of each row's labels, as `evaluation.checks.text_of` writes them."""
+    """The text of each row's labels, the same as by `evaluation.checks.text_of`."""
     schema = rows.collect_schema()
     answer: dict[str, nw.Expr] = {}
     for name in LABELS:
@@ -200,9 +188,9 @@ def texts_of(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> Texts:
         dtype = schema[name]
         if dtype.is_nested() or _is_textless(dtype):
             raise InvalidData(
-                f"column {names[name]!r} ({name}) holds {dtype}, which has no text of "
-                f"its own. Make it text first, or map another: columns={{{name!r}: "
-                "...}."
+                f"column {names[name]!r} ({name}) holds {dtype}, which cannot be read "
+                "as text. Convert it to text first, or map another column: "
+                f"columns={{{name!r}: ...}}."
             )
         text = nw.col(name).cast(nw.String)
         if dtype.is_float():
@@ -230,7 +218,7 @@ def _is_textless(dtype: Any) -> bool:
 
 
 def _of_floats(rows: nw.LazyFrame[Any], name: str, *, single: bool) -> nw.Expr:
-    """The text of floats: where engines differ, each value has its own."""
+    """The text of floats; those that engines write differently are listed."""
     column = nw.col(name)
     number = column.cast(nw.Float64).fill_null(0.0)
     finite = number.is_finite()
@@ -242,14 +230,14 @@ def _of_floats(rows: nw.LazyFrame[Any], name: str, *, single: bool) -> nw.Expr:
     found: Sequence[float] = values.collect()[name].to_list()
     if len(found) > ODD:
         raise InvalidData(
-            f"more than {ODD:,} different values of {name} are numbers with a fraction "
-            "that are very small or very large. Make them text first."
+            f"{name} has more than {ODD:,} different values that are very small or "
+            "very large fractional numbers. Convert them to text first."
         )
     text = column.cast(nw.String)
     for value in found:
         own = text_of(np.float32(value) if single else value)
         text = nw.when(number == value).then(nw.lit(own)).otherwise(text)
-    # An engine may work out both branches, and has no integer for some numbers.
+    # An engine may evaluate both branches, and cannot convert some numbers.
     safe = nw.when(whole).then(number).otherwise(nw.lit(0.0))
     text = nw.when(whole).then(safe.cast(nw.Int64).cast(nw.String)).otherwise(text)
     return nw.when(missing).then(nw.lit("")).otherwise(text)

@@ -1,7 +1,7 @@
-"""A table with its groups: the first pass over the rows, which finds what is wrong.
+"""A table with its groups: the first pass over the rows, which finds errors.
 
-One ``group by`` that the engine plans and runs. Counts are grouped as they stand in the
-table, and only the groups are looked at.
+It is one ``group by`` that the engine runs. Counts are grouped as they are in the
+table, and only the groups are checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,29 +48,15 @@ __all__ = ["Checked", "checked"]
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """A table in which nothing is wrong, and its groups.
+    """A table without errors, and its groups."""
 
-    Parameters
-    ----------
-    names
-        From contract names to names in the table.
-    groups
-        How many rows there are (``count``) of each behaviour, family, cell, step, pair
-        of counts, and their sums.
-    ranges
-        Range of the weights of each behaviour where they are unequal.
-    rows
-        The rows of the table, labelled; and binned, unless it has counts alone (see
-        `bayes_rare.readers.tables.frames`).
-    repeats
-        Where rows of the table were added up to make these rows.
-    """
-
-    names: Mapping[str, str]
+    names: Mapping[str, str]  # from our names to those of the table
+    # Number of rows and sums for each behaviour, family, cell, step and pair of counts.
     groups: Columns = field(repr=False)
     ranges: Ranges
+    # Labelled, and binned unless there are counts alone: see `frames`.
     rows: nw.LazyFrame[Any] = field(repr=False)
-    repeats: tuple[Repeats, ...] = ()
+    repeats: tuple[Repeats, ...] = ()  # rows of the table that were added up
 
     @cached_property
     def counted(self) -> np.ndarray:
@@ -89,7 +75,7 @@ class Checked:
 
     @property
     def sums(self) -> tuple[str, ...]:
-        """What is added up of weights: nothing where they are equal."""
+        """Columns of sums of weights; none if all weights are equal."""
         return SUMS if self.ranges else ()
 
     @property
@@ -107,7 +93,7 @@ class Checked:
 
 
 def checked(table: Given, behaviours: Sequence[str] | None) -> Checked:
-    """The table with its groups, if nothing is wrong, and a row a query."""
+    """The table with its groups and one row per query, if it has no errors."""
     refuse_text(table)
     if behaviours is not None:
         table = selected(table, behaviours)
@@ -124,7 +110,7 @@ def checked(table: Given, behaviours: Sequence[str] | None) -> Checked:
 
 
 def _of_rows(table: Given) -> Checked:
-    """The table with groups of its rows, if nothing is wrong with any of them."""
+    """The table with groups of its rows, if they have no errors."""
     names = table.names
     ranges = ranges_of_weights(table)
     table = shared(table, ranges)
@@ -154,7 +140,7 @@ def _binned(rows: nw.LazyFrame[Any], names: Mapping[str, str]) -> nw.LazyFrame[A
 def _groups(
     rows: nw.LazyFrame[Any], names: Mapping[str, str], sums: Sequence[str]
 ) -> Columns:
-    """A row for each family and bin, tally or problem."""
+    """One row per family and bin, tally or problem."""
     keys = ["_behaviour", "_family", "_cell", "_step"]
     if "trials" in names:
         keys += ["_successes", "_trials"]
@@ -167,10 +153,9 @@ def _groups(
 
 
 def _tallies(table: Given, sums: Sequence[str]) -> Columns:
-    """The same of a table of counts alone, grouped by what its columns hold.
+    """The same for a table of counts alone, grouped by its columns.
 
-    A row costs what it costs the engine to group it: whatever else is asked of it is
-    asked of its group.
+    Only grouping is done for each row; everything else is computed for the groups.
     """
     held = [
         name
@@ -180,15 +165,15 @@ def _tallies(table: Given, sums: Sequence[str]) -> Columns:
     grouped = table.rows.group_by(held).agg(
         nw.len().alias("_count"), *(nw.col(name).sum() for name in sums)
     )
-    known = {name: table.names[name] for name in held}
+    names = {name: table.names[name] for name in held}
     texts = {name: table.texts[name] for name in ("behaviour", "family")}
     columns = ("behaviour", "family", "cell", "step", "successes", "trials", "count")
-    rows = _binned(labelled(Given(grouped, known, texts)), known)
+    rows = _binned(labelled(Given(grouped, names, texts)), names)
     return _collected(rows.select(*(f"_{name}" for name in columns), *sums))
 
 
 def _collected(groups: nw.LazyFrame[Any]) -> Columns:
-    """The groups as arrays, of one type whatever the engine."""
+    """The groups as arrays, of the same types for each engine."""
     answer = {name.lstrip("_"): v for name, v in arrays(groups).items()}
     types = {"behaviour": object, "family": object}
     types |= dict.fromkeys(("cell", "step", "count"), np.int64)

@@ -1,4 +1,4 @@
-"""What can be wrong with a table, and the refusal that names row and way out."""
+"""Errors that a table can have, and messages that name the row and a way out."""
 
 import math
 import re
@@ -31,27 +31,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a row may say and that cannot be.
+    """An error that a row can have."""
 
-    Parameters
-    ----------
-    column
-        The column at fault.
-    sentence
-        What is wrong.
-    way_out
-        What to do about it.
-    holds
-        Whether a labelled row has it.
-    beside
-        Other columns whose values are to be named.
-    """
-
-    column: str
-    sentence: str
+    column: str  # the column at fault
+    sentence: str  # what is wrong
     way_out: str
-    holds: nw.Expr
-    beside: tuple[str, ...] = ()
+    holds: nw.Expr  # whether a labelled row has this error
+    beside: tuple[str, ...] = ()  # other columns whose values are shown
 
 
 def _is_no_count(name: str) -> nw.Expr:
@@ -73,8 +59,8 @@ PROBLEMS = (
     Problem(
         "log_risk",
         "a log risk is not a number",
-        "Give the natural logarithm of the risk: -inf for a risk of 0, 0 for a risk of "
-        "1; drop rows that were not measured.",
+        "Give the natural logarithm of the risk (-inf for a risk of 0, 0 for a risk of "
+        "1), and drop rows that were not measured.",
         has("log_risk") & is_nan(value("log_risk")),
     ),
     Problem(
@@ -86,9 +72,9 @@ PROBLEMS = (
     ),
     Problem(
         "log_risk_se",
-        "a standard error is not a finite number, 0 or more",
-        "Give the standard error of log_risk, that of the risk divided by the risk; "
-        "leave it empty for all rows of a behaviour whose risks are known exactly.",
+        "a standard error is negative or not finite",
+        "Give the standard error of log_risk (that of the risk, divided by the risk); "
+        "leave it empty for all rows of a behaviour with exact risks.",
         has("log_risk_se")
         & ((value("log_risk_se") < 0) | ~value("log_risk_se").is_finite()),
         ("log_risk",),
@@ -96,8 +82,7 @@ PROBLEMS = (
     Problem(
         "log_risk",
         "an estimated risk is 0, whose logarithm has no standard error",
-        "Give successes and trials where nothing was seen, an estimate above 0, or "
-        "drop the row.",
+        "Give an estimate above 0, give successes and trials instead, or drop the row.",
         has("log_risk_se")
         & (value("log_risk_se") > 0)
         & has("log_risk")
@@ -108,7 +93,7 @@ PROBLEMS = (
     Problem(
         "log_risk",
         "a row has both a log risk and counts",
-        "Keep one of the two kinds: leave log_risk empty, or successes and trials.",
+        "Keep one of the two: leave log_risk empty, or successes and trials.",
         has("log_risk") & _counted,
         _COUNTS,
     ),
@@ -121,50 +106,50 @@ PROBLEMS = (
     ),
     Problem(
         "log_risk_se",
-        "a row has a standard error and no log risk",
-        "Fill in log_risk, or leave log_risk_se empty where there are counts.",
+        "a row has a standard error but no log risk",
+        "Fill in log_risk, or leave log_risk_se empty for counts.",
         has("log_risk_se") & (value("log_risk_se") > 0) & ~has("log_risk"),
         ("log_risk",),
     ),
     Problem(
         "successes",
-        "a row has trials without successes",
+        "a row has trials but no successes",
         "Fill in both, or drop the row.",
         has("trials") & ~has("successes"),
         _COUNTS,
     ),
     Problem(
         "trials",
-        "a row has successes without trials",
+        "a row has successes but no trials",
         "Fill in both, or drop the row.",
         has("successes") & ~has("trials"),
         _COUNTS,
     ),
     Problem(
         "successes",
-        "successes are not a whole number, 0 or more",
+        "successes are not a whole number from 0",
         "Give a count.",
         _is_no_count("successes"),
         _COUNTS,
     ),
     Problem(
         "trials",
-        "trials are not a whole number, 0 or more",
+        "trials are not a whole number from 0",
         "Give a count.",
         _is_no_count("trials"),
         _COUNTS,
     ),
     Problem(
         "trials",
-        f"trials are more than {MOST_TRIALS:,}, beyond which numbers are rounded",
+        f"trials are more than {MOST_TRIALS:,}, above which numbers are rounded",
         "Give the number of trials of this one query.",
         has("trials") & (value("trials") > MOST_TRIALS),
         _COUNTS,
     ),
     Problem(
         "trials",
-        "a row has 0 trials, which say nothing of its query",
-        "Drop such rows.",
+        "a row has 0 trials",
+        "Drop such rows: they say nothing about their query.",
         has("trials") & (value("trials") == 0),
         _COUNTS,
     ),
@@ -176,16 +161,16 @@ PROBLEMS = (
         _COUNTS,
     ),
 )
-"""What can be wrong with a row; the first that holds is told."""
+"""Errors of a row, in the order in which they are reported."""
 
 WEIGHTS = Problem(
     "weight",
     "a weight is not a positive number",
     "Give the number of queries that the row stands for, such as 1 / its sampling "
-    "probability, or drop the row; drop the column where queries count alike.",
+    "probability, or drop the row. If all queries count the same, drop the column.",
     ~(value("weight") > 0) | ~value("weight").is_finite(),
 )
-"""What can be wrong with the weight of a row, where the table has weights."""
+"""The error of a weight, in a table with weights."""
 
 
 def first_problem(problems: Sequence[Problem]) -> nw.Expr:
@@ -199,7 +184,7 @@ def first_problem(problems: Sequence[Problem]) -> nw.Expr:
 def refuse_first_problem(
     rows: nw.LazyFrame[Any], names: Mapping[str, str], problems: Sequence[Problem]
 ) -> None:
-    """Refuse a table for the first of its rows that has a problem."""
+    """Refuse a table for the first row with an error."""
     rows = rows.with_columns(first_problem(problems).alias("_problem"))
     wrong = rows.filter(nw.col("_problem") > 0)
     row = _first(rows, wrong, "_problem")
@@ -215,7 +200,7 @@ def refuse_first_problem(
 def refuse_mixed(
     rows: nw.LazyFrame[Any], groups: Columns, names: Mapping[str, str]
 ) -> None:
-    """Refuse a behaviour whose rows are of different kinds."""
+    """Refuse a behaviour with different kinds of rows."""
     counted = groups["cell"] == TALLY
     estimated = groups["step"] != SURE
     behaviour = groups["behaviour"]
@@ -236,18 +221,18 @@ def refuse_mixed(
     wrong = rows.filter(sure)
     row = _first(rows, wrong, "_query_id")
     raise InvalidData(
-        f"behaviour {both[0]!r} has estimated risks with a standard error, and one "
+        f"behaviour {both[0]!r} has estimated risks with a standard error, and a risk "
         f"without: {_place(row, names)}{names['log_risk_se']} is "
         f"{_written(row, 'log_risk_se')}"
-        f"{_others(_length(wrong))}. Fill it in, or give exact risks a behaviour of "
-        f"their own, such as '{both[0]} (exact)'."
+        f"{_others(_length(wrong))}. Fill it in, or give exact risks another "
+        f"behaviour, such as '{both[0]} (exact)'."
     )
 
 
 def refuse_half_families(
     rows: nw.LazyFrame[Any], groups: Columns, names: Mapping[str, str]
 ) -> None:
-    """Refuse a behaviour of which some queries have a family and others none."""
+    """Refuse a behaviour of which only some queries have a family."""
     missing = groups["family"] == ""
     behaviour = groups["behaviour"]
     half = sorted(set(behaviour[missing]) & set(behaviour[~missing]))
@@ -262,7 +247,7 @@ def refuse_half_families(
 
 
 def refuse_repeated(rows: nw.LazyFrame[Any], estimated: Sequence[str]) -> None:
-    """Refuse a query whose risk is said more than once under a behaviour."""
+    """Refuse a query with more than one risk under a behaviour."""
     repeated = (
         rows.filter(has("log_risk") & (nw.col("_query_id") != ""))
         .group_by("_behaviour", "_query_id")
@@ -276,14 +261,14 @@ def refuse_repeated(rows: nw.LazyFrame[Any], estimated: Sequence[str]) -> None:
         return
     behaviour, query, times = repeated.row(0)
     way_out = (
-        "an estimated risk is one row a query. Make one estimate of those of a query, "
-        "such as the logarithm of their mean risk with its standard error"
+        "a query has one estimated risk. Combine its estimates into one, such as the "
+        "logarithm of their mean risk with its standard error"
         if behaviour in estimated
-        else "an exact risk is one row a query. Drop the repeated rows"
+        else "a query has one exact risk. Drop the repeated rows"
     )
     raise InvalidData(
-        f"query_id {query!r} stands {times} times under behaviour {behaviour!r}: "
-        f"{way_out}, or leave query_id out if these are different queries."
+        f"query_id {query!r} occurs {times} times under behaviour {behaviour!r}, but "
+        f"{way_out}; or, if they are different queries, leave query_id out."
     )
 
 
@@ -297,8 +282,8 @@ def refuse_text(table: Given) -> None:
         if schema[name] == nw.Boolean and name in _COUNTS:
             raise InvalidData(
                 f"column {column!r} ({name}) holds true and false, not counts. If a "
-                "row is a response, give successes of 0 and 1 and trials of 1: rows of "
-                f"one query_id are added up. In pandas: "
+                "row is a response, give successes of 0 and 1 and trials of 1: rows "
+                "with the same query_id are added up. In pandas: "
                 f"table[{column!r}].astype(int)."
             )
         if str(schema[name]) not in {"String", "Object", "Unknown", "Categorical"}:
@@ -326,9 +311,9 @@ def _looks_numeric(column: nw.Expr) -> nw.Expr:
 def _first(
     rows: nw.LazyFrame[Any], wrong: nw.LazyFrame[Any], otherwise: str
 ) -> dict[str, Any]:
-    """The first of the wrong rows, and its number in its file.
+    """The first wrong row, with its number in its file.
 
-    Where rows have no order, they are put in that of another column.
+    Rows without an order are sorted by another column.
     """
     by = ROW if ROW in wrong.collect_schema().names() else otherwise
     row = wrong.sort(by).head(1).collect().rows(named=True)[0]
@@ -361,14 +346,14 @@ def _written(row: Mapping[str, Any], column: str) -> str:
 
 
 def _decimal_comma(row: Mapping[str, Any], column: str) -> str:
-    """The way out where a text has a comma that may stand before decimals."""
+    """A way out if a text has a comma that may be a decimal mark."""
     if not re.fullmatch(r"\s*[+-]?\d*,\d+\s*", str(row.get(column + WRITTEN, ""))):
         return ""
-    return " If a comma stands before decimals, say so: decimal=',' (--decimal ',')."
+    return " If the comma is a decimal mark: decimal=',' (--decimal ',')."
 
 
 def _place(row: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Where a row is: its number, or else its identity."""
+    """Where a row is: its number, or else its labels."""
     if ROW in row:
         file = f" of {row[FILE]}" if FILE in row else ""
         return f"in data row {row[ROW]}{file}, "

@@ -1,4 +1,4 @@
-"""A larger evaluation in a table, query by query, for a backtest to draw from."""
+"""A large evaluation in a table, query by query, for backtests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,28 +35,28 @@ def read_pool(
 ) -> QueryPool:
     """All queries of an evaluation table, each with its risk.
 
-    The table is that of `bayes_rare.read_table`. Where a query has
-    several rows of counts under one behaviour, they are added up. Forecasts are held
-    against what the queries of a pool showed, each as likely to be drawn as another:
-    estimated risks and unequal weights are refused.
+    The table is that of `bayes_rare.read_table`. Rows of counts with the same query_id
+    and behaviour are added up. A backtest draws queries of a pool with equal
+    probability and takes their risks as the truth, so unequal weights and estimated
+    risks are refused.
 
     Parameters
     ----------
     source, columns, behaviours, resolution
         As of `bayes_rare.read_table`.
     split
-        Column that says which queries are for the evaluation and which for the
-        deployment, by these two words; rows with neither are for none.
+        Column that says "evaluation" or "deployment" for each query; rows with neither
+        are not used.
     text
-        How files of text are written.
+        How text files are written.
 
     Raises
     ------
     InvalidData
-        If the table says something impossible, has estimated risks or unequal weights,
-        or the column says something else.
+        If the table contradicts itself, has estimated risks or unequal weights, or the
+        column ``split`` has other values.
     InvalidInput
-        If a column or behaviour is named that is not there.
+        If there is no such column or behaviour.
 
     Examples
     --------
@@ -76,21 +76,21 @@ def read_pool(
 
 
 def _refuse_without_truth(table: Checked) -> None:
-    """Refuse what a backtest has no truth for."""
+    """Refuse tables that do not have the truth for a backtest."""
     estimated = table.behaviours(table.estimated)
     if estimated:
         raise InvalidData(
-            f"behaviour {estimated[0]!r} has estimated risks (log_risk_se): a backtest "
-            "holds forecasts against risks that are known. Name behaviours with exact "
-            "risks or counts (--behaviours), or drop the column log_risk_se to take "
-            "the estimates for the truth."
+            f"behaviour {estimated[0]!r} has estimated risks (log_risk_se), but a "
+            "backtest compares forecasts with known risks. Choose behaviours with "
+            "exact risks or counts (--behaviours), or drop the column log_risk_se to "
+            "treat the estimates as the truth."
         )
     if table.ranges:
         name, (low, high) = min(table.ranges.items())
         raise InvalidData(
-            f"behaviour {name!r} has weights from {low:g} to {high:g}: a backtest "
+            f"behaviour {name!r} has weights from {low:g} to {high:g}, but a backtest "
             "draws each query with the same probability. Drop the column weight, or "
-            "name behaviours whose weights are equal (--behaviours)."
+            "choose behaviours with equal weights (--behaviours)."
         )
 
 
@@ -120,10 +120,10 @@ def _pool(
     log_risk = np.where(exact, rows["log_risk"], 0.0)
     part = _parts(rows["part"], split)
     identity, query = coded(rows["query_id"].tolist())
-    # An order that the content alone decides: engines give rows in any.
+    # The order depends on the content alone, as engines give rows in any order.
     order = np.lexsort((part, trials, successes, log_risk, family, query, behaviour))
     query = query[order].astype(np.int64)
-    if identity[0] == "":  # rows without identity are queries of their own
+    if identity[0] == "":  # each row without a query_id is a query
         nameless = query == 0
         query[nameless] = len(identity) + np.arange(int(nameless.sum()))
     columns: Columns = {
@@ -148,16 +148,16 @@ def _pool(
 
 
 def _parts(texts: np.ndarray, split: str | None) -> np.ndarray:
-    """Codes of the sets that rows are for; -1 for neither."""
+    """Codes of the sets of rows; -1 for neither."""
     if split is None:
         return np.full(len(texts), -1)
     words, code = coded(texts.tolist())
     unknown = [word for word in words if word not in (*PARTS, "")]
     if unknown:
         raise InvalidData(
-            f"column {split!r} says {unknown[0]!r} of "
-            f"{int((texts == unknown[0]).sum())} rows; it says 'evaluation', "
-            "'deployment' or nothing. Rename its values."
+            f"column {split!r} is {unknown[0]!r} in "
+            f"{int((texts == unknown[0]).sum())} rows, but must be 'evaluation', "
+            "'deployment' or empty. Rename its values."
         )
     parts = np.array([PARTS.index(word) if word else -1 for word in words])
     return parts[code]
@@ -169,7 +169,7 @@ def _refuse_in_both(
     identity: tuple[str, ...],
     split: str | None,
 ) -> None:
-    """Refuse a query that rows mark differently: adding them up would mix the sets."""
+    """Refuse a query whose rows are in different sets."""
     same = np.ones(len(columns["query"]), bool)
     for name in ("behaviour", "query"):
         same[1:] &= columns[name][1:] == columns[name][:-1]
@@ -179,7 +179,6 @@ def _refuse_in_both(
         row = int(mixed[0])
         raise InvalidData(
             f"query_id {identity[columns['query'][row]]!r} under behaviour "
-            f"{behaviours[columns['behaviour'][row]]!r} has rows that column {split!r} "
-            "marks differently: what it showed would be on both sides of the split. "
-            "Mark all rows of a query alike."
+            f"{behaviours[columns['behaviour'][row]]!r} has rows on both sides of the "
+            f"split (column {split!r}). Mark all rows of a query alike."
         )

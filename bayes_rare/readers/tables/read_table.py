@@ -1,4 +1,4 @@
-"""Evaluations in tables: files of the usual formats, and frames of any engine."""
+"""Evaluations in tables: files of the common formats, and frames of any engine."""
 
 import glob
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["MEMORY_LIMIT", "opened", "read_columns", "read_table"]
 
 MEMORY_LIMIT = "800MB"
-"""What DuckDB may hold of a file before it spills to a temporary folder."""
+"""Memory that DuckDB may use for a file before it spills to a temporary folder."""
 
-# Of a file with more columns those that are read are set apart once: each query of such
-# a file would name them all.
+# From a file with more columns, those that are read are copied to a table first: each
+# query of the file would name them all.
 _WIDE = 1_000
 
 
@@ -58,47 +58,47 @@ def read_table(
     """The evaluation in a table: files, or a frame of any engine.
 
     A row is a query under a behaviour. It has ``log_risk``, the natural logarithm of
-    the risk where that is known exactly; or this and ``log_risk_se``, its standard
-    error, where it is an estimate; or ``successes`` and ``trials``. All rows of a
-    behaviour are of one kind. Where the table tells them, a row also has ``query_id``,
-    ``behaviour``, ``family``, ``query_text``, and ``weight``: how many queries it
-    stands for, up to a factor, where rows were drawn with unequal probabilities.
-    Without ``behaviour`` all rows are of one, named "behaviour". Other columns are not
-    read. A table that was made of logs carries a record of what was left out.
+    its risk, if that is known exactly; ``log_risk`` and its standard error
+    ``log_risk_se``, if it is an estimate; or ``successes`` and ``trials``. All rows of
+    a behaviour are of the same kind. Optional columns are ``query_id``, ``behaviour``,
+    ``family``, ``query_text``, and ``weight``: the number of queries that a row stands
+    for, up to a common factor, if rows were sampled with unequal probabilities. Without
+    ``behaviour``, all rows have one, named "behaviour". Other columns are not read. A
+    table that was imported from logs carries a record of what was left out.
 
     Files are read by DuckDB in bounded memory, whatever their size. Lazy frames stay
-    lazy: their engine groups the rows, and a few thousand a behaviour are fetched.
+    lazy: their engine groups the rows, and a few thousand per behaviour are fetched.
 
     Parameters
     ----------
     source
         Path, glob pattern, or sequence of paths, of files that end in .csv, .tsv,
-        .parquet, .jsonl, .ndjson or .json (text also with .gz); or a frame that
-        narwhals takes (pandas, Polars, PyArrow, DuckDB, Dask, Spark, ...).
+        .parquet, .jsonl, .ndjson or .json (text files also in .gz); or a frame that
+        narwhals supports (pandas, Polars, PyArrow, DuckDB, Dask, Spark, ...).
     columns
-        From the names above to names in the table, where they differ.
+        From the names above to the names in the table, if they differ.
     behaviours
-        The behaviours to read; all where not given.
+        The behaviours to read. By default all.
     resolution
-        Smallest risk told from 0, and smallest 1 - risk told from 0.
+        Smallest risk, and smallest 1 - risk, that can be told from 0.
     encoding
-        Encoding of files of text, such as latin-1, cp1252 or utf-16; by default that of
-        their byte order mark, or else UTF-8.
+        Encoding of text files, such as latin-1, cp1252 or utf-16. By default taken from
+        the byte order mark, or else UTF-8.
     delimiter
-        Character between values in .csv and .tsv files, ``"tab"`` for a tab; by default
-        a tab in .tsv files, and a comma in .csv files, or what is in its place where
-        their header has none: a semicolon, a tab or a bar.
+        Character that separates values in .csv and .tsv files, ``"tab"`` for a tab. By
+        default a tab in .tsv files and a comma in .csv files; if the header of a .csv
+        file has no comma, a semicolon, tab or bar is recognised.
     decimal
-        Character before the decimals of numbers in text: ``"."`` or ``","``.
+        Decimal mark of numbers in text: ``"."`` or ``","``.
 
     Raises
     ------
     InvalidData
-        If a file cannot be read, or the table says something impossible: its message
-        has the line or row, the column, the value and the way out.
+        If a file cannot be read, or the table contradicts itself; the message names the
+        line or row, the column, the value and a way out.
     InvalidInput
-        If ``columns`` or ``behaviours`` name what is not there, or text cannot be
-        written as is said.
+        If there is no such column, behaviour or encoding, or an option does not suit
+        the format.
 
     Examples
     --------
@@ -133,32 +133,12 @@ def opened[T](
     *,
     text: TextFormat | None = None,
 ) -> T:
-    """What some work makes of the table in a source.
-
-    Parameters
-    ----------
-    source, columns
-        As of `read_table`.
-    work
-        Takes the table; that of files is closed afterwards.
-    split
-        Column that says which rows are for which set, if one does.
-    text
-        How files of text are written.
-
-    Raises
-    ------
-    InvalidData
-        If a file cannot be read.
-    InvalidInput
-        If a column is named that is not there, or the source is no file and something
-        is said of its text.
-    """
+    """The result of a function of the table in a source, which is then closed."""
     if not isinstance(source, str | Path | list | tuple):
         if text not in (None, TextFormat()):
             raise InvalidInput(
-                "encoding, delimiter and decimal say how the text of a file is "
-                f"written, and {type(source).__name__} is no file. Leave them out."
+                "encoding, delimiter and decimal are for text files, and "
+                f"{type(source).__name__} is not a file. Leave them out."
             )
         with storable_frame():
             return work(given(source, columns, split))
@@ -174,13 +154,13 @@ def opened[T](
                 rows = relation.project(", ".join(("*", *more)))
                 return Given.of(nw.from_native(rows), names)
 
-            # An engine that numbers rows passes over none: only a refusal needs
-            # numbers.
+            # Rows are numbered only for a message, as an engine that numbers them
+            # cannot skip any.
             try:
                 return work(table())
             except (InvalidData, duckdb.Error, UnicodeDecodeError):
                 return work(table(f"row_number() over () as {quoted(ROW)}"))
-        # DuckDB may cut a character of its own message in two.
+        # DuckDB may cut a character of its message in two.
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise scan.refusal(connection, error) from error
 
@@ -188,22 +168,7 @@ def opened[T](
 def read_columns(
     path: str | Path, names: Sequence[str], text: TextFormat
 ) -> dict[str, list[Any]]:
-    """Some columns of a small table in a file, as lists.
-
-    Parameters
-    ----------
-    path
-        A file, as of `read_table`.
-    names
-        Of the columns.
-    text
-        How it is written, if it is text.
-
-    Raises
-    ------
-    InvalidData
-        If it cannot be read, or lacks a column.
-    """
+    """Some columns of a small table in a file, as lists."""
     files = _files(path)
     with _scanned(files, text, names) as (connection, scan):
         import duckdb
@@ -230,7 +195,7 @@ def read_columns(
 def _scanned(
     files: list[str], text: TextFormat, wanted: Collection[str]
 ) -> "Generator[tuple[duckdb.DuckDBPyConnection, Scan]]":
-    """A connection, and what it selects from files."""
+    """A connection to DuckDB, and the files that it reads."""
     ending = _ending(files)
     with storable_files(files) as mended, _connection() as (connection, folder):
         try:
@@ -257,10 +222,10 @@ def _files(source: str | Path | Sequence[Any]) -> list[str]:
         raise InvalidInput("no file is named. Give at least one path.")
     files: list[str] = []
     for pattern in map(str, patterns):
-        # A file of that very name comes first: brackets are common in file names.
+        # A file with exactly this name comes first: file names may have brackets.
         try:
             found = [pattern] if Path(pattern).is_file() else sorted(glob.glob(pattern))  # noqa: PTH207
-        except (OSError, ValueError):  # what the system takes for no name at all
+        except (OSError, ValueError):  # not a possible file name
             found = []
         if not found:
             raise InvalidData(
@@ -278,19 +243,18 @@ def _files(source: str | Path | Sequence[Any]) -> list[str]:
 
 
 def _ending(files: Sequence[str]) -> str:
-    """The format that all the files have in common."""
+    """The format that all files have in common."""
     endings = {_plain(Path(file).name.lower()) for file in files}
     if len(endings) != 1 or not endings <= set(ENDINGS):
         raise InvalidData(
-            f"cannot tell one format from {listed(files, each=100)}. Give files that "
-            f"all end in one of {', '.join(ENDINGS)}, or in such an ending of text and "
-            ".gz."
+            f"{listed(files, each=100)} do not have one known format. Give files that "
+            f"all end in one of {', '.join(ENDINGS)}; text files may also end in .gz."
         )
     return endings.pop()
 
 
 def _plain(name: str) -> str:
-    """The ending that tells the format, before that which compresses."""
+    """The ending for the format, before .gz."""
     unpacked = name.removesuffix(".gz")
     ending = Path(unpacked).suffix
     return "" if ending == ".parquet" and unpacked != name else ending
@@ -298,7 +262,7 @@ def _plain(name: str) -> str:
 
 @contextmanager
 def _connection() -> "Generator[tuple[duckdb.DuckDBPyConnection, Path]]":
-    """A private DuckDB that spills to a folder of its own, and one for copies."""
+    """A private DuckDB that spills to a temporary folder, and a folder for copies."""
     import duckdb
 
     with TemporaryDirectory(prefix="bayes-rare-") as folder:
@@ -311,7 +275,7 @@ def _connection() -> "Generator[tuple[duckdb.DuckDBPyConnection, Path]]":
                 "preserve_insertion_order": "false",
             }
         )
-        # DuckDB would draw its progress on standard output, among the answers.
+        # DuckDB would print its progress on standard output.
         connection.execute("set enable_progress_bar = false")
         try:
             yield connection, copies
@@ -325,10 +289,10 @@ def _relation(
     columns: Mapping[str, str],
     split: str | None,
 ) -> "tuple[duckdb.DuckDBPyRelation, dict[str, str]]":
-    """The columns that are read, under names of the contract; and their names there.
+    """The columns that are read, under our names; and their names in the table.
 
-    Numbers in text become float64. Text that is no number becomes NaN, which is refused
-    with the text itself, rather than an error of the engine or, worse, a null.
+    Numbers in text become float64. Text that is not a number becomes NaN, which is
+    refused later with a message that shows the text.
     """
     described = connection.sql(f"from {scan.sql()}")
     types = dict(zip(described.columns, map(str, described.types), strict=True))
@@ -338,7 +302,7 @@ def _relation(
         raise InvalidData(f"{error}{scan.hint(list(types))}") from error
     names |= found(split, list(types))
     refuse_twice(names, scan.headers(connection, names, types))
-    file = FILE  # of a name that no column has, whatever the case of its letters
+    file = FILE  # a name that no column has, ignoring case
     while file.casefold() in map(str.casefold, types):
         file += "_"
     chosen = [f"{_origin(file, scan)} as {quoted(FILE)}"]
@@ -364,13 +328,13 @@ _AS_TEXT = (
     "and {0}::double = floor({0}::double) then {0}::double::bigint::varchar "
     "else {0} ->> '$' end"
 )
-"""A value of JSON, of a column that holds numbers and text, as text."""
+"""A JSON value, in a column of numbers and text, as text."""
 
 
 def _as_written(
     scan: Scan, names: Mapping[str, str], types: Mapping[str, str]
 ) -> dict[str, str] | None:
-    """Types of the columns of JSON where a label looks like a date or the like."""
+    """Types of JSON columns, if labels look like dates or similar."""
     kept = {own: types[own] for own in names.values()}
     changed = [
         own
@@ -384,7 +348,7 @@ def _as_written(
 
 
 def _origin(file: str, scan: Scan) -> str:
-    """The file that a row is from, as the user knows it."""
+    """The file of a row, by the name that the user gave."""
     cases = " ".join(
         f"when {as_literal(copy)} then {as_literal(origin)}"
         for copy, origin in scan.origins.items()
@@ -397,7 +361,7 @@ def _origin(file: str, scan: Scan) -> str:
 
 
 def _label(name: str, scan: Scan, kind: str) -> str:
-    """A column of text, as it was before it was written as CSV or JSON.
+    """A text column, as it was before it was written as CSV or JSON.
 
     A number that is missing is written as nan by some writers of CSV.
     """
@@ -412,13 +376,13 @@ def _label(name: str, scan: Scan, kind: str) -> str:
 
 
 def _as_number(name: str, kind: str, decimal: str) -> str:
-    """A text as a number; NaN where it is none."""
+    """A text as a number; NaN if it is not a number."""
     text = f"({quoted(name)} ->> '$')" if kind == "JSON" else quoted(name)
     number = f"trim({text})"
     if decimal != ".":
-        # A point would stand between thousands, and no number is read from that.
+        # A point would separate thousands, which is not supported.
         changed = f"replace(replace({number}, '.', '?'), ',', '.')"
-        if kind == "JSON":  # whose own numbers have points
+        if kind == "JSON":  # numbers in JSON have points
             is_text = f"json_type({quoted(name)}) = 'VARCHAR'"
             changed = f"case when {is_text} then {changed} else {number} end"
         number = changed

@@ -1,4 +1,4 @@
-"""Rows of counts that are of one query, found and added up by the engine."""
+"""Rows of counts with the same query_id, found and added up by the engine."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -16,15 +16,15 @@ from bayes_rare.readers.tables.given import Given, quoted
 __all__ = ["added_up", "repeats_of"]
 
 QUERY = ("_behaviour", "_query_id")
-"""What tells queries apart."""
+"""Columns that identify a query."""
 
 _MOST_HASHES = 50_000_000
 """Rows whose hashes are held in memory at once, 400 MB; DuckDB groups more on disk."""
 
 
 def repeats_of(table: Given, sizes: Mapping[str, int]) -> tuple[Repeats, ...]:
-    """Behaviours with counts of one query in several rows."""
-    # Grouped by what is there, and labelled afterwards: groups that matter are few.
+    """Behaviours in which some query has several rows of counts."""
+    # Rows are grouped first and labelled afterwards, as few groups matter.
     keys = [name for name in ("behaviour", "query_id") if name in table.names]
     rows = table.rows.filter(~nw.col("query_id").is_null())
     if "log_risk" in table.names:
@@ -64,9 +64,9 @@ def _are_distinct(keys: nw.LazyFrame[Any]) -> bool:
 
 
 def added_up(table: Given, rows: nw.LazyFrame[Any]) -> Given:
-    """The table with the rows of counts of each query as one.
+    """The table with the rows of counts of each query added up.
 
-    A row without identity stays as it is: it is a query of its own.
+    Each row without a query_id is a query.
     """
     alike = [n for n in ("family", "query_text", "weight") if n in table.names]
     counted = _identified(rows)
@@ -96,12 +96,12 @@ def added_up(table: Given, rows: nw.LazyFrame[Any]) -> Given:
 
 
 def _identified(rows: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
-    """The rows of counts that have an identity."""
+    """The rows of counts that have a query_id."""
     return rows.filter(has("successes") & (nw.col("_query_id") != ""))
 
 
 def _refuse_contradiction(counted: nw.LazyFrame[Any], name: str) -> None:
-    """Refuse a query that rows say different things of."""
+    """Refuse a query whose rows differ in a label or weight."""
     said = counted.group_by(*QUERY, f"_{name}").agg(nw.len().alias("times"))
     several = (
         said.group_by(*QUERY)

@@ -1,7 +1,8 @@
 """The sample data of the package: exact risks of a small language model.
 
-25,000 queries of 50 templates, under each of six behaviours of SmolLM2-135M-Instruct,
-from frequent to very rare. ``bayes_rare/data/README.md`` says how they were made.
+25,000 queries from 50 templates, with the risk of each of six behaviours of
+SmolLM2-135M-Instruct, from frequent to very rare. ``bayes_rare/data/README.md`` says
+how they were made.
 """
 
 from functools import cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "sample_evaluation", "sample_split", "sample_table"]
 
 SAMPLE = Path(str(files("bayes_rare"))) / "data" / "smollm2_sample.parquet"
-"""Where the sample lies: an evaluation table like any other."""
+"""Path of the sample, an ordinary evaluation table."""
 
 
 @checked_call
@@ -30,7 +31,7 @@ def sample_table() -> "pandas.DataFrame":
 
     Examples
     --------
-    Each query stands under each behaviour once:
+    Each query has one row per behaviour:
 
     >>> table = sample_table()
     >>> table.groupby("query_id").behaviour.nunique().unique()
@@ -41,19 +42,19 @@ def sample_table() -> "pandas.DataFrame":
 
 @checked_call
 def sample_evaluation(queries: int | None = None, *, seed: int = 0) -> Evaluation:
-    """The evaluation of the whole sample, or of some of its queries drawn at random.
+    """The evaluation of the whole sample, or of a random subset of its queries.
 
     Parameters
     ----------
     queries
-        How many queries, the same ones under each behaviour; all where not given.
+        Number of queries, the same ones for each behaviour. By default all.
     seed
-        Seed of the draw.
+        Random seed, from 0.
 
     Raises
     ------
     InvalidInput
-        If the sample has not as many.
+        If the sample does not have that many.
 
     Examples
     --------
@@ -70,19 +71,19 @@ def sample_evaluation(queries: int | None = None, *, seed: int = 0) -> Evaluatio
 def sample_split(
     queries: int = 1_000, *, seed: int = 0
 ) -> tuple[Evaluation, Evaluation]:
-    """A small evaluation drawn from the sample, and all that it has not seen.
+    """A small evaluation drawn from the sample, and the held-out rest.
 
     Parameters
     ----------
     queries
-        Queries of the small one, the same under each behaviour.
+        Number of queries of the small one, the same ones for each behaviour.
     seed
-        Seed of the draw.
+        Random seed, from 0.
 
     Raises
     ------
     InvalidInput
-        If nothing would be left on either side.
+        If there would be no queries on one side.
 
     Examples
     --------
@@ -94,22 +95,22 @@ def sample_split(
     seen = _drawn(queries, seed)
     if seen.all():
         raise InvalidInput(
-            f"{queries} queries are the whole sample, and none would be held out. Give "
+            f"{queries} queries are the whole sample, so none would be held out. Give "
             f"queries={queries - 1} or fewer."
         )
     return _evaluation(table[seen]), _evaluation(table[~seen])
 
 
 def _drawn(queries: int, seed: int) -> np.ndarray:
-    """Which rows of the table are of the queries drawn."""
+    """Which rows of the table belong to the queries drawn."""
     query = _table()["query_id"].to_numpy()
-    known = np.unique(query)
-    if not 1 <= queries <= len(known):
+    distinct = np.unique(query)
+    if not 1 <= queries <= len(distinct):
         raise InvalidInput(
-            f"cannot draw {queries} queries from a sample of {len(known)}. Give a "
-            f"number from 1 to {len(known)}."
+            f"cannot draw {queries} queries from a sample of {len(distinct)}. Give a "
+            f"number from 1 to {len(distinct)}."
         )
-    drawn = np.random.default_rng(seed).choice(known, queries, replace=False)
+    drawn = np.random.default_rng(seed).choice(distinct, queries, replace=False)
     return np.isin(query, drawn)
 
 

@@ -1,7 +1,7 @@
-"""What DuckDB selects from files, and its complaints in words that help.
+"""Files as DuckDB reads them, and its errors as helpful messages.
 
-Columns of text are named by the header as it is read here, so that DuckDB guesses
-nothing: its guesses can take a header for a row, or a row for a comment.
+Headers of text files are read here and passed to DuckDB, so that it does not guess: it
+could take a header for a row, or a row for a comment.
 """
 
 import json
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["ENDINGS", "TEXTS", "Scan", "as_literal"]
 
 TEXTS = (".csv", ".tsv")
-"""Endings of tables in text."""
+"""Endings of text tables."""
 
 _LINES = (".jsonl", ".ndjson")
 ENDINGS = (*TEXTS, ".parquet", *_LINES, ".json")
-"""File name endings that are read; those of text and JSON also with ``.gz``."""
+"""Supported endings of file names; those of text and JSON also with ``.gz``."""
 
 _CSV = (
     "read_csv({files}, header = true, auto_detect = false, columns = {columns}, "
@@ -52,34 +52,15 @@ _MAGIC, _ENCRYPTED = b"PAR1", b"PARE"
 
 
 def as_literal(text: str) -> str:
-    """A text as SQL takes it."""
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 class Scan:
-    """Files of one format, as DuckDB selects from them.
+    """Files of one format, as DuckDB reads them.
 
-    Parameters
-    ----------
-    files
-        Their paths, at least one.
-    mended
-        Paths of the files that are read in their place.
-    ending
-        One of `ENDINGS`.
-    text
-        What the user says of how they are written.
-    wanted
-        Names of columns that may be asked for.
-    folder
-        A folder for copies in UTF-8.
-
-    Raises
-    ------
-    InvalidData
-        If a file cannot be read as what it is called.
-    InvalidInput
-        If an option does not suit the format.
+    ``mended`` are the files to read in place of ``files``, and ``folder`` is for copies
+    in UTF-8; ``wanted`` are names of columns that may be asked for.
     """
 
     def __init__(
@@ -106,13 +87,13 @@ class Scan:
                 continue
             head = header_of(file, self._read[number], ending, text, wanted)
             if head.offset:
-                # DuckDB does not count blank lines as others do.
+                # DuckDB does not count blank lines in the usual way.
                 copy = copied_from(self._read[number], head.offset, folder)
                 self._read[number] = copy
             self._headers.append(head)
 
     def sql(self, file: str = "", types: Mapping[str, str] | None = None) -> str:
-        """What stands after FROM."""
+        """The source of the rows, for a FROM clause."""
         more = f", filename = {as_literal(file)}" if file else ""
         if self.ending in TEXTS:
             alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
@@ -139,9 +120,9 @@ class Scan:
         names: Mapping[str, str],
         types: Mapping[str, str],
     ) -> dict[str, list[str]]:
-        """The names of the columns of each file, as they stand there.
+        """The original names of the columns of each file.
 
-        DuckDB numbers those that stand twice, and reads the first.
+        DuckDB would number a name that occurs twice, and read the first.
         """
         if self.ending in TEXTS:
             heads = zip(self.files, self._headers, strict=True)
@@ -161,24 +142,24 @@ class Scan:
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """From the paths of copies to those of the files they were made of."""
+        """From the paths of copies to those of the original files."""
         pairs = zip(self._read, self.files, strict=True)
         return {copy: file for copy, file in pairs if copy != file}
 
     def hint(self, there: Sequence[str]) -> str:
-        """What may be wrong where none of the columns is one that is known."""
+        """What may be wrong with a file that lacks all known columns."""
         if self.ending not in TEXTS:
             if self.ending != ".parquet":
                 for file, read in zip(self.files, self._read, strict=True):
                     self._refuse_json(file, read)
             return ""
         if all(re.fullmatch(r"\s*[+-]?[\d.,]+(e[+-]?\d+)?\s*", n) for n in there[:1]):
-            return " Its first line holds values: write names of the columns above it."
+            return " Its first line has values: write the names of columns above it."
         for one in (";", "\t", "|", ","):
             if any(one in name for name in there):
                 shown = {"\t": "tab"}.get(one, one)
                 return (
-                    f" If {shown!r} separates its values, say so: delimiter={shown!r} "
+                    f" If {shown!r} separates its values: delimiter={shown!r} "
                     f"(--delimiter {as_literal(shown)})."
                 )
         return ""
@@ -186,7 +167,7 @@ class Scan:
     def refusal(
         self, connection: "duckdb.DuckDBPyConnection", error: Exception
     ) -> InvalidData:
-        """A complaint of DuckDB as a refusal that names the line and the way out."""
+        """An error of DuckDB as our own, with the line and a way out."""
         try:
             for number, file in enumerate(self.files):
                 read = self._read[number]
@@ -203,12 +184,12 @@ class Scan:
                 f"cannot read {listed(self.files, each=100)}: "
                 f"{found.strerror or found}. Give files that you may read."
             )
-        # Only the first sentence is about the file; the rest are options of DuckDB.
+        # The first sentence is about the file, the others are options of DuckDB.
         said = re.split(r"\n|(?<=[.!]) ", str(error).strip())[0]
         said = said.partition("Error: ")[2] or said
         return InvalidData(
             f"cannot read {listed(self.files, each=100)}: {shortened(said, 200)} Check "
-            "that the content is what the name's ending says."
+            "that the content fits the ending of the name."
         )
 
     def _refuse_row(
@@ -218,10 +199,10 @@ class Scan:
         read: str,
         header: Header,
     ) -> None:
-        """Refuse a file of text for the first line that cannot be read, if any."""
+        """Refuse a text file for the first line that cannot be read, if any."""
         import duckdb
 
-        connection.execute("set threads = 1")  # so that the first that is found is it
+        connection.execute("set threads = 1")  # so that the first error is found
         connection.execute("drop table if exists reject_errors")
         connection.execute("drop table if exists reject_scans")
         more = ", store_rejects = true, rejects_limit = 100"
@@ -252,22 +233,22 @@ class Scan:
         if kind in ("TOO MANY COLUMNS", "MISSING COLUMNS"):
             more = kind.startswith("TOO")
             quoted = (
-                f'Put values that hold {between!r} in double quotes, as in "-1,5",'
+                f'Put values that contain {between!r} in double quotes, as in "-1,5",'
                 if more
-                else "Fill the line up,"
+                else "Complete the line,"
             )
             return (
                 f"{at} has {'more' if more else 'fewer'} values than the header has "
-                f"names, {number:,}: {shown}. {quoted} or say what else separates "
-                "values: delimiter=';' (--delimiter ';')."
+                f"names, {number:,}: {shown}. {quoted} or name the character that "
+                "separates values: delimiter=';' (--delimiter ';')."
             )
         if kind == "INVALID ENCODING":
             return not_utf8(file, line, text)
         if kind == "UNQUOTED VALUE":
             return (
-                f"{at} has a double quote that is not closed, or text after one that "
-                f"is: {shown}. Close it; a double quote within a value in quotes is "
-                'written twice: "say ""no""".'
+                f"{at} has a double quote that is not closed, or text after a closing "
+                f"one: {shown}. Close it; within a quoted value, write double quotes "
+                'twice: "say ""no""".'
             )
         if kind == "LINE SIZE OVER MAXIMUM":
             return _too_long(file, at)
@@ -276,8 +257,8 @@ class Scan:
         )
 
     def _refuse_json(self, file: str, read: str) -> None:
-        """Refuse a file of JSON for the first line that is no object, if any."""
-        way_out = 'Correct or drop it: each line is one object, {"log_risk": -9.2}.'
+        """Refuse a JSON file for the first line that is not an object, if any."""
+        way_out = 'Correct or drop it: each line is an object, {"log_risk": -9.2}.'
         if self.ending == ".json":
             self._refuse_document(file, read)
             return
@@ -296,7 +277,7 @@ class Scan:
                     )
         if not rows:
             raise InvalidData(
-                f"{place(file)} is empty. Give a file with an object in each line."
+                f"{place(file)} is empty. Give a file with one object per line."
             )
 
     def _refuse_document(self, file: str, read: str) -> None:
@@ -312,7 +293,7 @@ class Scan:
             raise InvalidData(not_utf8(file, line, written)) from error
         decoder = json.JSONDecoder(object_pairs_hook=_once)
         try:
-            # Objects one after the other are read too.
+            # A sequence of objects is accepted too.
             at = _blank(text, 0)
             while at < len(text):
                 _, at = decoder.raw_decode(text, at)
@@ -321,21 +302,20 @@ class Scan:
             line = getattr(error, "lineno", 1)
             written = text.split("\n")[line - 1]
             raise InvalidData(
-                f"line {line:,} of {place(file)} is no JSON ({shortened(error, 80)}): "
-                f"{shortened(written, SHOWN)!r}. Correct it: the file is a list of "
-                'objects, [{"log_risk": -9.2}].'
+                f"line {line:,} of {place(file)} is not valid JSON "
+                f"({shortened(error, 80)}): {shortened(written, SHOWN)!r}. Correct it: "
+                'the file should be a list of objects, [{"log_risk": -9.2}].'
             ) from error
 
 
 def _refuse_options(ending: str, text: TextFormat) -> None:
     if text.delimiter is not None and ending not in TEXTS:
         raise InvalidInput(
-            f"values of {ending} files are not separated by a character: leave "
-            "delimiter (--delimiter) out."
+            f"{ending} files have no delimiter. Leave delimiter (--delimiter) out."
         )
     if text.encoding is not None and ending == ".parquet":
         raise InvalidInput(
-            "text in .parquet files is UTF-8: leave encoding (--encoding) out."
+            "text in .parquet files is UTF-8. Leave encoding (--encoding) out."
         )
 
 
@@ -350,7 +330,7 @@ def _csv(files: Sequence[str], names: Sequence[str], delimiter: str, more: str) 
 
 
 def _list(files: Sequence[str]) -> str:
-    # A name in brackets is taken for a pattern; a class of one character is itself.
+    # A class of one character matches that character: names may look like patterns.
     plain = (re.sub(r"([*?\[])", r"[\1]", file) for file in files)
     return f"[{', '.join(map(as_literal, plain))}]"
 
@@ -363,7 +343,7 @@ def _too_long(file: str, at: str = "") -> str:
 
 
 def _line_ends(file: str, copy: str) -> str:
-    """A refusal of a file whose lines end in more than one way."""
+    """A message for a file with several kinds of line ends."""
     found: dict[str, int] = {}
     with opened_bytes(copy) as source:
         line = 1
@@ -373,13 +353,13 @@ def _line_ends(file: str, copy: str) -> str:
                 line += 1
     kinds = " and ".join(f"{end!r} in line {line:,}" for end, line in found.items())
     return (
-        f"lines of {place(file)} do not end alike: there is {kinds}. Write it with one "
-        "kind of line end, as an editor or dos2unix does."
+        f"{place(file)} has several kinds of line ends: {kinds}. Write it with one "
+        "kind, for example with dos2unix."
     )
 
 
 def _limited(source: Any) -> Iterator[bytes]:
-    """Lines; longer ones in parts, so that memory stays bounded."""
+    """Lines, or parts of very long ones, so that memory is bounded."""
     while line := source.readline(1 << 24):
         yield line
 
@@ -388,7 +368,7 @@ _NOT_UTF8 = "not UTF-8"
 
 
 def _wrong_line(raw: bytes) -> str:
-    """What is wrong with a line that is to hold an object of JSON; "" for nothing."""
+    """What is wrong with a line that should be a JSON object; "" for nothing."""
     if not raw.strip():
         return ""
     try:
@@ -397,17 +377,17 @@ def _wrong_line(raw: bytes) -> str:
     except UnicodeDecodeError:
         return _NOT_UTF8
     except UnicodeEncodeError:
-        return "no text: it has half of a character (a lone surrogate)"
+        return "not valid text, as it has a lone surrogate (half of a character)"
     except (ValueError, RecursionError) as error:
-        return f"no JSON ({shortened(error, 80)})"
-    return "" if isinstance(found, dict) else "no object"
+        return f"not valid JSON ({shortened(error, 80)})"
+    return "" if isinstance(found, dict) else "not an object"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the key {shortened(name, 30)!r} stands twice")
+            raise ValueError(f"the key {shortened(name, 30)!r} occurs twice")
         found[name] = value
     return found
 
@@ -417,7 +397,7 @@ def _blank(text: str, at: int) -> int:
 
 
 def _refuse_parquet(file: str) -> None:
-    """Refuse what is no Parquet file, or not a whole one."""
+    """Refuse a file that is not a Parquet file, or not complete."""
     with Path(file).open("rb") as source:
         start = source.read(4)
         size = source.seek(0, 2)
@@ -427,11 +407,11 @@ def _refuse_parquet(file: str) -> None:
         what, way_out = "is encrypted", "Write it again without encryption."
     elif start != _MAGIC:
         what, way_out = (
-            f"is no Parquet file: it begins with {start!r}",
-            "Check that the content is what the name's ending says.",
+            f"is not a Parquet file: it begins with {start!r}",
+            "Check that the content fits the ending of the name.",
         )
     elif end != _MAGIC:
-        what, way_out = "is cut short: it has no end", "Copy or write it again."
+        what, way_out = "is cut off at its end", "Copy or write it again."
     else:
         return
     raise InvalidData(f"{place(file)} {what}. {way_out}")

@@ -1,8 +1,8 @@
-"""Tables in CSV that a spreadsheet shows and does not run.
+"""CSV tables in which spreadsheets find no formulas.
 
-A spreadsheet takes a text that begins like a formula for one, and may run it when the
-file is opened; prompts of an evaluation may be written by attackers. Such a text gets
-an apostrophe before it, which `bayes_rare.read_table` takes away again.
+A spreadsheet may run a text that begins like a formula when the file is opened, and
+prompts of an evaluation may be written by attackers. An apostrophe is put before such a
+text; `bayes_rare.read_table` removes it.
 """
 
 import re
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = ["GUARDED", "guarded", "write_csv"]
 
-# What begins so after apostrophes gets one more, so that none is lost.
+# Texts that already have apostrophes get one more, so that none is lost.
 _RISKY = re.compile(r"'*[=+\-@\t\r]")
-# A text that is a number is one in a spreadsheet too, and stays as it is.
+# A number is harmless and stays as it is.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 GUARDED = r"^'+[=+\-@\t\r]"
-"""Regular expression of a text that `guarded` put an apostrophe before."""
+"""Regular expression for a text to which `guarded` added an apostrophe."""
 
 
 def guarded(value: Any) -> Any:
@@ -37,8 +37,7 @@ def guarded(value: Any) -> Any:
 
 
 def write_csv(table: "pandas.DataFrame", path: Path) -> None:
-    """Write a table as CSV whose texts are none that a spreadsheet runs."""
+    """Write a table as CSV without formulas."""
     texts = table.select_dtypes(exclude="number").columns
     safe = table.assign(**{name: table[name].map(guarded) for name in texts})
-    # What has a carriage return is in quotes too, or it would end the line.
     safe.to_csv(path, index=False)

@@ -1,8 +1,7 @@
-"""From a table of queries, in whatever engine holds it, to its summary.
+"""The summary of a table of queries in any engine.
 
-Queries that the engine plans and runs: a ``group by`` that also finds what is wrong,
-and fetches of the rows above each behaviour's cut. Lazy frames stay lazy, and what
-comes back is a few thousand rows a behaviour.
+The engine runs a ``group by``, which also finds errors, and fetches the rows above each
+behaviour's cut. Lazy frames stay lazy; a few thousand rows per behaviour are fetched.
 """
 
 import math
@@ -48,7 +47,7 @@ from bayes_rare.scores import score_from_log_risk
 __all__ = ["NEAR_LIMIT", "summarise", "summary_of"]
 
 NEAR_LIMIT = 20_000
-"""Rows of a behaviour that are fetched to find its riskiest; more are sorted before."""
+"""Most rows of a behaviour fetched to find its riskiest; else the engine sorts them."""
 
 
 def summarise(
@@ -58,7 +57,7 @@ def summarise(
     behaviours: Sequence[str] | None = None,
     resolution: tuple[float, float] = RESOLUTION,
 ) -> Evaluation:
-    """The summary of a frame of any engine that narwhals takes.
+    """The summary of a frame of any engine that narwhals supports.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def summarise(
 def summary_of(
     given: Given, behaviours: Sequence[str] | None, resolution: tuple[float, float]
 ) -> Evaluation:
-    """The summary of a table under the names of the contract."""
+    """The summary of a table under our names for its columns."""
     resolution = checked_resolution(resolution)
     table = checked(given, behaviours)
     return _summary(table, resolution)
@@ -105,7 +104,7 @@ def _exact(
     behaviours: tuple[str, ...],
     labels: tuple[str, ...],
 ) -> Columns:
-    """The second pass: the scores above the cuts, joined with the bins below them."""
+    """The second pass: scores above the cuts, combined with the bins below them."""
     if not len(groups["count"]):
         return nothing("exact")
     groups = groups | {"key": groups["cell"].astype(np.float64)}
@@ -130,7 +129,7 @@ def _exact(
 
 
 def _above(rows: Columns, cuts: Mapping[int, float]) -> Columns:
-    """Those of fetched rows whose cell is at or above the cut of their behaviour."""
+    """Fetched rows whose cell is at or above the cut of their behaviour."""
     cut = np.array([cuts[number] for number in rows["behaviour"].tolist()])
     return chosen_rows(rows, rows.pop("cell") >= cut)
 
@@ -156,11 +155,11 @@ def _cells(groups: Columns, cut: float, top: Columns) -> Columns:
 
 
 def _cuts(groups: Columns, limit: int) -> dict[int, tuple[float, int]]:
-    """The key of each behaviour's ``limit``-th row from the top; rows down to it."""
+    """The key of each behaviour's ``limit``-th row, and the number of rows up to it."""
     answer: dict[int, tuple[float, int]] = {}
-    known = {name: groups[name] for name in ("behaviour", "key", "count")}
-    size = int(known["behaviour"].max(initial=-1)) + 1
-    for number, mine in enumerate(rows_by_behaviour(known, size)):
+    columns = {name: groups[name] for name in ("behaviour", "key", "count")}
+    size = int(columns["behaviour"].max(initial=-1)) + 1
+    for number, mine in enumerate(rows_by_behaviour(columns, size)):
         if not len(mine["key"]):
             continue
         order = np.argsort(-mine["key"], kind="stable")
@@ -175,8 +174,8 @@ def _coded(
 ) -> Columns:
     """Fetched rows, with codes in place of the names of behaviours and families."""
     rows = {name.lstrip("_"): values for name, values in rows.items()}
-    for name, known in (("behaviour", behaviours), ("family", labels)):
-        code = {label: number for number, label in enumerate(known)}
+    for name, names in (("behaviour", behaviours), ("family", labels)):
+        code = {label: number for number, label in enumerate(names)}
         rows[name] = np.array([code[label] for label in rows[name]], np.int32)
     return rows
 
@@ -186,7 +185,7 @@ def _tallied(groups: Columns) -> Columns:
         return nothing("tallied")
     keys = ("behaviour", "family", "trials", "successes")
     kept = {n: v for n, v in groups.items() if n in {*keys, "count", *SUMS}}
-    # Labels that differ in a table may be one text: what is missing, and what is "".
+    # Different labels may have the same text: a missing one, and "".
     return typed("tallied", weighed(added_up(kept, keys)))
 
 
@@ -196,7 +195,7 @@ def _estimated(
     behaviours: tuple[str, ...],
     labels: tuple[str, ...],
 ) -> Columns:
-    """The estimates of the uppermost bins, joined with the bins below them."""
+    """The estimates of the uppermost bins, combined with the bins below them."""
     if not len(groups["count"]):
         return nothing("estimated")
     groups = groups | {"edge": groups["cell"].astype(np.float64)}
@@ -222,7 +221,7 @@ def _estimated(
             )
         )
         top = _above(_coded(arrays(fetched), behaviours, labels), cuts)
-        # Adding 0 makes one zero of two: -0.0 and 0.0 differ in their bytes.
+        # Adding 0 turns -0.0 into 0.0: they would differ in their bytes.
         top |= {n: v + 0.0 for n, v in top.items() if n not in {"behaviour", "family"}}
     bins = ("family", "edge", "step", "count", "deviation", "square", "variance")
     parts: list[Columns] = []
@@ -247,9 +246,9 @@ def _shown(
 ) -> Columns:
     """The riskiest rows of each behaviour.
 
-    Those whose cut is shared by many rows are sorted by the engine, one behaviour at a
-    time; the others come in one query. Counts without identity or text are alike within
-    a group: no row is asked for.
+    If many rows share the cut, the engine sorts them, one behaviour at a time; the
+    others are fetched in one query. Counts without query_id or text need no rows, as
+    those of a group are equal.
     """
     counted = table.counted
     key = groups["cell"].astype(np.float64)
@@ -272,7 +271,7 @@ def _shown(
         mine = np.isin(groups["behaviour"], [code[name] for name in chosen])
         above = mine & (key >= np.array([cuts[n][0] for n in groups["behaviour"]]))
         least = int(groups["successes"][above].min())
-        # A condition on a column of the table lets an engine pass over most of a file.
+        # A condition on a column of the table lets an engine skip most of a file.
         return rows.filter((nw.col("successes") >= least) & near)
 
     few: dict[str, dict[str, float]] = {"_cell": {}, "_key": {}}
@@ -298,7 +297,7 @@ def _shown(
 
 
 def _alike(groups: Columns) -> Columns:
-    """Rows of groups of counts, as many of each as could be shown."""
+    """Rows of groups of counts, at most `SHOWN` of each."""
     times = np.minimum(groups["count"], SHOWN)
     rows = chosen_rows(groups, np.repeat(np.arange(len(times)), times))
     size = len(rows["count"])

@@ -1,8 +1,8 @@
-"""How the text of a file is written, and copies of it in UTF-8.
+"""The format of text files, and copies of them in UTF-8.
 
-What a file says for certain is taken from it: a byte order mark tells the encoding, the
-ending .tsv tells tabs, and a header without a comma tells what stands in its place.
-Nothing else is guessed; for the rest there are options.
+Only what is certain is taken from a file: the encoding from a byte order mark, tabs
+from the ending .tsv, and the delimiter from a header without commas. Nothing else is
+guessed; there are options for it.
 """
 
 import codecs
@@ -34,12 +34,12 @@ __all__ = [
 ]
 
 LONGEST_LINE = 2_000_000
-"""Bytes of a line that are read; also of a header with all blank lines before it."""
+"""Largest number of bytes of a line, or of a header with the blank lines before it."""
 
 SHOWN = 60
-"""Characters of a line that a refusal shows."""
+"""Number of characters of a line that a message shows."""
 
-# The longer marks first: that of UTF-32 begins as that of UTF-16 does.
+# Longer marks come first: that of UTF-32 begins like that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -49,33 +49,16 @@ _MARKS = (
 )
 _READ_AS_IT_IS = {"utf-8", "utf-8-sig"}
 _CHUNK = 1 << 20
-# What may stand between values where a header has no comma.
+# Delimiters that are recognised in a header without commas.
 _OTHERS = ";\t|"
 _TAB = {"\\t", "tab", "TAB"}
-# Of a file's name so much is shown.
+# Number of characters of a file's name that a message shows.
 _PATH = 100
 
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How text is written, as far as the user says so.
-
-    Parameters
-    ----------
-    encoding
-        Name of the encoding, such as latin-1, cp1252 or utf-16; where not given that of
-        the byte order mark, or else UTF-8.
-    delimiter
-        Character between values in .csv and .tsv files, ``"tab"`` for a tab; where not
-        given a tab in .tsv files, and a comma in .csv files unless the header has none.
-    decimal
-        Character before the decimals of numbers: ``"."`` or ``","``.
-
-    Raises
-    ------
-    InvalidInput
-        If one of them cannot be.
-    """
+    """How a text file is written, as far as the user says so; see `read_table`."""
 
     encoding: str | None = None
     delimiter: str | None = None
@@ -84,7 +67,7 @@ class TextFormat:
     def __post_init__(self) -> None:
         if self.encoding is not None:
             try:
-                # What encodes no text, such as base64, has a name too.
+                # Codecs that do not encode text, such as base64, have names too.
                 self.encoding.encode().decode(self.encoding, "ignore")
                 b"".decode(self.encoding)
             except (LookupError, ValueError, TypeError) as error:
@@ -103,39 +86,25 @@ class TextFormat:
             or not between.isascii()
         ):
             raise InvalidInput(
-                f"values cannot be separated by {within(between, SHOWN)!r}. Give one "
+                f"{within(between, SHOWN)!r} cannot be a delimiter. Give one "
                 "character, such as delimiter=';' or 'tab' (--delimiter ';')."
             )
         if self.decimal not in (".", ","):
             raise InvalidInput(
-                f"decimals cannot come after {within(self.decimal, SHOWN)!r}. Give "
+                f"{within(self.decimal, SHOWN)!r} cannot be a decimal mark. Give "
                 "decimal='.' or decimal=',' (--decimal ',')."
             )
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a table in text.
+    """The first line of a text table."""
 
-    Parameters
-    ----------
-    names
-        Of its columns, each once, without blanks around them.
-    written
-        The same as they stand there.
-    delimiter
-        What stands between values.
-    blank
-        How many blank lines come before it.
-    offset
-        Bytes before it, where there are blank lines; else 0.
-    """
-
-    names: tuple[str, ...]
-    written: tuple[str, ...]
+    names: tuple[str, ...]  # unique, and without surrounding blanks
+    written: tuple[str, ...]  # as they are in the file
     delimiter: str
-    blank: int = 0
-    offset: int = 0
+    blank: int = 0  # number of blank lines before it
+    offset: int = 0  # bytes before it, if there are blank lines
 
 
 def copied_from(file: str, offset: int, folder: Path) -> str:
@@ -148,13 +117,13 @@ def copied_from(file: str, offset: int, folder: Path) -> str:
 
 
 def _new_in(folder: Path, file: str) -> Path:
-    """A path in a folder that holds nothing but copies."""
+    """A path in a folder for copies."""
     ending = Path(file.lower().removesuffix(".gz")).suffix
     return folder / f"{len(list(folder.iterdir()))}{ending}"
 
 
 def place(file: str) -> str:
-    """A file's name as it stands in a refusal."""
+    """A file's name in messages."""
     return within(file, _PATH)
 
 
@@ -163,14 +132,14 @@ def _packed(file: str) -> bool:
 
 
 def opened_bytes(file: str) -> BinaryIO:
-    """The content of a file, unpacked if it is packed (.gz)."""
+    """The content of a file, decompressed if it ends in .gz."""
     return cast("BinaryIO", gzip.open(file) if _packed(file) else Path(file).open("rb"))
 
 
 def refuse_damaged(file: str) -> None:
-    """Refuse a packed file whose content is not what was packed.
+    """Refuse a damaged .gz file.
 
-    The whole is unpacked once: DuckDB does not compare checksums.
+    The whole file is decompressed once, as DuckDB does not compare checksums.
     """
     if not _packed(file):
         return
@@ -179,26 +148,26 @@ def refuse_damaged(file: str) -> None:
             while content.read(_CHUNK):
                 pass
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        what = "is cut short" if isinstance(error, EOFError) else "is damaged"
+        what = "is cut off" if isinstance(error, EOFError) else "is damaged"
         with Path(file).open("rb") as start:
             if start.read(2) != b"\x1f\x8b":
-                what = "ends in .gz and is no gzip file"
+                what = "ends in .gz but is not a gzip file"
         raise InvalidData(
-            f"{place(file)} {what} ({error}). Copy or pack it again."
+            f"{place(file)} {what} ({error}). Copy or compress it again."
         ) from error
 
 
 def in_utf8(
     file: str, mended: str, encoding: str | None, folder: Path, *, mark: bool
 ) -> str:
-    """Path of a file with the same text in UTF-8: the file itself, or a copy."""
+    """Path of the file with its text in UTF-8: the file itself, or a copy."""
     with opened_bytes(mended) as source:
         start = source.read(4)
     marked = next((name for bom, name in _MARKS if start.startswith(bom)), None)
     named = codecs.lookup(encoding or marked or "utf-8").name
     if named in _READ_AS_IT_IS and (mark or marked != "utf-8-sig"):
         return mended
-    # UTF-8 that is said to be UTF-8 may still begin with a mark.
+    # UTF-8 may still begin with a byte order mark.
     named = "utf-8-sig" if named in _READ_AS_IT_IS else named
     copy = _new_in(folder, mended)
     decoder = codecs.getincrementaldecoder(named)()
@@ -211,8 +180,8 @@ def in_utf8(
                 target.write(text.encode())
             except UnicodeError as error:
                 raise InvalidData(
-                    f"{place(file)} is not written in {encoding or named}: "
-                    f"{_about(error, lines)}. Give the encoding that it is in, such as "
+                    f"{place(file)} is not encoded in {encoding or named}: "
+                    f"{_about(error, lines)}. Give its encoding, such as "
                     "encoding='latin-1' (--encoding latin-1), or write it as UTF-8."
                 ) from error
             lines += text.count("\n")
@@ -221,7 +190,7 @@ def in_utf8(
 
 
 def _about(error: UnicodeError, lines: int) -> str:
-    """Where text ceases to be in an encoding, for those that say so."""
+    """Where a text is not in an encoding, approximately."""
     if isinstance(error, UnicodeDecodeError):
         before = error.object[: error.start].decode(error.encoding, "ignore")
         lines += before.count("\n")
@@ -231,16 +200,16 @@ def _about(error: UnicodeError, lines: int) -> str:
 def header_of(
     file: str, copy: str, ending: str, text: TextFormat, wanted: Collection[str]
 ) -> Header:
-    """The header of a table in text."""
+    """The header of a text table."""
     with opened_bytes(copy) as source:
         start = source.read(LONGEST_LINE + 1)
     whole = len(start) <= LONGEST_LINE
-    # A character that the limit cuts in two is none of the header's.
+    # The limit may cut a character after the header in two.
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
         content = decoder.decode(start, final=whole)
     except UnicodeDecodeError as error:
-        # The text before it; what comes after a header DuckDB finds, and says where.
+        # The text before the error; DuckDB reports errors after the header.
         content, whole = start[: error.start].decode("utf-8-sig", "replace"), True
         if not re.search(r"[^ \r\n] *[\r\n]", content):
             written = start.decode("utf-8", "replace").lstrip(" \r\n").splitlines()[0]
@@ -252,7 +221,7 @@ def header_of(
             f"{place(file)} is empty. Give a table whose first line names its columns."
         )
     before = content[: len(content) - len(kept)]
-    # Blanks before the first name are no line.
+    # Blanks before the first name are not a line.
     before = before[: len(before.rstrip(" "))]
     blank = len(before.splitlines())
     given = text.delimiter or ("\t" if ending == ".tsv" else ",")
@@ -260,9 +229,8 @@ def header_of(
     if not names or (not whole and len(line) == len(kept)):
         raise InvalidData(
             f"the header of {place(file)} cannot be read: its quotes are not closed, "
-            f"or it does not end within {LONGEST_LINE:,} bytes, {len(before):,} of "
-            "them blank. Write the table with the names of its columns in the first "
-            "line."
+            f"or it is longer than {LONGEST_LINE:,} bytes ({len(before):,} of them "
+            "blank). Write the table with the names of its columns in the first line."
         )
     if text.delimiter is None and ending == ".csv" and "," not in line:
         others = [one for one in _OTHERS if one in line]
@@ -271,8 +239,8 @@ def header_of(
             names, _ = _names(kept, given)
     if "\0" in line:
         raise InvalidData(
-            f"{place(file)} has zero bytes in its first line, as UTF-16 has. Say so: "
-            "encoding='utf-16-le' or 'utf-16-be' (--encoding utf-16-le)."
+            f"{place(file)} has zero bytes in its first line, so it is probably "
+            "UTF-16. Give encoding='utf-16-le' or 'utf-16-be' (--encoding utf-16-le)."
         )
     mark = len(codecs.BOM_UTF8) * start.startswith(codecs.BOM_UTF8)
     offset = mark + len(before) if blank else 0
@@ -280,7 +248,7 @@ def header_of(
 
 
 def _names(content: str, delimiter: str) -> tuple[list[str], str]:
-    """Names in the first line of some text, and that line as it is written."""
+    """Names in the first line of a text, and the line itself."""
     lines = io.StringIO(content, newline="")
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -291,7 +259,7 @@ def _names(content: str, delimiter: str) -> tuple[list[str], str]:
 
 
 def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """Names each once, as DuckDB tells them apart: without regard to case."""
+    """Names made unique, ignoring case as DuckDB does."""
     found: dict[str, str] = {}
     for number, name in enumerate(names):
         base = key = name.strip(" ") or f"column{number}"
@@ -304,9 +272,9 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def not_utf8(file: str, line: int, text: str) -> str:
-    """A refusal of text in an encoding that nobody has named."""
+    """A message for text that is not UTF-8."""
     return (
-        f"{place(file)} is not UTF-8: line {line:,} is {shortened(text, SHOWN)!r}. Say "
-        "how it is written: encoding='cp1252' for Windows, 'latin-1' or another "
+        f"{place(file)} is not UTF-8: line {line:,} is {shortened(text, SHOWN)!r}. "
+        "Give its encoding: encoding='cp1252' for Windows, 'latin-1' or another "
         "(--encoding cp1252)."
     )

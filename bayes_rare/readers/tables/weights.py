@@ -1,7 +1,7 @@
-"""Sampling weights of a table: their ranges, and sums that any engine takes.
+"""Sampling weights of a table: their ranges, and sums that are the same in any engine.
 
-The range comes first, in a pass of its own, for weights are summed as whole numbers of
-shares of a scale that depends on it.
+Ranges are found in a pass of their own, since weights are summed as shares of a scale
+that depends on them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,10 @@ type Ranges = Mapping[str, tuple[float, float]]
 
 
 def ranges_of_weights(table: Given) -> Ranges:
-    """Behaviours whose weights are unequal, and the range of these."""
+    """Ranges of the weights of behaviours with unequal weights."""
     if "weight" not in table.names:
         return {}
-    # Grouped by what is there, and labelled afterwards: groups are few, rows many.
+    # Rows are grouped first and labelled afterwards, as there are few groups.
     rows = table.rows
     if "behaviour" not in table.names:
         rows = rows.with_columns(nw.lit("behaviour").alias("behaviour"))
@@ -56,14 +56,14 @@ def ranges_of_weights(table: Given) -> Ranges:
 
 
 def shared(table: Given, ranges: Ranges) -> Given:
-    """The table with the columns `sampling_weights.SUMS`, where weights are unequal."""
+    """The table with the columns `sampling_weights.SUMS`, if weights are unequal."""
     if not ranges:
         return table
     scales: dict[float, list[str]] = {}
     for name, ends in ranges.items():
         scales.setdefault(scale_of(*ends), []).append(name)
     weight = nw.col("weight").cast(nw.Float64)
-    # Of the other behaviours all weights are equal: each has a share of 1.
+    # The other behaviours have equal weights, which are shares of 1.
     share: nw.Expr = nw.lit(1.0)
     for scale, own in scales.items():
         mine = table.texts["behaviour"].is_in(own)
@@ -87,13 +87,13 @@ def _split(share: nw.Expr, names: Sequence[str]) -> Iterator[nw.Expr]:
 
 
 def refuse_weights(ranges: Ranges, exact: Sequence[str]) -> None:
-    """Refuse unequal weights of behaviours whose risks are known exactly."""
+    """Refuse unequal weights of behaviours with exact risks."""
     for name in exact:
         if name in ranges:
             low, high = ranges[name]
             raise InvalidData(
                 f"behaviour {name!r} has exact risks with weights from {low:g} to "
-                f"{high:g}, and weights serve counts and estimates alone so far. Draw "
-                "its rows anew, each with a probability in proportion to its weight, "
-                "and drop the column weight."
+                f"{high:g}, but weights are supported for counts and estimates only. "
+                "Resample its rows with probability proportional to weight, and drop "
+                "the column weight."
             )
