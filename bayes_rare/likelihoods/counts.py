@@ -172,18 +172,15 @@ def outcomes(
     NotApplicable
         If the behaviour has exact risks.
     """
-    if evaluation.kind(behaviour) == "exact":
+    seen = evaluation.behaviour(behaviour)
+    if seen.kind == "exact":
         raise NotApplicable(
             f"behaviour {behaviour!r} has exact risks, and this model takes counts and "
             "estimates. Use gpd_tail for it (--behaviours)."
         )
-    code = evaluation.behaviours.index(behaviour)
     tallied, estimated = (
-        {
-            name: np.asarray(values[part["behaviour"] == code], np.float64)
-            for name, values in part.items()
-        }
-        for part in (evaluation.tallied, evaluation.estimated)
+        {name: np.asarray(values, np.float64) for name, values in part.items()}
+        for part in (seen.tallies, seen.estimates)
     )
     keys = [tallied["trials"], tallied["successes"]]
     if by_family:

@@ -8,12 +8,13 @@ __all__ = ["exact_scores", "refuse_certain"]
 
 def exact_scores(evaluation: Evaluation, behaviour: str, method: str) -> ScoreCells:
     """Scores of a behaviour whose risks are exact."""
-    if evaluation.kind(behaviour) != "exact":
+    seen = evaluation.behaviour(behaviour)
+    if seen.kind != "exact":
         raise NotApplicable(
             f"behaviour {behaviour!r} has counts, and {method} takes exact risks: it "
             "has no way to tell the noise of counts from the tail. Give log_risk."
         )
-    return evaluation.scores(behaviour)
+    return seen.scores
 
 
 def refuse_certain(behaviour: str, scores: ScoreCells, why: str) -> None:

@@ -16,7 +16,7 @@ from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.inference.stack import Stack
 from bayes_rare.methods.base import Answer, Method, Sampling
 from bayes_rare.methods.functions import digest_of
-from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior import Fitted
 
 __all__ = [
     "AverageMethod",
@@ -72,7 +72,7 @@ class ModelMethod(Method):
 
 
 def _answered(
-    fit: Callable[[], Sequence[Posterior | Average | NotApplicable]],
+    fit: Callable[[], Sequence[Fitted | NotApplicable]],
     deployment: Deployment,
 ) -> list[Answer]:
     """What is forecast from a batch of fits, each with its share of the time."""
@@ -83,7 +83,7 @@ def _answered(
 
 
 def _forecast_of(
-    fit: Posterior | Average | NotApplicable, deployment: Deployment, seconds: float
+    fit: Fitted | NotApplicable, deployment: Deployment, seconds: float
 ) -> Answer:
     """What is forecast from a fit that took so long."""
     sizes = len(deployment.queries)

@@ -578,8 +578,9 @@ def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:
     )
     assert "Extrapolation" not in notes_of(near)
     assert (
-        "Extrapolation: 400,001 queries are 1,000 times the evaluation. So far out an "
-        "interval rests on the prior of the tail as much as on the data."
+        "Extrapolation: 400,001 queries are 1,000 times as many as were evaluated. "
+        "This far beyond the data, an interval depends on the prior of the tail as "
+        "much as on the data."
     ) in notes_of(far)
 
 

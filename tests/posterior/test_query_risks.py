@@ -488,7 +488,7 @@ def test_a_file_may_draw_for_itself(posterior: Posterior) -> None:
         (
             {"query_ids": ["x"], "behaviour": "leak", "successes": [1, 2], "trials": 9},
             InvalidInput,
-            "Give one an outcome",
+            "Give one for each outcome",
         ),
     ],
 )
