@@ -244,8 +244,8 @@ class Model:
             if missing:
                 raise NoSuchModel(
                     f"{self.path}: population returned {shown(made)} "
-                    f"({type(made).__name__}), which has no {missing[0]}; wanted is a "
-                    "distribution of scores. Return one of bayes_rare.populations, "
+                    f"({type(made).__name__}), which has no {missing[0]}; it should be "
+                    "a distribution of scores. Return one of bayes_rare.populations, "
                     "such as Normal(mean, sd), or an object with "
                     f"{', '.join(_ASKED)}: see {FOLDER / 'gumbel_tail.py'}."
                 )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from bayes_rare.populations.pareto import gpd_log_likelihood
+
 __all__ = ["EXCEEDANCES", "LIMITS", "SHARE", "ladder", "threshold_deviance"]
 
 type Excesses = Float[np.ndarray, "*sample exceedance"]
@@ -101,7 +103,7 @@ def threshold_deviance(excesses: Excesses, steps: Sequence[int]) -> Values:
         upper = excesses[..., :above] - next_down[..., None]
         at_threshold = scale + shape * next_down
         log_sum = np.log1p((shape / at_threshold)[..., None] * upper).mean(axis=-1)
-        expected = -np.log(at_threshold) - (1 + 1 / shape) * log_sum
+        expected = gpd_log_likelihood(at_threshold, shape, 1.0, log_sum)
         different = (np.diff(upper, axis=-1) < 0).sum(axis=-1) + 1
         with np.errstate(invalid="ignore", divide="ignore"):
             deviance = 2 * above * (_fitted(upper)[2] - expected)
