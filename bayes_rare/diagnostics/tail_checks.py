@@ -340,15 +340,21 @@ def shape_contraction(
     """
     value = 1 - float(np.var(shape)) / prior_sd**2
     alarm = value < _LITTLE_LEARNT
-    more = "; beyond the tested range the forecast is the prior's" if alarm else ""
     share = f"{100 * max(value, 0.0):.2g} %"
+    sentence = f"the data reduced the prior variance of the tail's shape by {share}"
+    if alarm:
+        sentence = (
+            "the data say almost nothing about the tail's shape (they reduced its "
+            f"prior variance by {share}); beyond the tested range the forecast is that "
+            "of the prior"
+        )
     return TailCheck(
         "shape_contraction",
         value,
         _LITTLE_LEARNT,
         alarm,
         false_alarms("shape_contraction", queries) if simulated else None,
-        f"the data reduced the prior variance of the tail's shape by {share}{more}",
+        sentence,
         "the data say little about the shape of the tail",
     )
 

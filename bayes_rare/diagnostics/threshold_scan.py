@@ -1,8 +1,8 @@
-"""Whether a tail is the same wherever it is taken to begin.
+"""Whether a tail agrees with the tails above higher thresholds.
 
-Above a threshold from which on excesses are generalized Pareto, they are so above every
-higher one v, with the same shape and with the scale ``scale + shape * v``. Tails that
-are fitted above both say whether the data agree.
+If excesses over a threshold are generalized Pareto, so are those over every higher one,
+by v, with the same shape and with the scale ``scale + shape * v``. Tails fitted above
+both show whether the data agree.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def ladder(queries: int) -> tuple[int, ...]:
 
 
 def threshold_deviance(excesses: Excesses, steps: Sequence[int]) -> Values:
-    """How badly the tail above the lowest threshold fits above the higher ones.
+    """How badly the tail above the lowest threshold fits above higher ones.
 
     With the estimates ``(scale, shape)`` of maximum likelihood from all K excesses, the
     k largest exceed v, the next one down, by the law ``(scale + shape * v, shape)`` if

@@ -1,4 +1,4 @@
-"""Posteriors of several models of one evaluation, as one."""
+"""Averages of the posteriors of several models of one evaluation."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -50,15 +50,15 @@ class Member:
     Parameters
     ----------
     label
-        What tables call it: its model and what sets it apart.
+        Its name in tables: the model and the settings that distinguish it.
     posterior
         Its posterior.
     weights
         Its weight by behaviour, in [0, 1].
     pareto_k
-        By behaviour, the largest diagnostic of the importance weights by which queries
-        were left out; above 0.7 its weight is a guess. Those that were left out by
-        fitting the model again count as 0.
+        By behaviour, the largest Pareto k of the importance weights by which queries
+        were left out; above 0.7 its weight cannot be trusted. Queries left out by
+        another fit count as 0.
     """
 
     label: str
@@ -72,11 +72,11 @@ class Member:
 class Average(Fitted):
     """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
 
-    A draw of it is a draw of one of them, chosen by its weight. Behaviours may give the
-    members other weights. Draws of one index are of one member wherever its weights
-    allow that, and then they are the same draw of it: so behaviours that a member has
-    pooled stay together. Draws of different members, and behaviours that a member has
-    fitted apart, are independent. An average can be used anywhere a posterior can.
+    Each draw is a draw of one member, chosen by weight. Weights may differ between
+    behaviours. Where the weights allow it, draws with one index are the same draw of
+    one member for all behaviours, so that behaviours that it has pooled stay dependent.
+    Draws of different members, and behaviours that a member has fitted separately, are
+    independent. An average can be used anywhere a posterior can.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Average(Fitted):
     size
         Draws in all.
     notes
-        Where the weights are from, and which models have none, in sentences.
+        Origin of the weights, and models without weight, in sentences.
 
     Attributes
     ----------
@@ -312,9 +312,9 @@ def _shared(
 ) -> dict[str, list[tuple[Places, Places]]]:
     """Draws of each member by behaviour, and the places at which they stand.
 
-    As many draws of a member as all behaviours take stand at the same places for all,
-    first; what single behaviours take beyond these follows. Draws are taken evenly from
-    all chains, and each once if there are enough.
+    The draws of a member that all behaviours take come first, at the same places for
+    all; those that single behaviours take beyond these follow. Draws are taken evenly
+    from all chains, and each once if there are enough.
 
     Examples
     --------
@@ -345,12 +345,12 @@ def _shared(
 
 
 def _run(start: Any, length: int) -> Places:
-    """So many whole numbers from one on."""
+    """Consecutive whole numbers."""
     return start + np.arange(length)
 
 
 def _further(taken: Places, size: int, number: int) -> Places:
-    """So many draws of a member more, first those that were taken less often."""
+    """Further draws of a member, first those that were taken less often."""
     every: Places = np.arange(size)
     times = np.bincount(taken, minlength=size)
     first = _scattered(every[times < times.max()])
@@ -359,7 +359,7 @@ def _further(taken: Places, size: int, number: int) -> Places:
 
 
 def _scattered(places: Places) -> Places:
-    """The places in an order whose beginning is spread evenly over all of them."""
+    """The places in an order of which any beginning is spread evenly."""
     return places[np.argsort(np.arange(places.size) * _GOLDEN % 1, kind="stable")]
 
 

@@ -76,7 +76,7 @@ class Posterior(Fitted):
 
     @property
     def name(self) -> str:
-        """What tables call it: the name of its model."""
+        """Its name in tables: that of its model."""
         return self.model.name
 
     @property
@@ -164,9 +164,9 @@ class Posterior(Fitted):
         return one_behaviour(self.draws, self.data, self.dims, index)
 
     def thinned(self, most: int) -> "Posterior":
-        """The posterior with every k-th draw of each chain: few enough are left.
+        """The posterior with every k-th draw of each chain, at most so many in all.
 
-        Neighbours in a chain say nearly the same.
+        Neighbouring draws of a chain carry nearly the same information.
 
         Parameters
         ----------
@@ -213,13 +213,13 @@ class Posterior(Fitted):
     def pymc_model(self) -> "pymc.Model":
         """The PyMC model that was sampled, for other samplers and predictive draws.
 
-        Where a bound of the data enters as a `pm.Potential`, as in gpd_tail, draws from
-        PyMC's prior leave it out and PyMC says so: ``posterior.model.simulate`` draws
-        from the prior as it is meant.
+        Where the data set a bound through a `pm.Potential`, as in gpd_tail, prior draws
+        by PyMC ignore it, with a warning: ``posterior.model.simulate`` draws from the
+        prior correctly.
 
         Its observed variables are cells, which stand for several queries each, in rows
-        that are padded with zeros. To hold predictive draws against what was observed,
-        take `bayes_rare.posterior_predictive`.
+        that are padded with zeros. To compare predictive draws with what was observed,
+        use `bayes_rare.posterior_predictive`.
         """
         return self.model.build(self.evaluation, **self.settings)
 
@@ -303,7 +303,7 @@ def extreme_scores(
 ) -> dict[str, Array]:
     """Score that one query in a million exceeds, as draws by (chain, draw) to judge.
 
-    It is what forecasts rest on, and may mix worse than any parameter of the tail.
+    Forecasts depend on it, and it may mix worse than any parameter of the tail.
     """
     shape = next(iter(draws.values())).shape[:2]
     return {

@@ -1,7 +1,7 @@
-"""What was observed beside what a posterior expects of as many queries, for ArviZ.
+"""Posterior predictive draws beside the observed outcomes, for ArviZ.
 
-Inside a density outcomes that are alike are one cell, and rows of behaviours are padded
-to one length. Here each query stands for itself, as it was observed.
+In a density, equal outcomes are one cell and rows of behaviours are padded to one
+length. Here each query stands for itself, as it was observed.
 """
 
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ def posterior_predictive(
     most: int = 10_000,
     seed: int = 0,
 ) -> "xarray.DataTree":
-    """Outcomes of a behaviour's queries, and of as many new ones by the posterior.
+    """Observed outcomes of a behaviour, and predicted ones of as many new queries.
 
     For ``arviz.plot_ppc_dist`` and its like. Of exact risks the score is compared, of
     counts the successes in as many trials, of estimates the log risk with an error of

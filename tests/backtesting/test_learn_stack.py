@@ -333,7 +333,9 @@ def test_a_stack_has_no_settings_and_serves_what_it_serves(tmp_path: Path) -> No
     with pytest.raises(InvalidInput, match="a stack has no settings"):
         br.fit(evaluation, one.save(tmp_path / "stack.json"), shape=0.1)
     counts = br.Evaluation.from_counts(np.zeros(9, int), np.full(9, 5))
-    with pytest.raises(NotApplicable, match="no model of this stack"):
+    with pytest.raises(
+        NotApplicable, match="models with weight in this stack"
+    ):
         br.fit(counts, one)
     changed = StackMember("gpd_tail", "gpd_tail", "0")
     with pytest.raises(NoSuchModel, match="no longer the model gpd_tail"):
