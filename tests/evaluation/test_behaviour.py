@@ -32,7 +32,7 @@ def test_a_behaviour_has_its_own_rows_alone(name: str) -> None:
         (one.estimates, WHOLE.estimates),
     ):
         own = frame[frame["behaviour"] == name]
-        for column in {*own} - {"behaviour", "family"}:
+        for column in {*map(str, own)} - {"behaviour", "family"}:
             np.testing.assert_array_equal(columns[column], own[column])
 
 
