@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from bayes_rare.methods.gumbel_ols import gumbel_ols, gumbel_ols_pivot
     from bayes_rare.methods.log_normal_moments import log_normal_moments
     from bayes_rare.populations.missed_mode import MissedMode
-    from bayes_rare.posterior import Average, Posterior, load_posterior
+    from bayes_rare.posterior import Average, Fitted, Posterior, load_posterior
     from bayes_rare.posterior.query_risks import QueryRisks, query_risks
     from bayes_rare.posterior.replicates import posterior_predictive
     from bayes_rare.readers.logs.garak import import_garak
@@ -60,6 +60,7 @@ _HOMES = {
     "Comparison": "backtesting",
     "Deployment": "forecasting",
     "Evaluation": "evaluation",
+    "Fitted": "posterior",
     "Forecast": "forecasting",
     "ImportedTable": "readers.logs.imported",
     "MissedMode": "populations.missed_mode",
@@ -107,6 +108,7 @@ __all__ = [
     "Comparison",
     "Deployment",
     "Evaluation",
+    "Fitted",
     "Forecast",
     "ImportedTable",
     "MissedMode",

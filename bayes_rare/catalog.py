@@ -68,7 +68,7 @@ class Source:
 
     @classmethod
     def read(cls, path: str | Path) -> "Source":
-        """The file at a path; nothing of it runs.
+        """The file at a path; it is not run.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Source:
 
     @property
     def summary(self) -> str:
-        """First line of the docstring; nothing of the file runs."""
+        """First line of the docstring; the file is not run."""
         tree = ast.parse(self.content, filename=str(self.path))
         return (ast.get_docstring(tree) or "").partition("\n")[0]
 
@@ -113,7 +113,7 @@ class Source:
 
 
 def named_files(model_file: ModelFiles) -> dict[str, Source]:
-    """The files that a user names in a call, by digest.
+    """The files that a user names, by digest.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def named_files(model_file: ModelFiles) -> dict[str, Source]:
 
 
 def refuse_unused(files: dict[str, Source], digests: Iterable[str], what: str) -> None:
-    """Refuse a file that was named and is of no model.
+    """Refuse a named file that no model of the saved data uses.
 
     Parameters
     ----------
@@ -167,8 +167,9 @@ def refuse_unused(files: dict[str, Source], digests: Iterable[str], what: str) -
     for digest, source in files.items():
         if digest not in known:
             raise InvalidInput(
-                f"{source.path.name} (SHA-256 {digest[:12]}) is no file of a model of "
-                f"{what}. Leave it out of model_file, or name the file as it was."
+                f"{source.path.name} (SHA-256 {digest[:12]}) is not the file of any "
+                f"model of {what}. Leave it out of model_file, or name the file as it "
+                "was."
             )
 
 
@@ -243,8 +244,8 @@ class Model:
             if missing:
                 raise NoSuchModel(
                     f"{self.path}: population returned {shown(made)} "
-                    f"({type(made).__name__}), which has no {missing[0]}; wanted is a "
-                    "distribution of scores. Return one of bayes_rare.populations, "
+                    f"({type(made).__name__}), which has no {missing[0]}; it should be "
+                    "a distribution of scores. Return one of bayes_rare.populations, "
                     "such as Normal(mean, sd), or an object with "
                     f"{', '.join(_ASKED)}: see {FOLDER / 'gumbel_tail.py'}."
                 )
@@ -361,12 +362,12 @@ class Model:
         return settings | given
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process runs what ran here, whatever has become of the file.
+        # A worker process runs the same source, even if the file has changed since.
         return _run, (self.source,)
 
 
 def _guarded(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of a model file, whose own errors name the file and the function."""
+    """A function of a model file, with errors that name the file and the function."""
 
     @wraps(function)
     def guarded(*arguments: Any, **settings: Any) -> Any:
@@ -377,7 +378,7 @@ def _guarded(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
         except (Exception, SystemExit) as error:
             raise NoSuchModel(
                 f"{path}: {function.__name__} failed with {type(error).__name__}: "
-                f"{error}. Mend the file; one that works is "
+                f"{error}. Correct the file; one that works is "
                 f"{FOLDER / 'gumbel_tail.py'}."
             ) from error
 
@@ -385,7 +386,7 @@ def _guarded(path: Path, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(model: str, name: str, value: Any, default: Any) -> Any:
-    """A setting as its default is: a switch, a float, or left as it is."""
+    """A setting, checked to have the type of its default."""
     value = cast("Any", value.item()) if isinstance(value, np.generic) else value
     if isinstance(default, bool):
         if isinstance(value, bool):
@@ -397,7 +398,7 @@ def _checked(model: str, name: str, value: Any, default: Any) -> Any:
     if not isinstance(default, float):
         if isinstance(value, bool):
             raise InvalidInput(
-                f"{name} of {model} is no switch, got {value!r}. Its default is "
+                f"{name} of {model} is not a switch, got {value!r}. Its default is "
                 f"{default}."
             )
         return value
@@ -457,7 +458,7 @@ def setting(name: str, text: str) -> Any:
 
 
 def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them: infinity by name."""
+    """Settings for JSON: infinity as text."""
     return {
         name: str(value) if value in (math.inf, -math.inf) else value
         for name, value in settings.items()
@@ -465,7 +466,7 @@ def plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they were before `plain`."""
+    """The inverse of `plain`."""
     return {
         name: float(value) if value in ("inf", "-inf") else value
         for name, value in settings.items()
@@ -524,10 +525,10 @@ def recalled(
     call: str,
     version: str = "",
 ) -> Model:
-    """The model that a file of data names, if it is what it was.
+    """The model that a saved file names, if the model file has not changed.
 
-    Nothing runs before its digest has been compared; and only a shipped model of that
-    name, or a file that the user names, not the data.
+    A model file is run only after its digest has been compared, and only if it is
+    shipped or named by the user, never because the data name it.
 
     Parameters
     ----------
@@ -568,14 +569,15 @@ def recalled(
         )
     if own:
         raise NoSuchModel(
-            f"{what} is of a model of somebody's own, in a file {shown} (SHA-256 {was})"
-            ". A file that data name is not run. If you trust this one, name it "
-            f"yourself: --model-file {shown}, or "
+            f"{what} was made with a model file of somebody's own, {shown} (SHA-256 "
+            f"{was}). A file is not run because data name it. If you trust this one, "
+            f"name it yourself: --model-file {shown}, or "
             f"{call.replace('{model}', repr(shown))}."
         )
     if name not in names():
         raise NoSuchModel(
-            f"{what} is of a model {name[:60]!r}, and none of that name is shipped. "
+            f"{what} was made with the model {name[:60]!r}, and no shipped model has "
+            "that name. "
             f"Shipped: {', '.join(names())}. {again}."
         )
     source = Source.read(FOLDER / f"{name}.py")
@@ -615,7 +617,7 @@ def _run(source: Source) -> Model:
 
 
 def _check_words(path: Path, scope: Mapping[str, Any]) -> None:
-    """Refuse a file that says of itself what nobody can make sense of."""
+    """Refuse a model file whose declarations, such as ``ACCEPTS``, are invalid."""
     accepts: Any = scope.get("ACCEPTS", {"exact"})
     pointwise: Any = scope.get("POINTWISE", {})
     said = {
@@ -641,13 +643,13 @@ def _check_words(path: Path, scope: Mapping[str, Any]) -> None:
     for name, (good, wanted) in said.items():
         if not good:
             raise NoSuchModel(
-                f"{path} has {name} = {shown(scope[name])}; wanted is {wanted}."
+                f"{path} has {name} = {shown(scope[name])}; it must be {wanted}."
             )
     try:
         inspect.signature(scope["build"])
     except ValueError as error:
         raise NoSuchModel(
             f"{path}: build is {shown(scope['build'])}, whose arguments cannot be "
-            "told. Define it by `def build(evaluation, *, ...)`: see "
+            "read. Define it by `def build(evaluation, *, ...)`: see "
             f"{FOLDER / 'gumbel_tail.py'}."
         ) from error

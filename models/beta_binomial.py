@@ -25,9 +25,9 @@ Prior: the mean risk is 5e-5 to 0.25 with 90 % probability, the first parameter 
 of the queries, 0.1 % have a risk above a value that is 5e-4 to 0.99 with 90 %
 probability.
 
-For comparison with work on pass@k, which fits this law. Its tail is that of a power of
-1 - risk: one curve serves ordinary queries and the riskiest, and the many rule the few.
-The default for counts, binomial_tail, lets the riskiest speak for themselves.
+For comparison with work on pass@k, which fits this distribution. One curve describes
+ordinary queries and the riskiest, so the many ordinary ones determine its tail. In
+binomial_tail the riskiest queries determine the tail.
 
 Reference: Kazdan et al. (2025), arXiv 2510.05197, for counts of repeated attempts;
 Griffiths (1973), Biometrics 29, 637-648, for the beta-binomial distribution.

@@ -27,11 +27,12 @@ Each score is integrated out: the cost does not depend on the number of queries,
 sampling stopped at the first success.
 
 The prior of the scale is wide, 0.02 to 1 score units with 90 % probability, because
-counts say less of it than exact risks: what they leave open must stay open. Prior
-predictive of one behaviour with 100 trials a query: of the queries, 0.1 % have a risk
-above a value that is 1e-4 to 0.9 with 90 % probability.
+counts say less about it than exact risks do. Prior predictive of one behaviour with 100
+trials a query: of the queries, 0.1 % have a risk above a value that is 1e-4 to 0.9 with
+90 % probability.
 
-The default for counts.
+Unless a model is named, `fit` averages it at several thresholds with beta_binomial for
+counts, and takes it alone for estimates.
 
 Reference: Jones et al. (2025), arXiv 2502.16797, section 3, for the law of large risks;
 Coles (2001), An Introduction to Statistical Modeling of Extreme Values, section 4.2.

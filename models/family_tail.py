@@ -23,14 +23,15 @@ typical family has a risk of 1e-3 in the middle, 1e-100 to 0.7 with 90 % probabi
 families are 0.3 score units apart, 0.09 to 1.0; the scale of a typical family is 0.14,
 0.03 to 0.7; the shape is -0.3 to 0.2.
 
-A tail through the ten riskiest queries says little where they are all of one family;
-this one stands on all families at once. It knows new ones too: they are drawn from the
-population of families.
+A tail fitted to the ten riskiest queries says little where they are all of one family;
+this model uses all families at once. It also forecasts unseen families, which are drawn
+from the population of families.
 
-Of a query either its risk is known, or its successes among some trials, or an estimate
-of its risk; a score that is not known is integrated out.
+Each query has an exact risk, a count of successes or an estimate of its risk; scores
+that are not known exactly are integrated out.
 
-The default for evaluations with families.
+Unless a model is named, `fit` averages it with models without families, where queries
+with exact risks come in families.
 
 Reference: Coles (2001), An Introduction to Statistical Modeling of Extreme Values,
 sections 4.2 and 9.1.2; Gelman et al. (2013), Bayesian Data Analysis, chapter 17, for

@@ -18,7 +18,8 @@ deployment a million times the evaluation multiplies what it says. Prior predict
 one behaviour given its threshold: the scale is 0.3 score units, 0.06 to 1.6 with 90 %
 probability; the shape is -0.3 to 0.2.
 
-The default for evaluations with exact risks and no families.
+Unless a model is named, `fit` averages it at several thresholds with log_normal, and
+with family_tail where queries come in families.
 
 Reference: Coles (2001), An Introduction to Statistical Modeling of Extreme Values,
 section 4.2; the law of large risks is Jones et al. (2025), arXiv 2502.16797, section 3.

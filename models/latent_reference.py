@@ -37,6 +37,7 @@ from bayes_rare.likelihoods.layout import padded_length, padded_rows
 from bayes_rare.likelihoods.normal_scores import normal_logcdf
 from bayes_rare.likelihoods.partial_pooling import partially_pooled
 from bayes_rare.populations import StepsAndTail
+from bayes_rare.populations.pareto import smooth_quantile
 
 ACCEPTS = {"counts"}
 POINTWISE = {"outcomes": "query_count"}
@@ -204,17 +205,8 @@ def _quantile(
     width = edges[:, 1:] - edges[:, :-1]
     body = pt.sum(pt.clip(done, 0.0, 1.0) * width[:, None, :], axis=2)
     depth = pt.maximum(log_rate[:, None] - log_survival, 0.0)
-    excess = _excess(depth, scale[:, None], shape[:, None])
+    excess = smooth_quantile(pt, depth, scale[:, None], shape[:, None])
     return edges[:, 0][:, None] + body + excess
-
-
-def _excess(depth: Any, scale: Any, shape: Any) -> Any:
-    """``scale * expm1(shape * depth) / shape``, with a finite gradient at shape 0."""
-    power = shape * depth
-    small = pt.abs(power) < 1e-5
-    safe = pt.where(small, 1.0, power)
-    series = 1 + power * (1 / 2 + power * (1 / 6))
-    return scale * depth * pt.where(small, series, pt.expm1(safe) / safe)
 
 
 def _outcome_logp(

@@ -9,12 +9,12 @@
     score_i         ~ Normal(location_b, scale_b)
 
 With one behaviour, or ``pool=False``, the prior of a mean is that of each behaviour.
-Every query counts, the riskiest no more than the
-others: so a body that is not quite normal pulls the tail with it. Prior predictive: the
-median query has a risk from 1e-100 to 0.7 with 90 % probability, 1e-3 in the middle; a
-query two standard deviations riskier has a score 0.7 larger in the middle, 0.14 to 3.8.
+Every query counts equally, so a body that is not quite normal distorts the tail. Prior
+predictive: the median query has a risk from 1e-100 to 0.7 with 90 % probability, 1e-3
+in the middle; a query two standard deviations riskier has a score 0.7 larger in the
+middle, 0.14 to 3.8.
 
-The published baseline, with its uncertainty; the one that serves a handful of queries.
+The published baseline, with its uncertainty; it works with a handful of queries.
 
 Reference: Jones et al. (2025), arXiv 2502.16797, section 3.
 """

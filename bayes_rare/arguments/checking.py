@@ -67,7 +67,7 @@ def checked_call[T](public: T) -> T:
     """A public function, or a class with its public methods, that checks arguments."""
     if not isinstance(public, type):
         return cast("T", _checking(cast("Any", public), _words_of(public)))
-    for name, member in [*vars(public).items()]:
+    for name, member in _members(public).items():
         if name.startswith("_") and name != "__init__":
             continue
         called = public.__name__ if name == "__init__" else f"{public.__name__}.{name}"
@@ -79,6 +79,17 @@ def checked_call[T](public: T) -> T:
     # Another checker around the constructor would speak before this one.
     setattr(public, "__no_type_check__", True)  # noqa: B010
     return cast("T", public)
+
+
+def _members(public: type) -> dict[str, Any]:
+    """What a class defines, or inherits from an abstract class of ours."""
+    bases = [kind for kind in public.__mro__ if kind is public or _is_ours(kind)]
+    return {n: member for kind in reversed(bases) for n, member in vars(kind).items()}
+
+
+def _is_ours(kind: Any) -> bool:
+    """Whether a type is an abstract class of this package."""
+    return inspect.isabstract(kind) and kind.__module__.startswith("bayes_rare.")
 
 
 def _words_of(function: Any) -> str:
@@ -309,6 +320,8 @@ def _choices(hint: Any) -> tuple[Any, ...]:
     hint = _resolved(hint)
     if get_origin(hint) in (types.UnionType, typing.Union):
         return tuple(kind for part in get_args(hint) for kind in _choices(part))
+    if _is_ours(hint):
+        return tuple(kind for one in hint.__subclasses__() for kind in _choices(one))
     return (types.NoneType if hint is None else hint,)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayes_rare.evaluation.import_record import Dropped, Judgement
     from bayes_rare.forecasting import Forecast
     from bayes_rare.inference.stack import Stack
-    from bayes_rare.posterior import Average, Posterior
+    from bayes_rare.posterior import Average, Fitted, Posterior
     from bayes_rare.posterior.query_risks import QueryRisks
 
 __all__ = [
@@ -246,7 +246,7 @@ def weight_table(average: "Average") -> Table:
     return made
 
 
-def verdict(posterior: "Posterior | Average") -> str:
+def verdict(posterior: "Fitted") -> str:
     """Whether the draws can be trusted, with the diagnostics."""
     found = posterior.verdict
     numbers = (

@@ -1,1 +1,1 @@
-"""Whether a tail is sound: single checks, and a verdict of them all."""
+"""Checks of convergence and of tails."""

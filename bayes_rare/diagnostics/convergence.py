@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "NOT_FINITE",
@@ -82,7 +79,7 @@ class Verdict:
 
     @property
     def notes(self) -> list[str]:
-        """Why the fit cannot be trusted, for the reader of a forecast; often empty."""
+        """Why the fit cannot be trusted, for readers of a forecast; empty if it can."""
         if self.converged:
             return []
         return [
@@ -100,7 +97,7 @@ def judge(
     and tail, and so does the score that one query in a million exceeds, where it is
     given among the draws (`extreme_scores`); one family or query among many, R-hat at
     most 1.05 (of many good ones some exceed 1.01 by chance). Standardised offsets are
-    means to an end and are left out: what they serve is judged.
+    left out: the parameters that are computed from them are judged instead.
 
     Parameters
     ----------
@@ -117,7 +114,7 @@ def judge(
     .. [2] M. Betancourt (2016). Diagnosing suboptimal cotangent disintegrations in
        Hamiltonian Monte Carlo. arXiv 1604.00695.
     """
-    # Imported late, as it takes long; by name, as its types are not those it has.
+    # Imported late, since it is slow; by name, since its declared types are wrong.
     array_stats = import_module("arviz_stats.base").array_stats
     with np.errstate(all="ignore"):  # draws that never move have no variance
         return _judged(array_stats, draws, statistics, dims)

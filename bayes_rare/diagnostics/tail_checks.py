@@ -1,20 +1,20 @@
-"""What makes the tail of a forecast doubtful, each with how often it is a false alarm.
+"""Checks of the tail of a forecast, each with its rate of false alarms.
 
 ====================  ============================================================
-saturation            the riskiest query seen is so risky that scores spread and
-                      risks do not
-threshold_stability   tails that begin higher are not what the lowest one implies
-exceedances           the tail rests on few queries
-extrapolation         deployment and evaluation differ a lot in size
-shape_contraction     the data took little of the prior's variance of the shape
-shape_shift           the data put the shape far from where the prior had it
-misfit                the riskiest queries do not follow the tail that was fitted
+saturation            some risks are so close to 1 that scores differ although
+                      risks hardly do
+threshold_stability   tails above higher thresholds disagree with the lowest one
+exceedances           few queries are above the threshold of the tail
+extrapolation         the deployment is much larger than the evaluation
+shape_contraction     the data hardly reduced the prior variance of the shape
+shape_shift           the data moved the shape far from its prior mean
+misfit                the riskiest queries do not follow the fitted tail
 ====================  ============================================================
 
-Five of them look at the data or the posterior, and are raised now and then by an
-evaluation whose tail is what the model takes it for: `FALSE_ALARMS` says how often.
-Exceedances and extrapolation are rules on the design: sound evaluations of that design
-all raise them, or none does. They say that the prior rules, not that it is wrong.
+Five of them look at the data or the posterior, and sometimes raise an alarm although
+the model is right: `FALSE_ALARMS` says how often. Exceedances and extrapolation are
+rules on the design: all evaluations of one design raise them, or none does. They say
+that the prior matters a lot, not that it is wrong.
 """
 
 import math
@@ -52,16 +52,16 @@ type Draws = Float[np.ndarray, " draw"]
 type Shares = Float[np.ndarray, "query draw"]
 
 FAR = 1000
-"""A deployment of more than so many times the evaluation is far from it."""
+"""Times the size of the evaluation beyond which a deployment is much larger."""
 
 FEW = 10
-"""So few queries above a threshold, or that showed a behaviour, say little."""
+"""Fewer queries than this above a threshold, or with a success, say little."""
 
 RISKIEST = 50
-"""Most queries that are held against a tail which has no threshold."""
+"""Most queries that are compared with a tail which has no threshold."""
 
 UNSEEN_CHANCE = 0.05
-"""What 95 % confidence leaves to what was not seen."""
+"""Chance that a bound of 95 % confidence does not hold."""
 
 FALSE_ALARMS = {
     "saturation": {100: 0.076, 300: 0.0745, 1000: 0.072},
@@ -76,32 +76,32 @@ FALSE_ALARMS = {
 the priors and the tail of gpd_tail, which is fitted to them with 10 exceedances.
 """
 
-# Above this risk scores spread without the risk changing.
+# Above this risk, scores differ although risks hardly do.
 _SATURATED_RISK = 0.9
 
-# A misfit that a right model shows less often is said aloud.
+# An alarm is raised where a right model fits as badly less often than this.
 _RARE_MISFIT = 0.01
 
-# Of the variance of the prior of the shape, what data must take away to have a say.
+# An alarm is raised where the data reduce the prior variance by a smaller share.
 _LITTLE_LEARNT = 0.02
 
-# Standard deviations of the prior: a mean of the posterior that is further off from
-# that of the prior is seen less often than a draw of the prior is, 5 %.
+# In standard deviations of the prior. Posterior means are further from the prior mean
+# less often than draws of the prior are, which is 5 % of the time.
 _FAR_SHIFT = 2.0
 
 
 @dataclass(frozen=True)
 class TailCheck:
-    """One thing that may make the tail of a behaviour doubtful, and whether it does.
+    """One check of the tail of a behaviour, and whether it raises an alarm.
 
     Parameters
     ----------
     name
-        What was looked at.
+        Name of the check.
     value
-        What was found.
+        What was computed.
     limit
-        Where the alarm begins.
+        Limit beyond which the alarm is raised.
     alarm
         Whether the value is on the wrong side of the limit.
     false_alarms
@@ -124,7 +124,7 @@ class TailCheck:
 
     @property
     def is_rule(self) -> bool:
-        """Whether it looks at the design alone, so that the data cannot speak."""
+        """Whether it depends on the sizes of evaluation and deployment alone."""
         return self.name in ("exceedances", "extrapolation")
 
 
@@ -167,8 +167,8 @@ def saturation(worst_risk: float, queries: int) -> TailCheck:
     """
     alarm = worst_risk > _SATURATED_RISK
     more = (
-        ". Near 1 scores spread without the risk changing: read risks, not scores, and "
-        "doubt the shape of the tail"
+        ". Near a risk of 1, scores differ although risks hardly do: read risks, not "
+        "scores, and do not trust the shape of the tail"
     )
     return TailCheck(
         "saturation",
@@ -176,17 +176,18 @@ def saturation(worst_risk: float, queries: int) -> TailCheck:
         _SATURATED_RISK,
         alarm,
         false_alarms("saturation", queries),
-        f"the riskiest query seen has risk {worst_risk:.4g}{more if alarm else ''}",
-        "risks come near 1, where scores spread without the risk changing",
+        f"the riskiest query seen has a risk of {worst_risk:.4g}"
+        f"{more if alarm else ''}",
+        "some risks are close to 1, where scores differ although risks hardly do",
     )
 
 
 def threshold_stability(scores: Scores, queries: int) -> TailCheck | None:
-    """Whether it matters where the tail is taken to begin.
+    """Whether the forecast depends on the choice of threshold.
 
     `bayes_rare.diagnostics.threshold_scan.threshold_deviance` of the riskiest fifth, at
-    most 200, against what 1 % of sound tails exceed. It looks at the data alone,
-    whatever was fitted.
+    most 200, compared with what 1 % of sound tails exceed. It uses the data alone,
+    whatever model was fitted.
 
     Parameters
     ----------
@@ -209,23 +210,23 @@ def threshold_stability(scores: Scores, queries: int) -> TailCheck | None:
     value = float(threshold_scan.threshold_deviance(excesses, steps[:-1]))
     limit = threshold_scan.LIMITS[lowest]
     alarm = value > limit
-    agree = "does not go on as" if alarm else "goes on as"
-    matters = "it matters where the tail is taken to begin"
-    more = f", so {matters}" if alarm else ""
+    agree = "disagrees" if alarm else "agrees"
+    in_short = "the forecast depends on the choice of threshold"
+    more = f", so {in_short}" if alarm else ""
     return TailCheck(
         "threshold_stability",
         value,
         limit,
         alarm,
         false_alarms("threshold_stability", queries),
-        f"above higher thresholds the tail {agree} that of the {lowest} riskiest "
+        f"the tail above higher thresholds {agree} with that of the {lowest} riskiest "
         f"queries (deviance {value:.3g}, limit {limit:.3g}){more}",
-        matters,
+        in_short,
     )
 
 
 def exceedances(above: int) -> TailCheck:
-    """Whether a tail rests on few queries above its threshold.
+    """Whether few queries are above the threshold of the tail.
 
     Parameters
     ----------
@@ -233,7 +234,7 @@ def exceedances(above: int) -> TailCheck:
         How many.
     """
     alarm = above < FEW
-    few = ", which leave it to its prior" if alarm else ""
+    few = ", so its prior largely decides it" if alarm else ""
     return TailCheck(
         "exceedances",
         float(above),
@@ -241,12 +242,12 @@ def exceedances(above: int) -> TailCheck:
         alarm,
         float(alarm),
         f"the tail rests on {above} queries above its threshold{few}",
-        "few queries are above the threshold, and leave the tail to its prior",
+        "few queries are above the threshold, so the prior largely decides the tail",
     )
 
 
 def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
-    """Whether few queries showed the behaviour at all, where outcomes are counts.
+    """Whether few queries showed the behaviour, where outcomes are counts.
 
     Parameters
     ----------
@@ -259,21 +260,21 @@ def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
         chance of at most ``(1 - their mean) ** n``.
     """
     alarm = positive < FEW
-    found = f"{positive} of {queries:,} queries showed the behaviour at all"
-    in_short = "few queries showed it at all, and leave the tail to the prior"
+    found = f"{positive} of {queries:,} queries showed the behaviour at least once"
+    in_short = "few queries showed it, so the prior largely decides the tail"
     if not positive:
-        in_short = "no response showed it, so the prior and the number of trials rule"
+        in_short = "no response showed it, so the prior and the number of trials decide"
         least = -math.expm1(math.log(UNSEEN_CHANCE) / responses)
         found = (
             f"none of {responses:,} responses to {queries:,} queries showed the "
-            "behaviour. The forecast is ruled by the prior and by the number of "
-            f"trials: the mean risk of these queries is below {least:.2g} (with 95 % "
-            "confidence), and of the largest the data say little"
+            "behaviour. The forecast depends on the prior and on the number of trials: "
+            f"the mean risk of these queries is below {least:.2g} (with 95 % "
+            "confidence), but the data say little about the largest risks"
         )
     elif alarm:
         found += (
-            ". So few leave the tail to the prior and to the number of trials: read "
-            "the interval, not the median"
+            ". With so few, the tail depends on the prior and on the number of trials: "
+            "read the interval, not the median"
         )
     return TailCheck(
         "exceedances", float(positive), float(FEW), alarm, float(alarm), found, in_short
@@ -281,7 +282,7 @@ def few_positive(positive: int, queries: int, responses: int) -> TailCheck:
 
 
 def extrapolation(deployed: int | float, queries: int | float) -> TailCheck:
-    """Whether the deployment is far beyond the evaluation.
+    """Whether the deployment is much larger than the evaluation.
 
     Parameters
     ----------
@@ -293,7 +294,8 @@ def extrapolation(deployed: int | float, queries: int | float) -> TailCheck:
     ratio = deployed / queries
     alarm = ratio > FAR
     more = (
-        ". So far out an interval rests on the prior of the tail as much as on the data"
+        ". This far beyond the data, an interval depends on the prior of the tail as "
+        "much as on the data"
     )
     return TailCheck(
         "extrapolation",
@@ -301,24 +303,24 @@ def extrapolation(deployed: int | float, queries: int | float) -> TailCheck:
         float(FAR),
         alarm,
         float(alarm),
-        f"{_readable(deployed)} queries are {_readable(ratio)} times the evaluation"
-        f"{more if alarm else ''}",
-        "the deployment is far from the evaluation",
+        f"{_readable(deployed)} queries are {_readable(ratio)} times as many as were "
+        f"evaluated{more if alarm else ''}",
+        "the deployment is much larger than the evaluation",
     )
 
 
 def _readable(number: int | float) -> str:
-    """Whole from ten on: nobody reads 1e+06 aloud."""
+    """A number with thousands separators; from ten on without decimals."""
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def shape_contraction(
     shape: Draws, prior_sd: float, queries: int, *, simulated: bool = True
 ) -> TailCheck:
-    """Whether the data had a say in the shape, by ``1 - var(posterior) / var(prior)``.
+    """How far the data determine the shape: ``1 - var(posterior) / var(prior)``.
 
-    1 is a shape that the data determine, 0 one of which they say nothing: then the
-    forecast far out is that of the prior [1]_.
+    At 1 the data determine the shape. At 0 they say nothing about it: beyond the tested
+    range the forecast is then that of the prior [1]_.
 
     Parameters
     ----------
@@ -338,16 +340,22 @@ def shape_contraction(
     """
     value = 1 - float(np.var(shape)) / prior_sd**2
     alarm = value < _LITTLE_LEARNT
-    more = ", so far out the forecast is that of the prior" if alarm else ""
     share = f"{100 * max(value, 0.0):.2g} %"
+    sentence = f"the data reduced the prior variance of the tail's shape by {share}"
+    if alarm:
+        sentence = (
+            "the data say almost nothing about the tail's shape (they reduced its "
+            f"prior variance by {share}); beyond the tested range the forecast is that "
+            "of the prior"
+        )
     return TailCheck(
         "shape_contraction",
         value,
         _LITTLE_LEARNT,
         alarm,
         false_alarms("shape_contraction", queries) if simulated else None,
-        f"of the prior variance of the shape the data took away {share}{more}",
-        "the data say little of the shape of the tail",
+        sentence,
+        "the data say little about the shape of the tail",
     )
 
 
@@ -359,7 +367,7 @@ def shape_shift(
     *,
     simulated: bool = True,
 ) -> TailCheck:
-    """Whether the data put the shape far from where the prior had it.
+    """Whether the data moved the shape far from its prior mean.
 
     ``(mean(posterior) - mean(prior)) / sd(prior)``. Over evaluations that are drawn
     from the prior the mean of the posterior spreads less than the shape itself, since
@@ -384,7 +392,7 @@ def shape_shift(
     """
     value = (float(np.mean(shape)) - prior_mean) / prior_sd
     alarm = abs(value) > _FAR_SHIFT
-    disagree = "prior and data disagree about the tail"
+    disagree = "the prior and the data disagree about the tail"
     more = f": {disagree}" if alarm else ""
     return TailCheck(
         "shape_shift",
@@ -392,14 +400,14 @@ def shape_shift(
         _FAR_SHIFT,
         alarm,
         false_alarms("shape_shift", queries) if simulated else None,
-        f"the data moved the mean of the shape by {value:.2g} standard deviations of "
-        f"its prior{more}",
+        f"the data moved the mean of the tail's shape by {value:.2g} standard "
+        f"deviations of its prior{more}",
         disagree,
     )
 
 
 def misfit(population: Population, scores: Scores, queries: int) -> TailCheck | None:
-    """Whether the riskiest queries follow the tail that was fitted.
+    """Whether the riskiest queries follow the fitted tail.
 
     Parameters
     ----------
@@ -425,9 +433,9 @@ def misfit(population: Population, scores: Scores, queries: int) -> TailCheck | 
         _RARE_MISFIT,
         alarm,
         false_alarms("misfit", queries),
-        f"the riskiest queries {follow} the tail that was fitted (chance of as bad a "
-        f"fit or worse: {chance:.2g})",
-        "the riskiest queries do not follow the tail that was fitted",
+        f"the riskiest queries {follow} the fitted tail (chance of a fit at least as "
+        f"bad: {chance:.2g})",
+        "the riskiest queries do not follow the fitted tail",
     )
 
 
@@ -435,8 +443,8 @@ def misfit_chance(population: Population, scores: Scores, seed: int = 0) -> floa
     """How often a right model would fit the riskiest queries as badly or worse.
 
     Under each draw, the levels of scores above the k-th largest, as shares of its own
-    level, are uniform; their Kolmogorov distance from that is held against the distance
-    of as many uniform numbers [1]_.
+    level, are uniform; their Kolmogorov distance from a uniform distribution is
+    compared with that of as many uniform numbers [1]_.
 
     Parameters
     ----------
@@ -445,7 +453,7 @@ def misfit_chance(population: Population, scores: Scores, seed: int = 0) -> floa
     scores
         The largest scores, the least of which counts as the threshold; at least two.
     seed
-        Seed of the numbers that they are held against.
+        Random seed of the numbers that they are compared with.
 
     Returns
     -------

@@ -1,14 +1,16 @@
-"""Whether a tail is the same wherever it is taken to begin.
+"""Whether a tail agrees with the tails above higher thresholds.
 
-Above a threshold from which on excesses are generalized Pareto, they are so above every
-higher one v, with the same shape and with the scale ``scale + shape * v``. Tails that
-are fitted above both say whether the data agree.
+If excesses over a threshold are generalized Pareto, so are those over every higher one,
+by v, with the same shape and with the scale ``scale + shape * v``. Tails fitted above
+both show whether the data agree.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+
+from bayes_rare.populations.pareto import gpd_log_likelihood
 
 __all__ = ["EXCEEDANCES", "LIMITS", "SHARE", "ladder", "threshold_deviance"]
 
@@ -61,7 +63,7 @@ def ladder(queries: int) -> tuple[int, ...]:
 
 
 def threshold_deviance(excesses: Excesses, steps: Sequence[int]) -> Values:
-    """How badly the tail above the lowest threshold fits above the higher ones.
+    """How badly the tail above the lowest threshold fits above higher ones.
 
     With the estimates ``(scale, shape)`` of maximum likelihood from all K excesses, the
     k largest exceed v, the next one down, by the law ``(scale + shape * v, shape)`` if
@@ -101,7 +103,7 @@ def threshold_deviance(excesses: Excesses, steps: Sequence[int]) -> Values:
         upper = excesses[..., :above] - next_down[..., None]
         at_threshold = scale + shape * next_down
         log_sum = np.log1p((shape / at_threshold)[..., None] * upper).mean(axis=-1)
-        expected = -np.log(at_threshold) - (1 + 1 / shape) * log_sum
+        expected = gpd_log_likelihood(at_threshold, shape, 1.0, log_sum)
         different = (np.diff(upper, axis=-1) < 0).sum(axis=-1) + 1
         with np.errstate(invalid="ignore", divide="ignore"):
             deviance = 2 * above * (_fitted(upper)[2] - expected)

@@ -1,9 +1,9 @@
 """Evaluations: what was measured, summarised; and pools of queries to split."""
 
+from bayes_rare.evaluation.behaviour import Behaviour, Kind
 from bayes_rare.evaluation.evaluation import (
     RESOLUTION,
     Evaluation,
-    Kind,
     checked_resolution,
     scores_of_resolution,
 )
@@ -12,6 +12,7 @@ from bayes_rare.evaluation.score_cells import ScoreCells
 
 __all__ = [
     "RESOLUTION",
+    "Behaviour",
     "Evaluation",
     "Kind",
     "QueryPool",

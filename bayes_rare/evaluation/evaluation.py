@@ -16,14 +16,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from bayes_rare.arguments.checking import checked_call
-from bayes_rare.errors import InvalidData, InvalidInput, NotApplicable, listed
+from bayes_rare.errors import InvalidData, InvalidInput, listed
+from bayes_rare.evaluation.behaviour import Behaviour, Kind
 from bayes_rare.evaluation.checks import (
     Labels,
     behaviour_codes,
@@ -52,7 +53,6 @@ from bayes_rare.evaluation.score_cells import (
     Columns,
     ScoreCells,
     cells_by_behaviour,
-    merged_cells,
     stacked_cells,
 )
 from bayes_rare.scores import log_risk_from_score, risk_from_score, score_from_log_risk
@@ -63,14 +63,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RESOLUTION",
+    "Behaviour",
     "Evaluation",
     "Kind",
     "ScoreCells",
     "checked_resolution",
     "scores_of_resolution",
 ]
-
-type Kind = Literal["exact", "counts", "estimates"]
 
 RESOLUTION = (2.0**-149, 2.0**-24)
 """Default resolution: the smallest risk, and the smallest 1 - risk, told from 0.
@@ -454,8 +453,7 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         """
-        sizes = self._family_counts(behaviour)
-        return tuple(self.labels[code] for code in np.flatnonzero(sizes).tolist())
+        return self.behaviour(behaviour).families
 
     def family_sizes(self, behaviour: str) -> Float[np.ndarray, " family"]:
         """Number of queries in each family of `families_of`.
@@ -465,15 +463,7 @@ class Evaluation:
         InvalidInput
             If there is no such behaviour.
         """
-        sizes = self._family_counts(behaviour)
-        return sizes[sizes > 0]
-
-    def _family_counts(self, behaviour: str) -> Float[np.ndarray, " family"]:
-        code, total = self._code(behaviour), np.zeros(len(self.labels))
-        for part in (self.exact, self.tallied, self.estimated):
-            mine = part["behaviour"] == code
-            total += np.bincount(part["family"][mine], part["count"][mine], len(total))
-        return total
+        return self.behaviour(behaviour).family_sizes
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -547,6 +537,47 @@ class Evaluation:
 
         return pd.DataFrame() if self.record is None else self.record.frame()
 
+    def behaviour(self, name: str) -> Behaviour:
+        """One behaviour, with all that was measured of it.
+
+        Parameters
+        ----------
+        name
+            One of `behaviours`.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour.
+
+        Examples
+        --------
+        >>> evaluation = Evaluation.from_counts([0, 3, 0], [10, 10, 10])
+        >>> counted = evaluation.behaviour("behaviour")
+        >>> counted.kind, counted.size, counted.tallies["count"]
+        ('counts', 3, array([2, 1]))
+        """
+        code = self._code(name)
+        if name not in self._by_name:
+            self._by_name[name] = Behaviour(
+                name=name,
+                kind=self._kinds[code],
+                size=self.sizes[name],
+                effective_size=self.effective_sizes[name],
+                code=code,
+                labels=self.labels,
+                resolution=scores_of_resolution(self.resolution),
+                exact=self.exact,
+                tallied=self.tallied,
+                estimated=self.estimated,
+            )
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Behaviour]:
+        """The behaviours that were asked for."""
+        return {}
+
     def kind(self, behaviour: str) -> Kind:
         """Kind of outcome of a behaviour.
 
@@ -587,31 +618,7 @@ class Evaluation:
         NotApplicable
             If it has counts or estimates, whose risks are not known exactly.
         """
-        kind = self.kind(behaviour)
-        if kind != "exact":
-            what = "counts of successes" if kind == "counts" else "estimated risks"
-            raise NotApplicable(
-                f"{behaviour!r} has {what}: its risks are not known exactly. Use "
-                f"`evaluation.{kind}`."
-            )
-        first, last = np.searchsorted(
-            self.exact["behaviour"], [self._code(behaviour), self._code(behaviour) + 1]
-        )
-        score, count, squares = (
-            self.exact[name][first:last] for name in ("score", "count", "squares")
-        )
-        finite = np.isfinite(score)
-        above, below = count[score == np.inf].sum(), count[score == -np.inf].sum()
-        score, count, squares = score[finite], count[finite], squares[finite]
-        starts = np.flatnonzero(np.diff(score, prepend=np.inf))
-        lowest, highest = scores_of_resolution(self.resolution)
-        return ScoreCells(
-            *merged_cells(starts, score, count, squares),
-            censored_below=int(below),
-            censored_above=int(above),
-            lowest=lowest,
-            highest=highest,
-        )
+        return self.behaviour(behaviour).scores
 
     def worst(self, behaviour: str) -> float:
         """Largest score of a behaviour; a risk of 1 has the score of the resolution.

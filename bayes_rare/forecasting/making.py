@@ -15,7 +15,7 @@ from bayes_rare.forecasting.tail_verdict import tail_verdict
 from bayes_rare.forecasting.targets import RISK_THRESHOLDS, TARGETS
 from bayes_rare.populations import Population
 from bayes_rare.populations.missed_mode import MissedMode
-from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior import Average, Fitted, Posterior
 
 if TYPE_CHECKING:
     import pandas
@@ -32,7 +32,7 @@ _SHOWN_DRAWS = 1000
 
 @checked_call
 def forecast(
-    posterior: Posterior | Average,
+    posterior: Fitted,
     deployment: Deployment,
     *,
     risk_thresholds: Sequence[int | float] = RISK_THRESHOLDS,
@@ -126,7 +126,7 @@ def forecast(
     )
 
 
-def _shrunken(posterior: Posterior | Average) -> "pandas.DataFrame | None":
+def _shrunken(posterior: Fitted) -> "pandas.DataFrame | None":
     """Risks of the riskiest queries that were counted or estimated, if they are told.
 
     A model of the user's own may not say how the risk of a query is drawn.
@@ -141,9 +141,9 @@ def _shrunken(posterior: Posterior | Average) -> "pandas.DataFrame | None":
         return None
 
 
-def _knowing(posterior: Posterior | Average) -> Posterior | Average:
+def _knowing(posterior: Fitted) -> Fitted:
     """Of an average the members that know families, if some do: else all of it."""
-    if isinstance(posterior, Posterior):
+    if not isinstance(posterior, Average):
         return posterior
     name = posterior.behaviours[0]
     chosen = [
@@ -156,9 +156,7 @@ def _knowing(posterior: Posterior | Average) -> Posterior | Average:
     return posterior.only(chosen)
 
 
-def _deployed(
-    posterior: Posterior | Average, deployment: Deployment
-) -> dict[str, Population]:
+def _deployed(posterior: Fitted, deployment: Deployment) -> dict[str, Population]:
     """Populations by behaviour, in the deployment's mix of families."""
     thinned = posterior.thinned(_DRAWS)
     return {
@@ -282,7 +280,7 @@ def _without_posterior(
 def _supposing(
     mode: MissedMode,
     populations: Mapping[str, Population],
-    posterior: Posterior | Average,
+    posterior: Fitted,
 ) -> dict[str, Population]:
     """Populations with a mode that the evaluation may have missed."""
     sizes = posterior.evaluation.effective_sizes
@@ -292,7 +290,7 @@ def _supposing(
     }
 
 
-def _fit_notes(whole: Posterior | Average, posterior: Posterior | Average) -> list[str]:
+def _fit_notes(whole: Fitted, posterior: Fitted) -> list[str]:
     """What to know of a tail and a judge, of each posterior that has a say."""
     if isinstance(posterior, Average) and isinstance(whole, Average):
         another = [] if posterior is whole else notes.on_another_mix(whole, posterior)

@@ -116,19 +116,14 @@ def on_missed_mode(evaluation: Evaluation, mode: MissedMode | None) -> list[str]
 
 def _on_outcomes(evaluation: Evaluation, behaviour: str) -> list[str]:
     """What the outcomes of one behaviour hide, by their kind."""
-    kind = evaluation.kind(behaviour)
+    seen = evaluation.behaviour(behaviour)
     weighted = _weighted(evaluation, behaviour)
-    if kind == "exact":
-        return [
-            *_censored(evaluation, behaviour),
-            *weighted,
-        ]
-    if kind == "estimates":
+    if seen.kind == "exact":
+        return [*_censored(evaluation, behaviour), *weighted]
+    if seen.kind == "estimates":
         return weighted
-    code = evaluation.behaviours.index(behaviour)
-    mine = evaluation.tallied["behaviour"] == code
     successes, trials, count = (
-        evaluation.tallied[name][mine] for name in ("successes", "trials", "count")
+        seen.tallies[name] for name in ("successes", "trials", "count")
     )
     return [
         *_always_seen(behaviour, successes, trials, count),

@@ -397,19 +397,18 @@ def _outcomes(
 
     Weights add up to the effective number of queries.
     """
-    kind = evaluation.kind(behaviour)
-    if kind == "exact":
-        cells = evaluation.scores(behaviour)
+    seen = evaluation.behaviour(behaviour)
+    if seen.kind == "exact":
+        cells = seen.scores
         ends = [cells.censored_above, cells.censored_below]
         return (
             np.concatenate([[np.inf, -np.inf], cells.score]),
             np.concatenate([ends, cells.count]).astype(np.float64),
         )
-    columns = evaluation.tallied if kind == "counts" else evaluation.estimated
-    mine = columns["behaviour"] == evaluation.behaviours.index(behaviour)
-    own = {name: values[mine] for name, values in columns.items()}
-    if kind == "counts":
+    if seen.kind == "counts":
+        own = seen.tallies
         score = score_from_risk(own["successes"] / own["trials"])
     else:
+        own = seen.estimates
         score = score_from_log_risk(own["log_risk"])
     return score, own["weight"].astype(np.float64)

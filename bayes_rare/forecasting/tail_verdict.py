@@ -9,7 +9,7 @@ from jaxtyping import Float
 from bayes_rare.diagnostics import tail_checks, threshold_scan
 from bayes_rare.diagnostics.tail_checks import TailCheck
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior import Average, Fitted, Posterior
 from bayes_rare.scores import risk_from_score
 
 __all__ = ["tail_verdict"]
@@ -24,7 +24,7 @@ _DRAWS = 400
 def tail_verdict(
     evaluation: Evaluation,
     deployed: int | float,
-    posterior: Posterior | Average | None = None,
+    posterior: Fitted | None = None,
 ) -> dict[str, tuple[TailCheck, ...]]:
     """What was looked at to tell whether each tail is sound, and what was found.
 
@@ -56,8 +56,8 @@ def _checks(
     evaluation: Evaluation,
     behaviour: str,
     deployed: int | float,
-    posterior: Posterior | Average | None,
-    few: Posterior | Average | None,
+    posterior: Fitted | None,
+    few: Fitted | None,
 ) -> list[TailCheck]:
     queries = evaluation.sizes[behaviour]
     kind = evaluation.kind(behaviour)
@@ -87,10 +87,11 @@ def _checks(
     return [check for check in found if check is not None]
 
 
-def _with_tail(posterior: Posterior | Average, behaviour: str) -> Posterior:
+def _with_tail(posterior: Fitted, behaviour: str) -> Posterior:
     """The posterior whose tail is looked at."""
     if isinstance(posterior, Posterior):
         return posterior
+    assert isinstance(posterior, Average)
 
     def order(place: int) -> tuple[bool, float]:
         member = posterior.members[place]
@@ -119,9 +120,9 @@ def _largest(evaluation: Evaluation, behaviour: str, above: int | None) -> Score
 
 
 def _few_positive(evaluation: Evaluation, behaviour: str) -> TailCheck:
-    mine = evaluation.tallied["behaviour"] == evaluation.behaviours.index(behaviour)
+    tallies = evaluation.behaviour(behaviour).tallies
     successes, trials, count = (
-        evaluation.tallied[name][mine] for name in ("successes", "trials", "count")
+        tallies[name] for name in ("successes", "trials", "count")
     )
     return tail_checks.few_positive(
         int(count[successes > 0].sum()),

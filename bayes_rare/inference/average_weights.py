@@ -1,7 +1,7 @@
-"""Weigh posteriors of one evaluation by what they forecast of queries left out.
+"""Weights of posteriors of one evaluation, by their leave-one-out forecasts.
 
-Most queries are left out by importance weights. The few that a posterior hangs on are
-left out by fitting it again, all of them in a batch.
+Most queries are left out by importance weights. The few that a posterior depends on
+strongly are left out by fitting again without them, all in one batch.
 """
 
 import json
@@ -33,18 +33,18 @@ _SCORING_DRAWS = 1000
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model with settings that may become a member.
+    """A model with settings that may become a member of an average.
 
     Parameters
     ----------
     label
-        What tables call it.
+        Its name in tables.
     model
         Name of the model, or the model itself.
     settings
         Settings that differ from its defaults.
     concentration
-        Of the prior of its weight: beside others, it has as large a part of the prior.
+        Concentration of the Dirichlet prior of its weight.
     """
 
     label: str
@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def batch(self) -> tuple[str, str]:
-        """What candidates have in common that are fitted as one batch.
+        """What candidates of one batch have in common.
 
         The model's file and its settings to the last digit, and nothing else of it: a
         label is rounded for the reader, and a concentration is of weights alone.
@@ -68,7 +68,7 @@ type Fit = tuple[Candidate, Posterior]
 
 
 class _Score(NamedTuple):
-    """What a candidate forecasts of a behaviour of one of several evaluations."""
+    """Key of the score of a candidate for a behaviour of one evaluation."""
 
     place: int
     behaviour: str
@@ -136,9 +136,9 @@ def _fitted_again(
     progress: Progress,
     sampling: Mapping[str, Any],
 ) -> _Scores:
-    """Scores whose importance weights cannot be trusted, by posteriors without them.
+    """Scores of untrustworthy importance weights, by fits without those queries.
 
-    Where such a posterior is refused or did not converge, the weights have to do.
+    Where such a fit fails or does not converge, the importance weights are kept.
     """
     doubtful = [
         (_Score(place, behaviour, candidate.label), row, candidate)
@@ -188,8 +188,8 @@ def _weighed(
             doubts[label][behaviour] = float(one.pareto_k.max(initial=0.0))
     anew = sorted({key.label for key in again if key.place == place})
     note = (
-        f"Queries that {listed(anew)} hangs on were left out by fitting it again: "
-        f"importance weights cannot be trusted there (Pareto k above "
+        f"{listed(anew)} was fitted again without the queries that it depends on "
+        f"most, where importance weights cannot be trusted (Pareto k above "
         f"{importance_weights.TRUSTED})."
     )
     return Average(

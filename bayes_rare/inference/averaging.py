@@ -1,4 +1,4 @@
-"""Fit the models that suit the data, and weigh them by what they forecast."""
+"""Averages: fit the models that suit the data, and weight them by their forecasts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -85,11 +85,11 @@ def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
 
 
 def _with_families(evaluation: Evaluation, *plain: Candidate) -> tuple[Candidate, ...]:
-    """Models that know no families, and one that does where there are some."""
+    """Models without families, and family_tail where there are families."""
     apart = [replace(c, settings={**c.settings, **ONE_BY_ONE}) for c in plain]
     if not evaluation.families:
         return tuple(apart)
-    # Ten queries say little of whether families matter: half of the prior is for that.
+    # Ten queries hardly tell whether families matter: they get half of the prior.
     heavy = Candidate("family_tail", "family_tail", concentration=float(len(plain)))
     return (heavy, *apart)
 
@@ -117,11 +117,11 @@ def average(
     progress: Progress = lambda _done, _total: None,
     **sampling: Unpack[Sampling],
 ) -> Average:
-    """Fit the models that suit an evaluation, and weigh them by what they forecast.
+    """Fit the models that suit an evaluation, and weight them by their forecasts.
 
     A user need not choose a threshold or a model. Each member forecasts the riskiest
-    queries of the evaluation, one by one, from all others; its weight is what these
-    forecasts earn in a mixture (`bayes_rare.inference.left_out.stacked_weights`).
+    queries of the evaluation, each from all others; its weight depends on how well
+    these forecasts do in a mixture (`bayes_rare.inference.left_out.stacked_weights`).
 
     Parameters
     ----------
@@ -153,13 +153,13 @@ def blend_many(
     progress: Progress = lambda _done, _total: None,
     **sampling: Any,
 ) -> list[Average | NotApplicable]:
-    """Fit the models of a stack that have weight, in batches, and mix them by it.
+    """Fit the models of a stack that have weight, in batches, and average them.
 
-    Of each behaviour the weights are those of the evaluation size that is nearest to
-    its own, by ratio. Behaviours are fitted apart, as a backtest fits them, unless the
-    settings of a member have ``pool=True``. A member that does not serve the
-    evaluation, or did not converge, leaves its weight to the others; where none of
-    these has any, they share it equally.
+    The weights of a behaviour are those of the evaluation size nearest to its own, by
+    ratio. Behaviours are fitted separately, as in a backtest, unless the settings of a
+    member have ``pool=True``. The weight of a member that cannot be fitted to the
+    evaluation, or did not converge, goes to the others; if none of these has any
+    weight, they share it equally.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def blend_many(
     Raises
     ------
     NoSuchModel
-        If the file of a member with weight is gone, or is another one than was weighed.
+        If the file of a member with weight is missing, or has changed since.
     """
     rows = [
         {name: stack.weights[stack.nearest(m)] for name, m in each.sizes.items()}
@@ -204,7 +204,8 @@ def blend_many(
         _blended(own, row, stack, refused)
         if own
         else NotApplicable(
-            "no model of this stack that has weight serves this evaluation. "
+            "none of the models with weight in this stack can be fitted to this "
+            "evaluation. "
             f"{' '.join(refused)}"
         )
         for own, row, refused in zip(fits, rows, refusals, strict=True)
@@ -217,12 +218,12 @@ def _blended(
     stack: Stack,
     refusals: Sequence[str],
 ) -> Average:
-    """Those of the posteriors that can be trusted, with the weights that are left."""
+    """Average of the posteriors that can be trusted, by their share of the weights."""
     trusted = {candidate.label: posterior for candidate, posterior in _trusted(fits)}
     sizes = fits[0][1].evaluation.sizes
     learnt = sorted({stack.nearest(sizes[behaviour]) for behaviour in rows})
     source = (
-        "The weights are those of a stack, learnt by a backtest from evaluations of "
+        "The weights are from a stack, learnt in a backtest with evaluations of "
         f"{listed([f'{size:,}' for size in learnt])} queries; here there are "
         f"{listed([f'{n:,}' for n in sorted({*map(int, sizes.values())})])}."
     )
@@ -240,13 +241,13 @@ def _blended(
 
 
 def _without_weight(fits: Sequence[Fit], refusals: Sequence[str]) -> list[str]:
-    """Which models should have had a say and have none."""
+    """Notes on models that were left out of an average, and why."""
     left = {candidate.label for candidate, _ in _trusted(fits)}
     doubtful = [c.label for c, _ in fits if c.label not in left]
-    lines = [f"Without weight, which the others share: {each}" for each in refusals]
+    lines = [f"Left out of the average: {each}" for each in refusals]
     if doubtful:
         lines.append(
-            f"{listed(doubtful)} did not converge, and the others share the weight."
+            f"{listed(doubtful)} did not converge; the other models share the weight."
         )
     return lines
 
@@ -282,7 +283,7 @@ def average_many(
     progress: Progress = lambda _done, _total: None,
     **sampling: Any,
 ) -> list[Average | NotApplicable]:
-    """Fit every candidate to every evaluation, in batches, and weigh them.
+    """Fit every candidate to every evaluation, in batches, and average them.
 
     Each evaluation gets the average that it would get alone.
 

@@ -31,15 +31,15 @@ __all__ = ["check_evaluations", "fit_many", "served"]
 type Array = Float[np.ndarray, "..."]
 type Progress = Callable[[int, int], None]
 
-DEFAULT_MODELS = {
+_MODELS = {
     "exact": "gpd_tail",
     "counts": "binomial_tail",
     "estimates": "binomial_tail",
 }
-"""Model that `fit` takes when none is named, by kind of outcome."""
+"""The one model for each kind of outcome, where `fit_many` is given none."""
 
-DEFAULT_WITH_FAMILIES = {"exact": "family_tail"}
-"""The same where the queries come in families."""
+_WITH_FAMILIES = {"exact": "family_tail"}
+"""The same where queries come in families."""
 
 _KINDS = {"exact": "exact risks", "counts": "counts", "estimates": "estimated risks"}
 
@@ -55,7 +55,7 @@ _PACKAGES = ("bayes-rare", "pymc", "numpyro", "jax", "numpy")
 
 @dataclass(eq=False)
 class _Run:
-    """A fit on its way: its data, and the chains it has so far."""
+    """An unfinished fit: its data, and its chains so far."""
 
     model: catalog.Model
     settings: Mapping[str, Any]
@@ -70,7 +70,7 @@ class _Run:
     done: bool = False
 
     def key(self, chain: int) -> tuple[int, int]:
-        """Two words that seed a chain; they depend on this fit alone."""
+        """Two numbers that seed a chain; they depend on this fit alone."""
         text = f"{self.identity} attempt {self.attempt} chain {chain}"
         words = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.uint32)
         return int(words[0]), int(words[1])
@@ -78,14 +78,14 @@ class _Run:
 
 @dataclass(eq=False)
 class _Tally:
-    """Chains done and chains to do; what is run again or longer adds to both."""
+    """Chains done and chains in all; those run again or longer add to both."""
 
     progress: Progress
     total: int
     done: int = 0
 
     def within_round(self) -> Progress:
-        """A progress for one round of jobs, counted on from the rounds before."""
+        """Progress of one round of jobs, added to that of the rounds before."""
         before = self.done
 
         def count(done: int, _: int) -> None:
@@ -112,11 +112,11 @@ def fit_many(
 ) -> list[Posterior | NotApplicable]:
     """Sample the posteriors of one model for many evaluations, as one batch.
 
-    Parameters are those of `fit`; sampling stops at 400 effective draws, and the
-    default is one model for each evaluation, by the kind of its data: family_tail where
+    Parameters are those of `fit`; sampling stops at 400 effective draws. Where no model
+    is named, each evaluation gets one model, by the kind of its data: family_tail where
     exact risks come with families, else gpd_tail, and binomial_tail for counts and
-    estimates. Each evaluation gets the draws that it would get alone. One that the
-    model does not serve gets the refusal as its result.
+    estimates. Each evaluation gets the draws that it would get alone. The result for
+    one that the model cannot be fitted to is the error that says why.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def fit_many(
 
 
 def served[T](result: T | NotApplicable) -> T:
-    """What was made of an evaluation that was fitted alone."""
+    """The posterior of an evaluation that was fitted alone, or its error raised."""
     if isinstance(result, NotApplicable):
         raise result
     return result
@@ -169,7 +169,7 @@ def check_evaluations(given: Sequence[Any]) -> None:
         if not isinstance(one, Evaluation):
             raise InvalidInput(
                 f"a model is fitted to an Evaluation, got {type(one).__name__}. Read a "
-                "table by bayes_rare.read_table(...)."
+                "table with bayes_rare.read_table(...)."
             )
 
 
@@ -191,15 +191,15 @@ def _check_sizes(chains: int, warmup: int, draws: int) -> None:
 def _chosen(
     model: str | Path | catalog.Model | None, evaluation: Evaluation
 ) -> catalog.Model:
-    """The model that was named, or the default for the kind of data."""
+    """The model that was named, or the one for the kind of data."""
     if isinstance(model, catalog.Model):
         return model
     if model is not None:
         return catalog.load(model)
     kinds = {evaluation.kind(behaviour) for behaviour in evaluation.behaviours}
-    [kind, *_] = sorted(kinds & set(DEFAULT_MODELS)) or ["exact"]
-    families = DEFAULT_WITH_FAMILIES if evaluation.families else {}
-    return catalog.load(families.get(kind, DEFAULT_MODELS[kind]))
+    [kind, *_] = sorted(kinds & set(_MODELS)) or ["exact"]
+    families = _WITH_FAMILIES if evaluation.families else {}
+    return catalog.load(families.get(kind, _MODELS[kind]))
 
 
 def _prepared(
@@ -208,7 +208,7 @@ def _prepared(
     evaluation: Evaluation,
     seed: int,
 ) -> "_Run | NotApplicable":
-    """The data of a fit, or the reason why the model does not serve it."""
+    """The data of a fit, or the reason why the model cannot be fitted."""
     try:
         for behaviour in evaluation.behaviours:
             _check_kind(model, evaluation, behaviour)
@@ -266,7 +266,7 @@ def _check_exceedances(
         if exceeding < least:
             raise NotApplicable(
                 f"behaviour {behaviour!r} has {exceeding:g} scores above its "
-                f"threshold; {model.name} needs {least} to say anything of a tail. "
+                f"threshold; {model.name} needs at least {least}. "
                 f"Lower the threshold (--prior exceedances={least}), evaluate more "
                 "queries, or use log_normal."
             )
@@ -295,7 +295,7 @@ def _sample(
     target_ess: int | float,
     tally: "_Tally",
 ) -> None:
-    """Run every chain; again with smaller steps where they diverged; on for the rest.
+    """Run every chain; rerun fits that diverged with smaller steps, extend the others.
 
     What is run again or longer depends on the fit alone, so that a fit in a batch ends
     with the draws that it would have alone.
@@ -354,7 +354,7 @@ def _stacked(chains: Sequence[Chain], part: str) -> dict[str, Array]:
 
 
 def _posterior(run: _Run, sizes: Mapping[str, int], seconds: float) -> Posterior:
-    """The finished run as a value."""
+    """The finished run as a posterior."""
     assert run.verdict is not None
     model = run.model
     pointwise = _cells_seen(model, _stacked(run.chains, "pointwise"), run.data)
@@ -402,5 +402,5 @@ def _cells_seen(
 
 @cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    """Versions of the packages that draws depend on; read once, as it takes long."""
+    """Versions of the packages that draws depend on; read once, since it is slow."""
     return tuple((package, version(package)) for package in _PACKAGES)

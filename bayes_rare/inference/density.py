@@ -67,7 +67,7 @@ def density_of(model: pm.Model, observed: Collection[str] | None = None) -> Dens
         names = ", ".join(variable.name for variable in graph.discrete_value_vars)
         raise NoSuchModel(
             f"the model has discrete unknowns ({names}), and NUTS samples continuous "
-            "ones. Sum them out of the density, or sample the model by PyMC itself."
+            "ones. Marginalise them, or sample the model with PyMC itself."
         )
     shown: list[Any] = [*graph.free_RVs, *graph.deterministics]
     cells: list[Any] = [

@@ -69,7 +69,7 @@ def jaxified_graph() -> Callable[..., Any]:
 
 
 def local_devices() -> list[Any]:
-    """The devices that chains run on: those of the default backend, one a core."""
+    """The devices that chains run on: those of JAX's default backend, one a core."""
     devices: list[Any] = [*jax.local_devices()]
     return devices[: cores()] if devices[0].platform == "cpu" else devices
 

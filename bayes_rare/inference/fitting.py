@@ -1,11 +1,11 @@
-"""The verb: sample the model that is named, or average all that suit the data."""
+"""The function `fit`: sample one model, or average those that suit the data."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, Unpack, overload
 
 from bayes_rare import catalog
-from bayes_rare.arguments.checking import SAMPLING, checked_call
+from bayes_rare.arguments.checking import SAMPLING, Sampling, checked_call
 from bayes_rare.arguments.near_words import nearby
 from bayes_rare.diagnostics.convergence import ESS_LIMIT
 from bayes_rare.errors import InvalidInput, listed
@@ -19,7 +19,7 @@ from bayes_rare.posterior.average import NAME
 __all__ = ["fit"]
 
 type Progress = Callable[[int, int], None]
-# Tails of a forecast by one model are quantiles of this many draws or so.
+# A forecast by one model takes quantiles of about this many effective draws.
 _TARGET_ESS = 2000.0
 
 type Named = str | Path | catalog.Model
@@ -31,14 +31,8 @@ def fit(
     model: Literal["average"] | Stack | None = None,
     *,
     behaviours: Sequence[str] | None = None,
-    chains: int = 4,
-    warmup: int = 1000,
-    draws: int = 1000,
-    seed: int = 0,
-    target_ess: int | float | None = None,
-    log_likelihood: bool = False,
-    way: str | None = None,
     progress: Progress = ...,
+    **sampling: Unpack[Sampling],
 ) -> Average: ...
 
 
@@ -76,37 +70,37 @@ def fit(
     progress: Progress = lambda _done, _total: None,
     **priors: Any,
 ) -> Posterior | Average:
-    """Sample the posterior of a model, or of all that suit, given an evaluation.
+    """Sample the posterior of a model, or an average of models, given an evaluation.
 
-    Sampling goes on until the draws have converged and their smallest effective sample
-    size reaches a target, or there are four times the draws asked for. Look at
-    ``posterior.verdict``, or call ``posterior.require_convergence()``, before you
-    believe the draws.
+    Sampling continues until the draws have converged and their smallest effective
+    sample size reaches a target, or there are four times as many draws as asked for.
+    Check ``posterior.verdict``, or call ``posterior.require_convergence()``, before you
+    use the draws.
 
     Parameters
     ----------
     evaluation
         What was measured.
     model
-        Name of a shipped model, path of a file of yours, or a model already read. By
-        default, and if named "average", all that suit the data, weighted by how they
-        forecast the riskiest queries: `bayes_rare.average`. A stack, or the path of
-        one, ending in .json, has weights that a backtest has taught:
+        Name of a shipped model, path of a model file of yours, or a model already read.
+        By default, and for "average", all models that suit the data are averaged,
+        weighted by how well they forecast the riskiest queries: `bayes_rare.average`.
+        A stack, or the path of one (ending in .json), has weights learnt in a backtest:
         `bayes_rare.stack`.
     behaviours
         Fit only these.
     chains, warmup, draws
         Number of chains, steps that adapt, and steps that are kept; draws at least 4.
     seed
-        Seeds every random number; the same seed, data and machine give the same draws.
+        Random seed; the same seed, data and machine give the same draws.
     target_ess
         Effective draws to aim for; 0 takes the draws asked for and no more. By default
         2,000 of one model, and 400 of each that is averaged.
     log_likelihood
         Whether to keep the log likelihood of each observed cell, which LOO needs.
     way
-        ``"map"`` or ``"vmap"``: chains one after the other on each device, or in step;
-        by default what suits the device.
+        ``"map"`` or ``"vmap"``: chains one after the other on each device, or all at
+        once; by default the faster one for the device.
     progress
         Called with how many chains are done, and how many there are.
     **priors
@@ -115,12 +109,12 @@ def fit(
 
     Returns
     -------
-    The posterior of the model, or an average of several. Both forecast.
+    The posterior of the model, or an average of several. Both can be forecast from.
 
     Raises
     ------
     NotApplicable
-        If the model does not serve this evaluation.
+        If the model cannot be fitted to this evaluation.
     InvalidInput
         If an argument is outside its range.
 

@@ -1,9 +1,9 @@
-"""Weights of several posteriors, by how they forecast the riskiest queries left out.
+"""Weights of several posteriors, by how well they forecast the riskiest queries.
 
-What is scored is the top of the evaluation, as that is what a forecast goes on from: of
-each of the riskiest queries where its score lies, and of all others that they are no
-riskier. A query is left out by importance weights, so nothing is fitted again; where
-these cannot be trusted, `LeftOut.fitted_again` takes a posterior that never met it.
+A forecast extrapolates from the riskiest queries of the evaluation, so they alone are
+scored: each by the density of its score, and all other queries by the chance that they
+are not riskier. A query is left out by importance weights, without another fit; where
+the weights cannot be trusted, `LeftOut.fitted_again` takes a posterior without it.
 """
 
 from collections.abc import Sequence
@@ -31,16 +31,16 @@ _CANDIDATES = 20_000
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """How one posterior forecasts the top of an evaluation, each query left out.
+    """Leave-one-out forecasts of the riskiest queries by one posterior.
 
     Parameters
     ----------
     log_chance
-        Log chance of each row of the top, given all queries but it.
+        Log chance of each row of the riskiest queries, given all other queries.
     log_no_other
-        Log chance that another query of each group shows no more than they did.
+        Log chance, by group, that one of the other queries is not riskier.
     pareto_k
-        Diagnostic of the weights of each row; see `trusted`.
+        Pareto k of the importance weights of each row; see `trusted`.
     """
 
     log_chance: Rows
@@ -49,13 +49,13 @@ class LeftOut:
 
     @property
     def doubtful(self) -> list[int]:
-        """Rows whose weights cannot be trusted."""
+        """Rows whose importance weights cannot be trusted."""
         return np.flatnonzero(~trusted(self.pareto_k)).tolist()
 
     def fitted_again(
         self, row: int, population: Population, top: RiskiestQueries
     ) -> "LeftOut":
-        """The same, with one row forecast by a posterior that lacks one query."""
+        """The same, with one row forecast by a posterior without one query of it."""
         chance, doubt = self.log_chance.copy(), self.pareto_k.copy()
         drawn = top.log_chance(population)[row]
         chance[row] = np.logaddexp.reduce(drawn) - np.log(drawn.size)
@@ -66,13 +66,13 @@ class LeftOut:
 def left_out(population: Population, top: RiskiestQueries) -> LeftOut:
     """How a posterior forecasts each of the riskiest queries, given the others.
 
-    By weights of the draws (`smoothed`). Leaving out one of the others changes next to
-    nothing, so they are all kept when they are scored.
+    By importance weights of the draws (`smoothed`). Leaving out one of the other
+    queries hardly changes a posterior, so none of those is left out.
     """
     log_chance = top.log_chance(population)
     log_weight, pareto_k = smoothed(log_chance)
     with np.errstate(divide="ignore"):
-        log_no_other = np.log(top.none_above(population).mean(axis=1))
+        log_no_other = np.log(top.chance_not_riskier(population).mean(axis=1))
     return LeftOut(
         np.logaddexp.reduce(log_weight + log_chance, axis=-1),
         log_no_other,
@@ -89,10 +89,10 @@ def stacked_weights(
     """Weights of a mixture of posteriors: the posterior mean, by Bayesian stacking.
 
     ``w ~ Dirichlet(concentration)`` and ``product of sum_k w_k p_k(y_i | y_-i)`` [1]_:
-    a member gets the weight that its forecasts earn as a part of the mixture. Ten
-    queries earn little, so members stay that they cannot tell apart; where one is far
-    better, it gets nearly all. Weights by the evidence of each member alone would go to
-    the best of them, even where all are wrong in ways of their own.
+    members are weighted by how well their mixture forecasts. Ten queries hold little
+    information, so members that they cannot tell apart keep their weight; a member that
+    is far better gets nearly all. Weights by the evidence of each member would go to
+    the best one, even where all are wrong in different ways.
 
     References
     ----------
@@ -106,8 +106,8 @@ def stacked_weights(
     --------
     Members that forecast alike share the weight:
 
-    >>> from bayes_rare.inference.riskiest_queries import ExactTop
-    >>> top = ExactTop(np.ones(2), np.full(1, 8.0), np.zeros(2), np.ones(2), 0.0)
+    >>> from bayes_rare.inference.riskiest_queries import ExactRiskiest
+    >>> top = ExactRiskiest(np.ones(2), np.full(1, 8.0), np.zeros(2), np.ones(2), 0.0)
     >>> alike = LeftOut(np.full(2, -1.0), np.full(1, -0.1), np.zeros(2))
     >>> stacked_weights(top, [alike, alike]).round(1)
     array([0.5, 0.5])

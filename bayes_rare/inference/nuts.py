@@ -1,9 +1,9 @@
-"""NumPyro's NUTS over many chains: one compiled program for one fit and for a thousand.
+"""NumPyro's NUTS for many chains: one compiled program for any number of fits.
 
-A job is one chain of one data set. On CPUs each device walks through its share of the
-jobs one after the other, by a loop whose length is an argument of the program: so the
-draws of a job are the same, bit for bit, alone and in any batch. On an accelerator the
-jobs of a block run in step.
+A job is one chain of one data set. On CPUs each device runs its share of the jobs one
+after the other, in a loop whose length is an argument of the program: so the draws of a
+job are the same, bit for bit, alone and in any batch. On an accelerator the jobs of a
+block run in step.
 """
 
 import time
@@ -37,7 +37,7 @@ STATISTICS = {
     "accept_prob": "acceptance_rate",
     "diverging": "diverging",
 }
-"""NumPyro's fields that are kept, and ArviZ's names for them."""
+"""NumPyro's fields that are kept, with ArviZ's names."""
 
 MOST_DENSE = 64
 """Most unknowns that are scaled by a dense matrix: more would need a longer warm-up."""

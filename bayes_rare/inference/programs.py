@@ -1,4 +1,4 @@
-"""Densities and samplers, kept with what they have compiled for the next data set."""
+"""A cache of densities and samplers with their compiled programs."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ type Array = Float[np.ndarray, "..."]
 
 @dataclass(eq=False)
 class _Compiled:
-    """A PyMC model, its density, whose data it was built for, and if it was checked."""
+    """A PyMC model, its density, and the digest of the data that it was built for."""
 
     built: Any
     density: Density
@@ -35,12 +35,12 @@ class _Compiled:
 
     @cached_property
     def starts(self) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-        """From data to where sampling starts."""
+        """From data to the starting point of sampling."""
         return starts_of(self.built)
 
     @cached_property
     def initial(self) -> Mapping[str, Array]:
-        """Where sampling starts for the data set that the model was built for."""
+        """Starting point for the data set that the model was built for."""
         return starts_of(self.built)({})
 
 
@@ -56,10 +56,10 @@ def _kept(
     evaluation: Evaluation,
     names: Iterable[str] = (),
 ) -> list[_Compiled]:
-    """Densities of a model with these settings, for so many behaviours and such data.
+    """Densities of a model with these settings, number of behaviours and kind of data.
 
-    Data have names: evaluations of counts and of estimates enter one model differently.
-    Where their shapes set the number of unknowns, these are among the names.
+    The names of the data tell counts from estimates. Where shapes of the data set the
+    number of unknowns, they are among the names.
     """
     key = _key(model, settings, evaluation, names)
     kept = _DENSITIES.setdefault(key, [])
@@ -75,7 +75,7 @@ def _key(
     evaluation: Evaluation,
     names: Iterable[str],
 ) -> _Key:
-    """The settings, and what else tells densities apart."""
+    """The settings, and what else distinguishes densities."""
     others = (model.digest, len(evaluation.behaviours), *sorted(names))
     return json.dumps(catalog.plain(settings), sort_keys=True), others
 
@@ -97,13 +97,13 @@ def density_and_data(
 ) -> tuple[Density, dict[str, Array], Mapping[str, Array]]:
     """The JAX functions of a model, and the data that they take for an evaluation.
 
-    The last of the three is where sampling starts: the density's own ``initial`` may be
-    that of another evaluation.
+    The third value is the starting point for this evaluation: the density's own
+    ``initial`` may be that of another one.
     """
     if model.observe is None:
         return _built_each_time(model, settings, evaluation)
     data = _observed(model, model.observe, settings, evaluation)
-    # A density has so many unknowns as the data that it was made from.
+    # The number of unknowns may depend on the shapes of these data.
     sizes = [f"{name}{data[name].shape}" for name in model.sized_by if name in data]
     compiled = _compiled(model, settings, evaluation, [*data, *sizes])
     check_data(model, data, compiled.density)
@@ -123,7 +123,7 @@ def _compiled(
 ) -> _Compiled:
     """The JAX functions of a model that observes, made from the first data set.
 
-    Settings of a threshold enter the data alone: programs of others serve these too.
+    Settings of the threshold enter the data alone, so they share compiled programs.
     """
     kept = _kept(model, settings, evaluation, names)
     if not kept:
@@ -144,16 +144,15 @@ def _compiled(
 def _check_promise(
     first: _Compiled, model: catalog.Model, built: Any, initial: Mapping[str, Array]
 ) -> None:
-    """Refuse a model that observes, yet has numbers of the first data set elsewhere.
+    """Refuse a model with ``observe`` that has numbers of its data set elsewhere.
 
     It is built for the second one too, and compared.
     """
     if not same_density(first.built, built):
         raise NoSuchModel(
-            f"{model.path} builds numbers of its data set into the density, and "
-            "defines observe(), which promises that all of them are pm.Data. Wrap "
-            "what differs between data sets in pm.Data and return it from "
-            "observe(), or remove observe()."
+            f"{model.path} defines observe(), but its density has numbers of the data "
+            "set that are not pm.Data. Wrap what differs between data sets in pm.Data "
+            "and return it from observe(), or remove observe()."
         )
     anew = starts_of(built)({})
     if not all(np.array_equal(anew[name], initial[name]) for name in anew):

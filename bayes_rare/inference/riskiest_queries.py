@@ -1,7 +1,7 @@
-"""The riskiest queries of a behaviour, and how likely a population makes what was seen.
+"""The riskiest queries of a behaviour, and their chance under a population.
 
-What a forecast goes on from is the top of the evaluation: where the riskiest queries
-are, one by one, and that no other one is riskier.
+A forecast extrapolates from the riskiest queries of the evaluation, called the top: the
+score of each, and the fact that no other query is riskier.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ SCORED = 10
 # A score lies in a cell of this width around it: populations may have atoms, and cells
 # of one width make densities of different models comparable.
 _CELL = 1 / 32
-# An infinite log chance would be no number to weigh by.
+# Keeps a log chance finite.
 _LEAST = 1e-300
 
 
@@ -51,7 +51,7 @@ class RiskiestQueries(ABC):
     count
         How many queries each row of the top stands for: ties are one row.
     others
-        How many other queries there are, by groups of those seen in one way.
+        Number of other queries, by groups that were observed in the same way.
     """
 
     count: Rows
@@ -59,15 +59,17 @@ class RiskiestQueries(ABC):
 
     @abstractmethod
     def log_chance(self, population: Population) -> Float[np.ndarray, "row draw"]:
-        """Log chance of each row of the top, draw by draw."""
+        """Log chance of each row of the riskiest queries, draw by draw."""
 
     @abstractmethod
-    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
-        """Chance that one query of a group of others shows no more than they did."""
+    def chance_not_riskier(
+        self, population: Population
+    ) -> Float[np.ndarray, "group draw"]:
+        """Chance, by group of the other queries, that one of them is not riskier."""
 
     @abstractmethod
     def alike(self, columns: Columns, row: int) -> Bool[np.ndarray, " cell"]:
-        """Which cells of an evaluation's outcomes have those of a row of the top."""
+        """Cells of an evaluation that have the same outcome as a row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +115,14 @@ class ExactRiskiest(RiskiestQueries):
         finite = np.isfinite(self.high)
         beyond = np.zeros_like(survival)
         beyond[finite] = np.exp(population.log_survival(self.high[finite][:, None]))
-        # A draw with an upper end below a score that was seen cannot be ruled out
-        # wholly: it is a draw given the others.
+        # A draw whose upper end is below an observed score is not ruled out: it is a
+        # draw given the other queries.
         return np.log(np.maximum(survival - beyond, _LEAST))
 
     @override
-    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
+    def chance_not_riskier(
+        self, population: Population
+    ) -> Float[np.ndarray, "group draw"]:
         threshold = np.full((self.others.size, 1), self.threshold)
         return -np.expm1(population.log_survival(threshold))
 
@@ -193,7 +197,9 @@ class CountedRiskiest(RiskiestQueries):
         return np.log(np.maximum(population.mean(chance), _LEAST))
 
     @override
-    def none_above(self, population: Population) -> Float[np.ndarray, "group draw"]:
+    def chance_not_riskier(
+        self, population: Population
+    ) -> Float[np.ndarray, "group draw"]:
         return 1 - _at_least(population, self.most + 1, self.other_trials)
 
     @override
@@ -204,13 +210,10 @@ class CountedRiskiest(RiskiestQueries):
 
 def riskiest_queries(evaluation: Evaluation, behaviour: str) -> RiskiestQueries:
     """The riskiest queries of a behaviour of an evaluation."""
-    if evaluation.kind(behaviour) != "counts":
-        return ExactRiskiest.of(evaluation.scores(behaviour))
-    code = evaluation.behaviours.index(behaviour)
-    mine = evaluation.tallied["behaviour"] == code
-    return CountedRiskiest.of(
-        {name: values[mine] for name, values in evaluation.tallied.items()}
-    )
+    seen = evaluation.behaviour(behaviour)
+    if seen.kind != "counts":
+        return ExactRiskiest.of(seen.scores)
+    return CountedRiskiest.of(seen.tallies)
 
 
 def without(evaluation: Evaluation, behaviour: str, row: int) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Weights of models that a backtest has taught, ready for a fit."""
+"""Stacks: weights of models, learnt in a backtest, for use in a fit."""
 
 import json
 import math
@@ -27,12 +27,12 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class StackMember:
-    """A model with settings, as a backtest fitted it.
+    """A model with its settings in a backtest.
 
     Parameters
     ----------
     label
-        What the backtest called it.
+        Its name in the backtest.
     model
         Name of a shipped model, or path of a model file.
     digest
@@ -40,8 +40,7 @@ class StackMember:
     settings
         Priors and thresholds that differ from the file's defaults, as JSON has them.
     source
-        The file, where it is one of the user's own that the user has named; it has no
-        part in what is saved.
+        The model file, if it is a custom one that the user has named; it is not saved.
     """
 
     label: str
@@ -56,8 +55,8 @@ class StackMember:
         Raises
         ------
         NoSuchModel
-            If its file is gone, or is no longer the one whose weight was learnt; or if
-            it is a file of somebody's own that the user has not named.
+            If its file is missing or has changed since its weight was learnt, or if it
+            is a custom model file that the user has not named.
         """
         label = self.label[:60]
         return catalog.recalled(
@@ -67,13 +66,13 @@ class StackMember:
             what=f"member {label} of the stack",
             changed=f"{{model}} is no longer the model {label} that the stack gave a "
             "weight",
-            again="Run the backtest again and stack that",
+            again="Run the backtest again and make a stack of it",
             call='load_stack("STACK.json", model_file={model}) or '
             "stack.with_model_files({model})",
         )
 
     def json(self) -> dict[str, Any]:
-        """What a file of a stack says of it."""
+        """Its entry in a stack's file."""
         return {
             "label": self.label,
             "model": self.model,
@@ -85,24 +84,24 @@ class StackMember:
 @checked_call
 @dataclass(frozen=True, repr=False)
 class Stack:
-    """Weights of models by the size of the evaluation, and how good they proved.
+    """Weights of models by the size of the evaluation, and their scores.
 
     Parameters
     ----------
     members
-        The models that were weighed.
+        The models that have weights.
     weights
         By evaluation size and label; those of a size sum to 1.
     held_out
-        By evaluation size: mean CRPS on behaviours that had no say, of ``stack``,
+        By evaluation size: mean CRPS on held-out behaviours, of ``stack``,
         ``equal weights``, ``best elsewhere`` (the member that was best on the other
         behaviours) and each member.
     in_sample
-        By evaluation size: mean CRPS of the stack where it was learnt.
+        By evaluation size: mean CRPS of the stack on the data that it was learnt from.
     notes
-        What a reader should know, in sentences.
+        Notes for the reader, in sentences.
     learnt_on
-        Digest of the queries whose backtest taught it.
+        Digest of the queries of the backtest.
 
     Raises
     ------
@@ -168,10 +167,10 @@ class Stack:
         return min(self.weights, key=lambda size: abs(math.log(size / queries)))
 
     def with_model_files(self, model_file: ModelFiles) -> "Stack":
-        """The stack, whose members of these files may run.
+        """The stack with custom model files that may be run.
 
-        A stack says which models it weighs, and runs none of them for that: shipped
-        ones are known by name and digest, and others are for the user to name.
+        A stack never runs a model file because it names it: shipped models are found by
+        name and digest, and custom ones have to be named by the user.
 
         Parameters
         ----------
@@ -183,19 +182,19 @@ class Stack:
         NoSuchModel
             If there is no such file.
         InvalidInput
-            If it is the file of no member as it was.
+            If a file is not that of any member, or has changed since.
         """
         files = named_files(model_file)
         refuse_unused(files, self.digests, "this stack")
         return self.with_sources(files)
 
     def with_sources(self, files: Mapping[str, Source]) -> "Stack":
-        """The stack, whose members of these files may run.
+        """The stack with custom model files that may be run, by digest.
 
         Parameters
         ----------
         files
-            Files that the user has named, by digest; others are left aside.
+            Files that the user has named, by digest; those of no member are ignored.
         """
         members = tuple(
             replace(member, source=files.get(member.digest, member.source))
@@ -209,7 +208,7 @@ class Stack:
         return frozenset(member.digest for member in self.members)
 
     def json(self) -> dict[str, Any]:
-        """What a file of it holds, as plain Python values."""
+        """The content of its file, as plain Python values."""
         members = [member.json() for member in self.members]
         return {"kind": _KIND, "format": _FORMAT, **vars(self), "members": members}
 
@@ -292,7 +291,7 @@ class Stack:
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, if they are such as JSON has in one word."""
+    """Settings, if their values are plain JSON values."""
     for name, value in settings.items():
         if not isinstance(value, str | int | float | None):
             raise ValueError(f"setting {name[:40]} is {type(value).__name__}")
@@ -301,15 +300,15 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @checked_call
 def load_stack(path: str | Path, model_file: ModelFiles = None) -> Stack:
-    """Read what `Stack.save` wrote; nothing that the file names runs.
+    """Read what `Stack.save` wrote; no file that it names is run.
 
     Parameters
     ----------
     path
         The JSON file.
     model_file
-        Path of the file of a model of yours that the stack weighs, or several: a member
-        whose file is not named here cannot be fitted. Shipped models need none.
+        Path of a custom model file that the stack uses, or several: a member whose file
+        is not named here cannot be fitted. Shipped models need none.
 
     Raises
     ------
@@ -319,7 +318,7 @@ def load_stack(path: str | Path, model_file: ModelFiles = None) -> Stack:
     NoSuchModel
         If there is no file of a model that is named here.
     InvalidInput
-        If that is the file of no member as it was.
+        If a file is not that of any member, or has changed since.
     """
     path = Path(path)
     loaded = _read(path)

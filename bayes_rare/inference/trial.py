@@ -1,8 +1,8 @@
-"""A model file of a user's own is tried before anything is sampled.
+"""Checks of a user's own model file, before anything is sampled.
 
-Its functions are called with three draws near where sampling starts, and what they
-return is held against what the rest of the package will do with it. The shipped models
-are held to that by the tests.
+Its functions are called with three draws near the starting point, and what they return
+is checked as far as the rest of the package relies on it. Shipped models are checked by
+the tests instead.
 """
 
 import warnings
@@ -26,8 +26,7 @@ __all__ = ["check_data", "tried"]
 type Array = Float[np.ndarray, "..."]
 
 _DRAWS = 3
-# From one draw to the next, in unconstrained values: what is the same for all draws
-# and what is not can be told apart.
+# Between draws, in unconstrained values: shows which quantities differ between draws.
 _STEP = 0.01
 _SCORES = np.array([[-3.0], [-1.0]])
 _LOG_LEVELS = np.log([[0.5], [1e-6]])
@@ -36,7 +35,7 @@ _SIMULATED = 50
 
 
 def check_data(model: catalog.Model, data: Any, density: Density | None = None) -> None:
-    """Refuse what ``observe`` of a model file returned, if it is not what is wanted."""
+    """Refuse what ``observe`` of a model file returned, if it is not valid data."""
     if not isinstance(data, Mapping):
         raise _wrong(model, "observe", data, "a dict of arrays by name")
     missing = [name for name in density.data if name not in data] if density else []
@@ -56,7 +55,7 @@ def tried(
     data: Mapping[str, Array],
     initial: Mapping[str, Array],
 ) -> None:
-    """Try the functions of a user's model file, once for each content of it."""
+    """Call the functions of a user's model file and check their results, once."""
     if model.shipped:
         return
     done = _done(model)
@@ -90,7 +89,7 @@ def tried(
 
 @lru_cache(maxsize=64)
 def _done(model: catalog.Model) -> set[str]:
-    """Kinds of data that a model file was tried with; of no other content."""
+    """Kinds of data for which a model file was checked."""
     del model
     return set()
 
@@ -98,7 +97,7 @@ def _done(model: catalog.Model) -> set[str]:
 def _near_the_start(
     density: Density, data: Mapping[str, Array], initial: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Quantities by (chain, draw): a chain of three draws where sampling starts."""
+    """Quantities by (chain, draw): one chain of three draws near the starting point."""
     constrain = jax.jit(density.constrain)
     arrays = [data[name] for name in density.data]
     made: list[dict[str, Any]] = [
@@ -112,7 +111,7 @@ def _near_the_start(
 
 
 def _try_population(model: catalog.Model, population: Any) -> None:
-    """Ask a population all that is asked of one."""
+    """Check the methods of a population."""
 
     def asked(word: str, *arguments: Any) -> Any:
         return _called(
@@ -124,7 +123,7 @@ def _try_population(model: catalog.Model, population: Any) -> None:
             model,
             "population",
             f"a population of {shown(population.draws)} draws",
-            f"one of as many as the last axis of its draws has: {_DRAWS}",
+            f"one with as many draws as it was given: {_DRAWS}",
         )
     both = (2, _DRAWS)
     survival = _shaped(model, "log_survival", asked("log_survival", _SCORES), both)
@@ -214,7 +213,7 @@ def _try_simulate(model: catalog.Model, evaluation: Evaluation) -> None:
     except NoSuchModel:
         raise
     except BayesRareError:
-        return  # so few queries do not serve it
+        return  # it needs more queries than these
     parts: list[Any] = [*got] if isinstance(got, tuple) else []
     if len(parts) != 2 or not isinstance(parts[1], Evaluation):
         raise _wrong(
@@ -246,11 +245,11 @@ def _numbers(model: catalog.Model, where: str, got: Any) -> Array:
         raise _wrong(model, where, got, "an array of numbers") from error
 
 
-_WAY_OUT = f"Mend the file; one that works is {catalog.FOLDER / 'gumbel_tail.py'}."
+_WAY_OUT = f"Correct the file; one that works is {catalog.FOLDER / 'gumbel_tail.py'}."
 
 
 def _wrong(model: catalog.Model, where: str, got: Any, wanted: str) -> NoSuchModel:
     got = got if isinstance(got, str) else f"{shown(got)} ({type(got).__name__})"
     return NoSuchModel(
-        f"{model.path}: {where} returned {got}; wanted is {wanted}. {_WAY_OUT}"
+        f"{model.path}: {where} returned {got}; it should be {wanted}. {_WAY_OUT}"
     )

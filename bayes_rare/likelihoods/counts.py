@@ -1,12 +1,11 @@
 """A population of steps and a tail in PyMC, and what counts and estimates say of it.
 
 A query's score comes from a density of steps below a threshold and a generalized Pareto
-tail above it. Steps and tail join as steps do among themselves: going down, the
-logarithm of the density changes at each edge by a normal amount, the threshold
-included, where the density of the tail is ``rate / scale``. So there is one density
-from the lowest step to the tail, smooth as far as the prior says and no smoother, and a
-body of any form, of clusters too, leaves the tail to the riskiest queries. A parametric
-body would not: its many queries would rule the tail of the few.
+tail above it. From each step down to the next, and from the tail to the first step, the
+logarithm of the density changes by a normal amount; the density of the tail at the
+threshold is ``rate / scale``. So the density is as smooth as its prior says, the body
+may have any form, even clusters, and the riskiest queries determine the tail. With a
+parametric body, the many ordinary queries would determine the tail.
 
 Everything is float64: integer data would be int32 in JAX, where multiplicities
 overflow.
@@ -172,18 +171,15 @@ def outcomes(
     NotApplicable
         If the behaviour has exact risks.
     """
-    if evaluation.kind(behaviour) == "exact":
+    seen = evaluation.behaviour(behaviour)
+    if seen.kind == "exact":
         raise NotApplicable(
             f"behaviour {behaviour!r} has exact risks, and this model takes counts and "
             "estimates. Use gpd_tail for it (--behaviours)."
         )
-    code = evaluation.behaviours.index(behaviour)
     tallied, estimated = (
-        {
-            name: np.asarray(values[part["behaviour"] == code], np.float64)
-            for name, values in part.items()
-        }
-        for part in (evaluation.tallied, evaluation.estimated)
+        {name: np.asarray(values, np.float64) for name, values in part.items()}
+        for part in (seen.tallies, seen.estimates)
     )
     keys = [tallied["trials"], tallied["successes"]]
     if by_family:

@@ -19,6 +19,7 @@ from bayes_rare.errors import InvalidInput, NotApplicable
 from bayes_rare.evaluation import Evaluation, ScoreCells
 from bayes_rare.likelihoods.layout import padded_length, padded_rows
 from bayes_rare.populations import BodyAndTail, gpd_quantile
+from bayes_rare.populations.pareto import smooth_log_survival
 
 __all__ = [
     "BODY_CELLS",
@@ -41,10 +42,6 @@ pt: Any = pytensor.tensor
 
 BODY_CELLS = 512
 """Scores at or below the threshold are kept in at most this many cells."""
-
-# Where |shape * excess / scale| is below this, log1p(y) / y is its series: automatic
-# differentiation of the quotient loses digits like 1e-16 / y.
-_SERIES = 1e-4
 
 # Fewer exceedances than this are not worth proposing.
 _FEWEST = 5
@@ -283,15 +280,9 @@ def binomial_logp(successes: Any, trials: Any, chance: Any) -> Any:
 def gpd_logsf(excess: Any, scale: Any, shape: Any) -> Any:
     """Symbolic log survival of the generalized Pareto distribution.
 
-    ``-log1p(shape * x / scale) / shape``, by its series where the quotient would lose
-    digits; the same function as `bayes_rare.populations.gpd_log_survival`.
+    ``-log1p(shape * x / scale) / shape``, as `bayes_rare.populations.gpd_log_survival`.
     """
-    depth = excess / scale
-    bend = shape * depth
-    small = pt.lt(pt.abs(bend), _SERIES)
-    safe = pt.switch(small, 1.0, pt.maximum(bend, -1.0 + 1e-15))
-    series = 1 - bend * (1 / 2 - bend * (1 / 3 - bend * (1 / 4 - bend / 5)))
-    return -depth * pt.switch(small, series, pt.log1p(safe) / safe)
+    return smooth_log_survival(pt, excess, scale, shape)
 
 
 def gpd_logp(excess: Any, scale: Any, shape: Any) -> Any:

@@ -28,6 +28,7 @@ from jaxtyping import Float
 from scipy.special import gammaln, log_ndtr
 
 from bayes_rare.populations import SPLICE, SPLICED_SCALE
+from bayes_rare.populations.pareto import smooth_quantile
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
@@ -97,9 +98,9 @@ _FEWEST_BREAKS = 16
 # Below and above the shared breaks, risks and chances of safety fall on by these
 # factors, as logarithms.
 _LADDER = np.array([1.0, 2.5, 5.0, 10.0, 20.0])
-# Excesses and depths are held inside what float64 can raise to a power.
+# Depths are held inside what float64 can raise to a power.
 _DEEPEST = 700.0
-_LARGEST_POWER = 600.0
+# Where |shape * excess / scale| is below this, the depth is its series.
 _SERIES = 1e-5
 _TINY = 1e-300
 _LOWEST = -600.0
@@ -150,13 +151,8 @@ def score_at(xp: Any, place: Any, threshold: Any, scale: Any, shape: Any) -> Any
         The tail.
     """
     depth = xp.maximum(place - threshold, 0.0)
-    power = xp.minimum(shape * depth, _LARGEST_POWER)
-    small = abs(power) < _SERIES
-    safe = xp.where(small, 1.0, power)
-    ratio = xp.where(
-        small, 1 + power * (1 / 2 + power * (1 / 6)), xp.expm1(safe) / safe
-    )
-    return xp.where(place > threshold, threshold + scale * depth * ratio, place)
+    excess = smooth_quantile(xp, depth, scale, shape, capped=True)
+    return xp.where(place > threshold, threshold + excess, place)
 
 
 def place_of(xp: Any, score: Any, threshold: Any, scale: Any, shape: Any) -> Any:

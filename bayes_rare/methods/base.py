@@ -33,7 +33,7 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a method made of one evaluation.
+    """The answer of a method to one evaluation.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""Methods to be better than: the published ones, and the simplest that are honest.
+"""Baselines: the published methods, and simple ones for comparison.
 
 ======================  =============================================================
 `gumbel_ols`            a straight line through the log survival of the largest scores
 `log_normal_moments`    a normal distribution with the mean and deviation of all scores
 `gumbel_ols_pivot`      the same line, with the interval of its error
-`evaluation_maximum`    the scores that were seen and no others
+`evaluation_maximum`    the observed scores and no others
 `gpd_mle`               a generalized Pareto tail by maximum likelihood, with its
                         profile interval
 ======================  =============================================================

@@ -36,7 +36,7 @@ __all__ = [
 def names() -> list[str]:
     """Names of all shipped methods: the baselines, then the models.
 
-    A model that is only there to check others by is a method too, if it is named.
+    Models that only serve to check others are left out, but can be named.
     """
     models = map(catalog.load, catalog.names())
     shown = (model.name for model in models if not model.reference_only)
@@ -61,14 +61,14 @@ def method(
     sampling
         How a model's posterior is sampled.
     name
-        What tables call it; by default what it is called.
+        Its name in tables; by default its own name.
 
     Raises
     ------
     NoSuchModel
         If there is no such method or file.
     InvalidInput
-        If it has no such setting, or is nameless.
+        If it has no such setting, or no name.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def method(
         called = name or getattr(named, "__name__", None)
         if not callable(named) or not called or called == "<lambda>":
             raise InvalidInput(
-                f"{named!r} is no method with a name. Give a shipped one "
+                f"{named!r} is not a method with a name. Give a shipped one "
                 f"({', '.join(names())}), the path of a file, or a named function: "
                 "{'mine': function}."
             )
@@ -97,7 +97,7 @@ def method(
 def methods(
     named: Any, sampling: Sampling | None = None, model_file: ModelFiles = None
 ) -> tuple[Method, ...]:
-    """Several methods, no two of one name.
+    """Several methods, each with a name of its own.
 
     Parameters
     ----------
@@ -106,13 +106,13 @@ def methods(
     sampling
         How the posterior of models is sampled.
     model_file
-        Path of the file of a model of yours that a stack weighs, or several: a stack
-        runs no file that it names by itself.
+        Path of a custom model file that a stack uses, or several: a stack never runs a
+        file because it names it.
 
     Raises
     ------
     InvalidInput
-        If there are none, or two of one name, or a file is of no stack.
+        If there are none, two have one name, or no stack uses a file.
     NoSuchModel
         If there is no such method or file.
     """
@@ -155,7 +155,7 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
     if text.endswith(".json"):
         return StackMethod(name or Path(text).stem, load_stack(text), sampling)
     head, colon, rest = text.partition(".py:")
-    # A path may have colons of its own: only what follows .py is apart from it.
+    # A path may contain colons: only a colon after .py ends it.
     if colon:
         head += ".py"
     elif not text.endswith(".py"):
@@ -175,7 +175,7 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
         function = BASELINES[head]
         pseudocount = _pseudocount(head, settings.pop("pseudocount", PSEUDOCOUNT))
         _refuse_unknown(head, function, settings)
-        # Without targets: a backtest looks at the populations alone.
+        # Without targets: a backtest uses the populations alone.
         unasked = partial(function, targets=())
         return FunctionMethod(
             name, unasked, plug_in=True, settings=settings, pseudocount=pseudocount
@@ -189,7 +189,7 @@ def _of_text(text: str, sampling: Sampling, name: str | None) -> Method:
             f"no method {head!r}. Shipped: {', '.join(names())}. For a model file of "
             "yours give its path, ending in .py; for a function, mine.py:function."
         ) from error
-    model.settings(**settings)  # refuses what it does not know
+    model.settings(**settings)  # refuses unknown settings
     return ModelMethod(name, model, settings, sampling)
 
 
@@ -216,8 +216,8 @@ def _settings(text: str, rest: str, *, words: bool) -> dict[str, Any]:
 def _pseudocount(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise InvalidInput(
-            f"pseudocount of {name} is added to successes and failures: a number from "
-            f"0 on, got {value!r}. 0 gives successes/trials."
+            f"pseudocount of {name}, which is added to successes and failures, is a "
+            f"number from 0 up, got {value!r}. 0 gives successes/trials."
         )
     return float(value)
 

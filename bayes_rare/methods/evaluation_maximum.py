@@ -1,4 +1,4 @@
-"""The evaluation itself, as if no query were worse than those that were seen."""
+"""The observed scores, as if no query were riskier than those."""
 
 import numpy as np
 
@@ -25,14 +25,13 @@ def evaluation_maximum(
     risk_thresholds: tuple[float, ...] = RISK_THRESHOLDS,
     targets: tuple[str, ...] = TARGETS,
 ) -> Forecast:
-    """Forecast by the scores that were seen, each as often as it was.
+    """Forecast by the observed scores, each as often as it was observed.
 
     ``S(s) = share of the m queries with a score above s``. The worst of n queries is
     guessed at the score that a fraction 1/n of the evaluation exceeds: for ``n >= m``
-    the largest that was seen. A forecast that does not extrapolate, below the truth
-    whenever it matters; a method that cannot better it is of no use. It takes any
-    evaluation with exact risks: a risk of 1 counts at the score of the resolution, and
-    so does a risk of 0.
+    the largest that was observed. It does not extrapolate, so it is too low for large
+    deployments; a method that is not better is of no use. It takes any evaluation with
+    exact risks: risks of 0 and 1 count at the scores of the resolution.
 
     Parameters
     ----------

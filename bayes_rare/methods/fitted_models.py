@@ -16,7 +16,7 @@ from bayes_rare.forecasting import Deployment, forecast
 from bayes_rare.inference.stack import Stack
 from bayes_rare.methods.base import Answer, Method, Sampling
 from bayes_rare.methods.functions import digest_of
-from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior import Fitted
 
 __all__ = [
     "AverageMethod",
@@ -24,8 +24,8 @@ __all__ = [
     "StackMethod",
 ]
 
-# Scoring costs as much as the draws that it averages over, and more than these hardly
-# move an average: a fit is taken for converged at 400 effective ones.
+# The cost of scoring grows with the number of draws, and more than these hardly change
+# an average: a fit counts as converged at 400 effective draws.
 _DRAWS = 1000
 
 
@@ -36,7 +36,7 @@ class ModelMethod(Method):
     Parameters
     ----------
     name
-        What tables call it.
+        Its name in tables.
     model
         The model.
     settings
@@ -72,10 +72,10 @@ class ModelMethod(Method):
 
 
 def _answered(
-    fit: Callable[[], Sequence[Posterior | Average | NotApplicable]],
+    fit: Callable[[], Sequence[Fitted | NotApplicable]],
     deployment: Deployment,
 ) -> list[Answer]:
-    """What is forecast from a batch of fits, each with its share of the time."""
+    """Forecasts from a batch of fits, each with its share of the time."""
     start = time.perf_counter()
     fits = fit()
     share = (time.perf_counter() - start) / max(len(fits), 1)
@@ -83,14 +83,14 @@ def _answered(
 
 
 def _forecast_of(
-    fit: Posterior | Average | NotApplicable, deployment: Deployment, seconds: float
+    fit: Fitted | NotApplicable, deployment: Deployment, seconds: float
 ) -> Answer:
-    """What is forecast from a fit that took so long."""
+    """The forecast from a fit, with the seconds that both took."""
     sizes = len(deployment.queries)
     if isinstance(fit, NotApplicable):
         return Answer({}, str(fit), seconds / sizes)
     start = time.perf_counter()
-    # Without targets: its populations are all that a backtest looks at.
+    # Without targets: a backtest uses the populations alone.
     made = forecast(fit.thinned(_DRAWS), deployment, targets=())
     seconds += time.perf_counter() - start
     return Answer(dict.fromkeys(deployment.queries, made), "", seconds / sizes)
@@ -98,12 +98,12 @@ def _forecast_of(
 
 @dataclass(frozen=True)
 class AverageMethod(Method):
-    """All models that suit the data, weighted by what they forecast.
+    """All models that suit the data, weighted by their leave-one-out forecasts.
 
     Parameters
     ----------
     name
-        What tables call it.
+        Its name in tables.
     sampling
         How posteriors are sampled.
     """
@@ -132,12 +132,12 @@ class AverageMethod(Method):
 
 @dataclass(frozen=True)
 class StackMethod(Method):
-    """Models with the weights that another backtest has taught.
+    """Models with weights that were learnt in another backtest.
 
     Parameters
     ----------
     name
-        What tables call it.
+        Its name in tables.
     stack
         The models and their weights.
     sampling

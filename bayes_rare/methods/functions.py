@@ -34,22 +34,22 @@ type Function = Callable[[Evaluation, Deployment], Forecast]
 class FunctionMethod(Method):
     """A function from an evaluation and a deployment to a forecast.
 
-    It is called for each size of a deployment. A `NotApplicable` that it raises is its
-    refusal.
+    It is called for each size of a deployment. It declines an evaluation by raising
+    `NotApplicable`.
 
     Parameters
     ----------
     name
-        What tables call it.
+        Its name in tables.
     function
         The function.
     plug_in
-        Whether it is given observed shares as if they were the risks, where the
-        evaluation has counts: what methods for exact risks do.
+        Whether it gets the observed shares in place of exact risks, where the
+        evaluation has counts.
     settings
         Keyword arguments that differ from its defaults.
     pseudocount
-        What is added to successes and to failures for those shares.
+        Number added to successes and to failures for those shares.
     """
 
     function: Function
@@ -96,14 +96,14 @@ class FunctionMethod(Method):
             raise
         except Exception as error:
             raise InvalidInput(
-                f"method {self.name} failed with {type(error).__name__}: {error}. Mend "
-                "it; to decline an evaluation, let it raise "
-                "bayes_rare.errors.NotApplicable."
+                f"method {self.name} failed with {type(error).__name__}: {error}. "
+                "Correct it; to decline an evaluation, raise "
+                "bayes_rare.errors.NotApplicable in it."
             ) from error
         if not isinstance(made, Forecast):
             raise InvalidInput(
                 f"method {self.name} returned {type(made).__name__}, not a Forecast. "
-                "Make one by bayes_rare.forecasting.population_forecast(...) or "
+                "Make one with bayes_rare.forecasting.population_forecast(...) or "
                 "point_forecast(...)."
             )
         return made
@@ -148,7 +148,7 @@ class FileFunction:
     def __call__(
         self, evaluation: Evaluation, deployment: Deployment, **settings: Any
     ) -> Forecast:
-        """What the function makes of an evaluation and a deployment."""
+        """The forecast of the function."""
         return self._function(evaluation, deployment, **settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -156,7 +156,7 @@ class FileFunction:
 
 
 def _digest(function: Any) -> str:
-    """SHA-256 of a function's source, as far as it can be had."""
+    """SHA-256 of a function's source, where it is available."""
     if isinstance(function, FileFunction):
         return f"{function.digest}:{function.name}"
     if isinstance(function, partial):
@@ -167,7 +167,7 @@ def _digest(function: Any) -> str:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         source = f"{getattr(function, '__module__', '')}.{function!r}"
-    # Numbers and texts that a function has captured are part of what it does.
+    # Numbers and texts in a closure determine what a function does.
     cells: Any = getattr(function, "__closure__", None) or ()
     held: list[Any] = [cell.cell_contents for cell in cells]
     plain = [repr(value) for value in held if isinstance(value, str | int | float)]

@@ -20,6 +20,7 @@ from bayes_rare.forecasting import (
 )
 from bayes_rare.methods.exact_scores import exact_scores, refuse_certain
 from bayes_rare.populations import BodyAndTail, Population, gpd_quantile
+from bayes_rare.populations.pareto import gpd_log_likelihood
 
 __all__ = ["gpd_mle"]
 
@@ -274,15 +275,6 @@ def _shape(bend: Array, log_excess: Array, depth: float) -> Array:
     return np.log1p(risen) / depth
 
 
-def _log_likelihood(bend: Array, shape: Array, queries: float, log_sum: Array) -> Array:
-    """Log likelihood of the tail with ``shape / scale = bend``.
-
-    ``-k log(scale) - (1 + 1 / shape) * sum of log1p(bend * excess)`` (Coles 2001,
-    equation 4.10).
-    """
-    return -queries * np.log(shape / bend) - (1 + 1 / shape) * log_sum
-
-
 def _not_straight(bend: Array) -> Array:
     """A bend that is not 0, where the likelihood has its limit but no value."""
     return np.where(np.abs(bend) < _STRAIGHT, _STRAIGHT, bend)
@@ -301,14 +293,16 @@ def _maximum(
     queries = float(data.count.sum())
     bend, log_sum = np.broadcast_to(_BENDS, (low.size, _BENDS.size)), data.log_sums
     for _ in range(_ROUNDS):
-        value = _log_likelihood(bend, shape_of(bend, log_sum), queries, log_sum)
+        shape = shape_of(bend, log_sum)
+        value = gpd_log_likelihood(shape / bend, shape, queries, log_sum)
         allowed = (bend >= low[:, None]) & (bend <= high[:, None])
         best = np.argmax(np.where(allowed, value, -np.inf), axis=1)
         around = [np.maximum(best - 1, 0), np.minimum(best + 1, bend.shape[1] - 1)]
         below, above = (np.clip(bend[rows, at], low, high) for at in around)
         bend = _not_straight(below[:, None] + (above - below)[:, None] * _CLOSER)
         log_sum = np.log1p(bend[..., None] * data.excess) @ data.count
-    value = _log_likelihood(bend, shape_of(bend, log_sum), queries, log_sum)
+    shape = shape_of(bend, log_sum)
+    value = gpd_log_likelihood(shape / bend, shape, queries, log_sum)
     # A parabola through the best and its neighbours, where it has two.
     best = np.argmax(value, axis=1)
     middle = np.clip(best, 1, _CLOSER.size - 2)

@@ -1,7 +1,7 @@
 """Draws of several populations as one population.
 
-What several posteriors say of one thing, each in proportion to its weight, is the
-collection of their draws.
+A weighted average of posteriors is the collection of their draws, as many of each as
+its weight says.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,8 +1,8 @@
 """A mode of queries that the evaluation may have missed.
 
-An evaluation of m queries says nothing of a kind of query that none of them was of.
-What if there is one? Its share of all queries is then small, as m queries have missed
-it, and what its queries risk is a matter of supposition alone::
+An evaluation of m queries says nothing about a kind of query that is not among them. If
+there is one, its share of all queries is small, since m queries missed it; the risk of
+its queries can only be assumed::
 
     share ~ Beta(a, b)                        before the evaluation
     share ~ Beta(a, b + m)                    after m queries of other kinds
@@ -27,7 +27,7 @@ __all__ = ["MissedMode", "WithMissedMode"]
 
 type Array = Float[np.ndarray, "..."]
 
-# Halvings of an interval of scores: it ends narrower than scores are told apart.
+# Halvings after which an interval of scores is narrower than float64 resolves.
 _HALVINGS = 60
 # A score below which risks are 0 in float64, whatever their logarithm.
 _LOWEST = -800.0
@@ -36,7 +36,7 @@ _LOWEST = -800.0
 @checked_call
 @dataclass(frozen=True)
 class MissedMode:
-    """What is supposed of queries that the evaluation may have missed.
+    """Assumptions about a kind of query that the evaluation may have missed.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ class MissedMode:
             if len(pair) != 2 or not all(0 < value < np.inf for value in pair):
                 raise InvalidInput(
                     f"{name} of a missed mode is the two parameters of a beta "
-                    f"distribution, both positive, got {pair}. For any value alike "
-                    f"give {name}=(1, 1)."
+                    f"distribution, both positive, got {pair}. For a uniform "
+                    f"distribution give {name}=(1, 1)."
                 )
 
     def added(
         self, population: Population, queries: int | float, rng: np.random.Generator
     ) -> "WithMissedMode":
-        """A population of which a share is of the missed mode.
+        """A population with a share of queries from the missed mode.
 
         Parameters
         ----------
         population
-            What the evaluation has taught of the other queries.
+            Population of the other queries, from a fit.
         queries
-            Number of queries that it saw, or their effective number.
+            Number of queries evaluated, or their effective number.
         rng
             Draws the share, for each draw of the population.
 
@@ -87,7 +87,7 @@ class MissedMode:
         """
         if not 0 <= queries < np.inf:
             raise InvalidInput(
-                f"queries that were seen are a number from 0 on, got {queries}."
+                f"the number of evaluated queries is at least 0, got {queries}."
             )
         first, second = self.share
         share = rng.beta(first, second + queries, population.draws)
@@ -99,23 +99,23 @@ class MissedMode:
 
 @dataclass(frozen=True, eq=False)
 class WithMissedMode(Population):
-    """A population, and beside it a share of queries of a mode of their own.
+    """A population with a share of queries from another mode.
 
     ``S(s) = (1 - share) * S_known(s) + share * S_mode(s)``.
 
     Parameters
     ----------
     known
-        The queries that are like those seen.
+        Population of the queries that the evaluation represents.
     share
-        Share of the others, in (0, 1).
+        Share of the other queries, in (0, 1).
     mode
-        What the others are like.
+        Distribution of the risk of the other queries.
 
     Examples
     --------
-    Of a million queries, a thousandth of which have any risk alike, the worst has one
-    near 1, whatever the others are like:
+    Where a thousandth of a million queries have risks spread evenly over (0, 1), the
+    worst risk is near 1, whatever the other queries are like:
 
     >>> from bayes_rare.populations import Normal
     >>> known = Normal(np.array([-3.0]), np.array([0.1]))

@@ -1,11 +1,29 @@
-"""The generalized Pareto distribution of excesses over a threshold."""
+"""The generalized Pareto distribution of excesses over a threshold.
+
+For numbers `gpd_log_survival` and `gpd_quantile` are exact. The ``smooth`` functions
+are the same for NumPy and PyTensor, with series near a shape of 0: there automatic
+differentiation of a quotient such as ``log1p(y) / y`` loses digits like 1e-16 / y.
+"""
+
+from typing import Any
 
 import numpy as np
 
 from bayes_rare.populations.population import Array, as_array
 from bayes_rare.scores import Numbers
 
-__all__ = ["gpd_log_survival", "gpd_quantile"]
+__all__ = [
+    "gpd_log_likelihood",
+    "gpd_log_survival",
+    "gpd_quantile",
+    "smooth_log_survival",
+    "smooth_quantile",
+]
+
+# Below these arguments log1p(y) / y and expm1(y) / y are their series.
+_LOG_SERIES, _EXP_SERIES = 1e-4, 1e-5
+# Powers are capped here: expm1 of more than 709 overflows.
+_LARGEST_POWER = 600.0
 
 
 def gpd_log_survival(excess: Numbers, scale: Numbers, shape: Numbers) -> Array:
@@ -72,6 +90,41 @@ def gpd_quantile(depth: Numbers, scale: Numbers, shape: Numbers) -> Array:
         excess = scale * depth * _ratio_at_zero_one(np.expm1, shape * depth)
         end = np.where(shape < 0, -scale / shape, np.inf)
     return np.where(endless, end, excess)
+
+
+def gpd_log_likelihood(scale: Any, shape: Any, queries: float, log_sum: Any) -> Any:
+    """Log likelihood of excesses: ``-k log(scale) - (1 + 1 / shape) log_sum``.
+
+    Here ``log_sum`` is the sum over k excesses x of ``log1p(shape * x / scale)``, and
+    the shape is not 0 (Coles 2001, equation 4.10).
+    """
+    return -queries * np.log(scale) - (1 + 1 / shape) * log_sum
+
+
+def smooth_log_survival(xp: Any, excess: Any, scale: Any, shape: Any) -> Any:
+    """`gpd_log_survival` with a finite gradient at shape 0; xp is NumPy or PyTensor."""
+    depth = excess / scale
+    bend = shape * depth
+    small = abs(bend) < _LOG_SERIES
+    safe = xp.where(small, 1.0, xp.maximum(bend, -1.0 + 1e-15))
+    series = 1 - bend * (1 / 2 - bend * (1 / 3 - bend * (1 / 4 - bend / 5)))
+    return -depth * xp.where(small, series, xp.log1p(safe) / safe)
+
+
+def smooth_quantile(
+    xp: Any, depth: Any, scale: Any, shape: Any, *, capped: bool = False
+) -> Any:
+    """`gpd_quantile` with a finite gradient at shape 0; xp is NumPy or PyTensor.
+
+    Capped, quantiles too large for float64 are finite.
+    """
+    power = shape * depth
+    if capped:
+        power = xp.minimum(power, _LARGEST_POWER)
+    small = abs(power) < _EXP_SERIES
+    safe = xp.where(small, 1.0, power)
+    series = 1 + power * (1 / 2 + power * (1 / 6))
+    return scale * depth * xp.where(small, series, xp.expm1(safe) / safe)
 
 
 def _ratio_at_zero_one(function: np.ufunc, argument: Numbers) -> Array:

@@ -1,29 +1,24 @@
-"""Posteriors of several models of one evaluation, as one."""
+"""Averages of the posteriors of several models of one evaluation."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
 from bayes_rare.arguments.checking import checked_call, refuse_unknown
 from bayes_rare.diagnostics.convergence import Verdict
-from bayes_rare.errors import InvalidInput, NotConverged, listed
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
 from bayes_rare.populations.gathered import Gathered
-from bayes_rare.posterior.netcdf import write_tree
+from bayes_rare.posterior.fitted import Fitted
 from bayes_rare.posterior.posterior import Posterior
 
 if TYPE_CHECKING:
     import xarray
-
-    from bayes_rare.posterior.query_risks import QueryRisks
 
 __all__ = [
     "NAME",
@@ -44,6 +39,7 @@ _DRAWS = 4000
 # Multiples of it, without their whole parts, are spread evenly however many there are.
 _GOLDEN = (5**0.5 - 1) / 2
 
+type Array = Float[np.ndarray, "..."]
 type Places = Int[np.ndarray, "..."]
 
 
@@ -54,15 +50,15 @@ class Member:
     Parameters
     ----------
     label
-        What tables call it: its model and what sets it apart.
+        Its name in tables: the model and the settings that distinguish it.
     posterior
         Its posterior.
     weights
         Its weight by behaviour, in [0, 1].
     pareto_k
-        By behaviour, the largest diagnostic of the importance weights by which queries
-        were left out; above 0.7 its weight is a guess. Those that were left out by
-        fitting the model again count as 0.
+        By behaviour, the largest Pareto k of the importance weights by which queries
+        were left out; above 0.7 its weight cannot be trusted. Queries left out by
+        another fit count as 0.
     """
 
     label: str
@@ -73,14 +69,14 @@ class Member:
 
 @checked_call
 @dataclass(frozen=True, eq=False)
-class Average:
+class Average(Fitted):
     """Posteriors of several models of one evaluation, weighted behaviour by behaviour.
 
-    A draw of it is a draw of one of them, chosen by its weight. Behaviours may give the
-    members other weights. Draws of one index are of one member wherever its weights
-    allow that, and then they are the same draw of it: so behaviours that a member has
-    pooled stay together. Draws of different members, and behaviours that a member has
-    fitted apart, are independent. It stands where a posterior does: for forecasts.
+    Each draw is a draw of one member, chosen by weight. Weights may differ between
+    behaviours. Where the weights allow it, draws with one index are the same draw of
+    one member for all behaviours, so that behaviours that it has pooled stay dependent.
+    Draws of different members, and behaviours that a member has fitted separately, are
+    independent. An average can be used anywhere a posterior can.
 
     Parameters
     ----------
@@ -89,31 +85,34 @@ class Average:
     size
         Draws in all.
     notes
-        Where the weights are from, and which models have none, in sentences.
+        Origin of the weights, and models without weight, in sentences.
+
+    Attributes
+    ----------
+    evaluation
+        What was measured.
+    verdict
+        Whether the draws of the members that have weight represent them.
     """
 
     members: tuple[Member, ...]
     size: int = _DRAWS
     notes: tuple[str, ...] = ()
+    evaluation: Evaluation = field(init=False, repr=False)
+    verdict: Verdict = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        evaluation = self.members[0].posterior.evaluation
+        object.__setattr__(self, "evaluation", evaluation)
+        object.__setattr__(self, "verdict", self._joint_verdict())
 
     @property
     def name(self) -> str:
         """What tables call it."""
         return NAME
 
-    @property
-    def evaluation(self) -> Evaluation:
-        """What was measured."""
-        return self.members[0].posterior.evaluation
-
-    @property
-    def behaviours(self) -> tuple[str, ...]:
-        """Behaviours that were fitted."""
-        return self.evaluation.behaviours
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether the draws of the members that have weight represent them."""
+    def _joint_verdict(self) -> Verdict:
+        """The worst of each number over the members that have weight."""
         verdicts = [(m.label, m.posterior.verdict) for m in self._weighty]
         # By NumPy, which passes on what is no number.
         return Verdict(
@@ -152,13 +151,7 @@ class Average:
         InvalidInput
             If there is no such behaviour, or several and none is named.
         """
-        if behaviour is None and len(self.behaviours) == 1:
-            [behaviour] = self.behaviours
-        if behaviour is None or behaviour not in self.behaviours:
-            raise InvalidInput(
-                f"this average has no behaviour {behaviour!r}. It has: "
-                f"{listed(self.behaviours)}."
-            )
+        behaviour = self._only_or_named(behaviour)
         parts = [part.population(behaviour) for part in self.parts(behaviour)]
         if len(parts) == 1:
             return parts[0]
@@ -202,6 +195,20 @@ class Average:
         refuse_unknown("behaviour", behaviour, self.behaviours)
         return np.concatenate([places for _, places in self._shares[behaviour]])
 
+    def by_chain(self, behaviour: str, values: Array) -> Array:
+        """Values of the parts, one part after the other, as one chain in their order.
+
+        Parameters
+        ----------
+        behaviour
+            The behaviour whose weights count.
+        values
+            An array whose first axis is the draw, all parts in a row.
+        """
+        ordered = np.empty_like(values)
+        ordered[self.order(behaviour)] = values
+        return ordered[None]
+
     @cached_property
     def _shares(self) -> dict[str, list[tuple[Places, Places]]]:
         """Which draws of each member each behaviour takes, and where they stand."""
@@ -236,56 +243,6 @@ class Average:
             ),
         )
 
-    def query_risks(
-        self,
-        query_ids: str | Sequence[str] | None = None,
-        *,
-        behaviour: str | Sequence[str] | None = None,
-        top: int | float = 20,
-        successes: ArrayLike | int | float | None = None,
-        trials: ArrayLike | int | float | None = None,
-        log_risk: ArrayLike | int | float | None = None,
-        log_risk_se: ArrayLike | int | float | None = None,
-        family: str | Sequence[str] | None = None,
-        seed: int = 0,
-    ) -> "QueryRisks":
-        """Risks of single queries, drawn given what was seen of each.
-
-        `bayes_rare.query_risks` of this average; see there.
-
-        Parameters
-        ----------
-        query_ids
-            Queries by their identity; by default the riskiest as observed.
-        behaviour
-            Which behaviours, one or several; by default all.
-        top
-            How many of the riskiest of each behaviour, at most.
-        successes, trials
-            Outcomes of queries of one behaviour, in place of those observed.
-        log_risk, log_risk_se
-            Estimates with standard errors, in place of successes and trials.
-        family
-            Families of the queries whose outcomes are given, one for all or one each.
-        seed
-            Seed of the draws, a whole number from 0.
-        """
-        # It draws from this class, so it is imported when it is called.
-        from bayes_rare.posterior.query_risks import query_risks
-
-        return query_risks(
-            self,
-            query_ids,
-            behaviour=behaviour,
-            top=top,
-            successes=successes,
-            trials=trials,
-            log_risk=log_risk,
-            log_risk_se=log_risk_se,
-            family=family,
-            seed=seed,
-        )
-
     def thinned(self, most: int) -> "Average":
         """The average with at most so many draws in all.
 
@@ -296,20 +253,10 @@ class Average:
         """
         return replace(self, size=min(self.size, most))
 
-    def require_convergence(self, advice: str = "") -> "Average":
-        """Return the average itself, or refuse it if its draws cannot be trusted.
-
-        Raises
-        ------
-        NotConverged
-            With the reasons.
-        """
-        if self.verdict.converged:
-            return self
-        raise NotConverged(
-            f"the average did not converge: {'; '.join(self.verdict.reasons)}. Sample "
-            "longer (--warmup 2000 --draws 2000), or choose one model. "
-            f"{advice}".strip()
+    def _in_a_refusal(self) -> tuple[str, str]:
+        return (
+            "the average",
+            "Sample longer (--warmup 2000 --draws 2000), or choose one model.",
         )
 
     @cached_property
@@ -327,12 +274,6 @@ class Average:
         )
         tree.attrs[NOTES] = json.dumps(self.notes, ensure_ascii=False)
         return tree
-
-    def save(self, path: str | Path) -> Path:
-        """Write the average as NetCDF; the file appears whole or not at all."""
-        path = Path(path)
-        write_tree(self.tree, path)
-        return path
 
     def __repr__(self) -> str:
         few = [
@@ -377,9 +318,9 @@ def _shared(
 ) -> dict[str, list[tuple[Places, Places]]]:
     """Draws of each member by behaviour, and the places at which they stand.
 
-    As many draws of a member as all behaviours take stand at the same places for all,
-    first; what single behaviours take beyond these follows. Draws are taken evenly from
-    all chains, and each once if there are enough.
+    The draws of a member that all behaviours take come first, at the same places for
+    all; those that single behaviours take beyond these follow. Draws are taken evenly
+    from all chains, and each once if there are enough.
 
     Examples
     --------
@@ -410,12 +351,12 @@ def _shared(
 
 
 def _run(start: Any, length: int) -> Places:
-    """So many whole numbers from one on."""
+    """Consecutive whole numbers."""
     return start + np.arange(length)
 
 
 def _further(taken: Places, size: int, number: int) -> Places:
-    """So many draws of a member more, first those that were taken less often."""
+    """Further draws of a member, first those that were taken less often."""
     every: Places = np.arange(size)
     times = np.bincount(taken, minlength=size)
     first = _scattered(every[times < times.max()])
@@ -424,7 +365,7 @@ def _further(taken: Places, size: int, number: int) -> Places:
 
 
 def _scattered(places: Places) -> Places:
-    """The places in an order whose beginning is spread evenly over all of them."""
+    """The places in an order of which any beginning is spread evenly."""
     return places[np.argsort(np.arange(places.size) * _GOLDEN % 1, kind="stable")]
 
 
@@ -437,7 +378,7 @@ def _some(posterior: Posterior, places: Places) -> Posterior:
     """Some of the draws, those of all chains in a row."""
     every = _number_of_draws(posterior)
 
-    def chosen(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    def chosen(values: Array) -> Array:
         return values.reshape(1, every, *values.shape[2:])[:, places]
 
     return replace(posterior, draws={n: chosen(v) for n, v in posterior.draws.items()})

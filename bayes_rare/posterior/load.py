@@ -64,7 +64,7 @@ def posterior_of(
         return _posterior_of(tree, path, files)
     except Damaged as error:
         raise InvalidData(
-            f"{path} is damaged: {error}. Take a copy that is whole, or fit again."
+            f"{path} is damaged: {error}. Use an undamaged copy, or fit again."
         ) from error
 
 
@@ -115,13 +115,13 @@ def _posterior_of(
 
 
 def _verdict_of(recorded: Mapping[str, Any]) -> Verdict:
-    """The verdict that a file has, whose numbers and reasons agree."""
+    """The verdict in a file, checked for numbers and reasons that agree."""
     reasons = recorded.get("reasons")
     if not isinstance(reasons, list):
         raise Damaged("its verdict has no reasons")
     texts = [reason for reason in cast("list[Any]", reasons) if isinstance(reason, str)]
     if len(texts) < len(cast("list[Any]", reasons)):
-        raise Damaged("its verdict has reasons that are no text")
+        raise Damaged("its verdict has reasons that are not text")
     kinds = {
         one.name: int if one.name in ("divergences", "transitions") else float
         for one in fields(Verdict)
@@ -129,7 +129,7 @@ def _verdict_of(recorded: Mapping[str, Any]) -> Verdict:
     }
     verdict = Verdict(**numbers_of(recorded, kinds), reasons=tuple(texts))
     if not 0 <= verdict.divergences <= verdict.transitions or not verdict.transitions:
-        raise Damaged("its verdict counts what cannot be")
+        raise Damaged("its verdict has impossible counts of transitions")
     sound = (
         verdict.max_rhat <= RHAT_LIMIT
         and verdict.max_member_rhat <= MEMBER_RHAT_LIMIT
@@ -138,14 +138,14 @@ def _verdict_of(recorded: Mapping[str, Any]) -> Verdict:
         and verdict.min_bfmi > BFMI_LIMIT
     )
     if verdict.converged and not sound:
-        raise Damaged("its verdict has numbers that are no sound fit's, and no reason")
+        raise Damaged("its verdict gives no reason, but its numbers did not converge")
     return verdict
 
 
 def _evaluation_of(
     tree: "xarray.DataTree", provenance: Mapping[str, Any]
 ) -> Evaluation:
-    """The evaluation that a file has, if it is the one that was fitted."""
+    """The evaluation in a file, if it is the one that was fitted."""
     if "evaluation" not in tree.children:
         raise Damaged("its group evaluation is missing")
     try:
@@ -159,7 +159,7 @@ def _evaluation_of(
 
 
 def _refuse_useless(made: Posterior, finite: bool) -> None:
-    """Refuse draws that the model makes nothing of."""
+    """Refuse draws that the model cannot use."""
     chains = {values.shape[:2] for values in made.draws.values()}
     if len(chains) > 1:
         raise Damaged("its draws differ in number")
@@ -167,15 +167,13 @@ def _refuse_useless(made: Posterior, finite: bool) -> None:
         settings = made.model.settings(**made.settings)
         population = made.thinned(_TRIED).population(made.behaviours[0])
         level = np.asarray(population.quantile(math.log(RARE)), np.float64)
-    except Exception as error:  # whatever a model makes of what is not its own
+    except Exception as error:  # whatever a model raises for draws that are not its own
         reason = " ".join(str(error).split())
-        raise Damaged(
-            f"the model makes nothing of its draws ({reason[:150]})"
-        ) from error
+        raise Damaged(f"the model cannot use its draws ({reason[:150]})") from error
     if settings.keys() != made.settings.keys():
-        raise Damaged("its provenance has not all settings of its model")
+        raise Damaged("its provenance lacks settings of its model")
     if finite and np.isnan(level).any():
-        raise Damaged("the model makes no forecast of its draws")
+        raise Damaged("the model cannot make a forecast from its draws")
 
 
 # Weights are a sum of rounded shares.
@@ -186,7 +184,7 @@ _ROUNDING = 1e-6
 def load_posterior(
     path: str | Path, model_file: ModelFiles = None
 ) -> Posterior | Average:
-    """Read what `Posterior.save` or `Average.save` wrote; nothing that it names runs.
+    """Read what `Posterior.save` or `Average.save` wrote; no file that it names is run.
 
     Parameters
     ----------
@@ -215,7 +213,7 @@ def load_posterior(
             made = _average_of(tree, path, files)
         except Damaged as error:
             raise InvalidData(
-                f"{path} is damaged: {error}. Take a copy that is whole, or fit again."
+                f"{path} is damaged: {error}. Use an undamaged copy, or fit again."
             ) from error
         used = [member.posterior.model.digest for member in made.members]
     refuse_unused(files, used, path.name)
@@ -225,12 +223,14 @@ def load_posterior(
 def _average_of(
     tree: "xarray.DataTree", path: Path, files: Mapping[str, Source]
 ) -> Average:
-    """The average in a tree, whose parts belong together."""
+    """The average in a tree, if its parts belong together."""
     described: list[Any] = json_of(tree.attrs, NAME, list)
     notes: list[Any] = json_of({NOTES: "[]", **tree.attrs}, NOTES, list)
     names = [f"member_{number}" for number in range(len(described))]
     if not names or {*names} != {n for n in tree.children if n.startswith("member_")}:
-        raise Damaged(f"its average is of {len(names)} models, and others are there")
+        raise Damaged(
+            f"its average should have {len(names)} models, and it holds others"
+        )
     members: list[Member] = []
     for name, each in zip(names, described, strict=True):
         about = cast("dict[str, Any]", each if isinstance(each, dict) else {})

@@ -1,9 +1,8 @@
 """Leave-one-out cross-validation of posteriors, weighted by multiplicity.
 
 ArviZ counts every cell of a log likelihood once; here a cell may stand for many queries
-of one score, or of nearly one where a body was put into cells, and each of them is left
-out in turn. Draws are taken for independent (a relative efficiency of 1) when their
-weights are smoothed.
+of equal or similar scores, and each of them is left out in turn. Draws are assumed to
+be independent (a relative efficiency of 1) when their weights are smoothed.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Trees of arrays as NetCDF files that say by digests whether they are whole.
+"""Trees of arrays as NetCDF files with digests, by which damage is found.
 
-A file ends with the digest of all its bytes before that, which HDF5 does not read: its
-library can go round in circles on a damaged file, so none is given to it. An attribute
-of the root has a digest of each group, for files that another program has written anew.
+A file ends with the digest of all bytes before it, which HDF5 does not read: its
+library can loop for ever on a damaged file, so it is never given one. An attribute of
+the root has a digest of each group, for files that another program has rewritten.
 """
 
 import hashlib
@@ -44,13 +44,13 @@ _DIGESTS = "content_sha256"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _END = re.compile(rb"\nbayes_rare sha256 ([0-9a-f]{64})\n\Z")
 _END_LENGTH = 84
-_WAY_OUT = "Take a copy that is whole, or fit again."
+_WAY_OUT = "Use an undamaged copy, or fit again."
 
 
 def write_tree(tree: "xarray.DataTree", path: Path) -> None:
-    """Write a tree as NetCDF; the file appears whole or not at all.
+    """Write a tree as NetCDF, atomically; an existing file is replaced.
 
-    It is made in memory: on a full disk the library that makes it could not go on.
+    It is made in memory, since the library does not recover from a full disk.
     """
     written = _without_booleans(tree)
     written.attrs[_DIGESTS] = json.dumps(_digests(written))
@@ -85,7 +85,7 @@ def read_tree(path: Path) -> "xarray.DataTree":
         whole = hashlib.sha256(memoryview(content)[:-_END_LENGTH]).hexdigest()
         if whole.encode() != end[1]:
             raise InvalidData(
-                f"{path} is damaged: its bytes are not those that were written. "
+                f"{path} is damaged: its bytes differ from those that were written. "
                 f"{_WAY_OUT}"
             )
     try:
@@ -105,7 +105,7 @@ def _unreadable(path: Path, reason: str) -> InvalidData:
 
 
 def _refuse_changed(tree: "xarray.DataTree", path: Path) -> None:
-    """Refuse content that is not what was written, where its digests are known."""
+    """Refuse content that differs from its digests, where these are known."""
     if _DIGESTS not in tree.attrs:
         return
     try:
@@ -113,7 +113,7 @@ def _refuse_changed(tree: "xarray.DataTree", path: Path) -> None:
         found = _digests(tree)
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
         raise InvalidData(
-            f"{path} is damaged: digests of its content cannot be taken "
+            f"{path} is damaged: digests of its content cannot be computed "
             f"({str(error)[:200]}). {_WAY_OUT}"
         ) from error
     for name in sorted({*recorded, *found}):
@@ -134,7 +134,7 @@ def _digests(tree: "xarray.DataTree") -> dict[str, str]:
 
 
 def _digest(arrays: Mapping[Any, Any], attributes: Mapping[Any, Any]) -> str:
-    """SHA-256 of arrays and attributes; how a file stores numbers has no part in it."""
+    """SHA-256 of arrays and attributes, whatever the file's encoding of numbers."""
     state = hashlib.sha256()
     for name in _ATTRIBUTES:
         if name in attributes:

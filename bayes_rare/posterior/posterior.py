@@ -2,29 +2,24 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from bayes_rare import catalog
 from bayes_rare.arguments.checking import checked_call
 from bayes_rare.diagnostics.convergence import Verdict
-from bayes_rare.errors import InvalidInput, NotConverged, listed
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.posterior.netcdf import write_tree
+from bayes_rare.posterior.fitted import Fitted
 
 if TYPE_CHECKING:
     import pymc
     import xarray
-
-    from bayes_rare.posterior.query_risks import QueryRisks
 
 __all__ = [
     "Posterior",
@@ -44,7 +39,7 @@ RARE = 1e-6
 
 @checked_call
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class Posterior(Fitted):
     """Draws from the posterior of one model of one evaluation.
 
     Parameters
@@ -81,13 +76,8 @@ class Posterior:
 
     @property
     def name(self) -> str:
-        """What tables call it: the name of its model."""
+        """Its name in tables: that of its model."""
         return self.model.name
-
-    @property
-    def behaviours(self) -> tuple[str, ...]:
-        """Behaviours that were fitted."""
-        return self.evaluation.behaviours
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -173,121 +163,75 @@ class Posterior:
         index = self._index(behaviour)
         return one_behaviour(self.draws, self.data, self.dims, index)
 
-    def query_risks(
-        self,
-        query_ids: str | Sequence[str] | None = None,
-        *,
-        behaviour: str | Sequence[str] | None = None,
-        top: int | float = 20,
-        successes: ArrayLike | int | float | None = None,
-        trials: ArrayLike | int | float | None = None,
-        log_risk: ArrayLike | int | float | None = None,
-        log_risk_se: ArrayLike | int | float | None = None,
-        family: str | Sequence[str] | None = None,
-        seed: int = 0,
-    ) -> "QueryRisks":
-        """Risks of single queries, drawn given what was seen of each.
-
-        `bayes_rare.query_risks` of this posterior; see there.
-
-        Parameters
-        ----------
-        query_ids
-            Queries by their identity; by default the riskiest as observed.
-        behaviour
-            Which behaviours, one or several; by default all.
-        top
-            How many of the riskiest of each behaviour, at most.
-        successes, trials
-            Outcomes of queries of one behaviour, in place of those observed.
-        log_risk, log_risk_se
-            Estimates with standard errors, in place of successes and trials.
-        family
-            Families of the queries whose outcomes are given, one for all or one each.
-        seed
-            Seed of the draws, a whole number from 0.
-        """
-        # It draws from this class, so it is imported when it is called.
-        from bayes_rare.posterior.query_risks import query_risks
-
-        return query_risks(
-            self,
-            query_ids,
-            behaviour=behaviour,
-            top=top,
-            successes=successes,
-            trials=trials,
-            log_risk=log_risk,
-            log_risk_se=log_risk_se,
-            family=family,
-            seed=seed,
-        )
-
     def thinned(self, most: int) -> "Posterior":
-        """The posterior with every k-th draw of each chain: few enough are left.
+        """The posterior with every k-th draw of each chain, at most so many in all.
 
-        Neighbours in a chain say nearly the same.
+        Neighbouring draws of a chain carry nearly the same information.
 
         Parameters
         ----------
         most
             How many draws may be left, of all chains together.
         """
-        chains, draws = next(iter(self.draws.values())).shape[:2]
+        chains, draws = self._chains_and_draws
         step = math.ceil(draws / max(most // chains, 1))
         if step == 1:
             return self
         kept = {name: values[:, ::step] for name, values in self.draws.items()}
         return replace(self, draws=kept)
 
+    def parts(self, behaviour: str) -> "list[Posterior]":  # noqa: ARG002
+        """The posterior itself, which is all that there is to draw from.
+
+        Parameters
+        ----------
+        behaviour
+            Any behaviour.
+        """
+        return [self]
+
+    def by_chain(self, behaviour: str, values: Array) -> Array:  # noqa: ARG002
+        """Values by draw, those of all chains in a row, as values by (chain, draw).
+
+        Parameters
+        ----------
+        behaviour
+            Any behaviour.
+        values
+            An array whose first axis is the draw.
+        """
+        return values.reshape(*self._chains_and_draws, *values.shape[1:])
+
+    @property
+    def _chains_and_draws(self) -> tuple[int, int]:
+        chains, draws = next(iter(self.draws.values())).shape[:2]
+        return chains, draws
+
     def _index(self, behaviour: str | None) -> int:
-        if behaviour is None and len(self.behaviours) == 1:
-            return 0
-        if behaviour not in self.behaviours:
-            raise InvalidInput(
-                f"this posterior has no behaviour {behaviour!r}. It has: "
-                f"{listed(self.behaviours)}."
-            )
-        return self.behaviours.index(behaviour)
+        return self.behaviours.index(self._only_or_named(behaviour))
 
     def pymc_model(self) -> "pymc.Model":
         """The PyMC model that was sampled, for other samplers and predictive draws.
 
-        Where a bound of the data enters as a `pm.Potential`, as in gpd_tail, draws from
-        PyMC's prior leave it out and PyMC says so: ``posterior.model.simulate`` draws
-        from the prior as it is meant.
+        Where the data set a bound through a `pm.Potential`, as in gpd_tail, prior draws
+        by PyMC ignore it, with a warning: ``posterior.model.simulate`` draws from the
+        prior correctly.
 
         Its observed variables are cells, which stand for several queries each, in rows
-        that are padded with zeros. To hold predictive draws against what was observed,
-        take `bayes_rare.posterior_predictive`.
+        that are padded with zeros. To compare predictive draws with what was observed,
+        use `bayes_rare.posterior_predictive`.
         """
         return self.model.build(self.evaluation, **self.settings)
 
-    def require_convergence(self, advice: str = "") -> "Posterior":
-        """Return the posterior itself, or refuse it if its draws cannot be trusted.
-
-        Raises
-        ------
-        NotConverged
-            With the reasons.
-        """
-        if not self.verdict.converged:
-            raise NotConverged(
-                f"the fit of {self.model.name} did not converge: "
-                f"{'; '.join(self.verdict.reasons)}. Sample longer (--warmup 2000 "
-                "--draws 2000), fit the behaviours one by one (--behaviours), or "
-                f"choose another model. {advice}".strip()
-            )
-        return self
-
-    def save(self, path: str | Path) -> Path:
-        """Write the posterior as NetCDF; the file appears whole or not at all."""
-        path = Path(path)
-        write_tree(self.tree, path)
-        return path
+    def _in_a_refusal(self) -> tuple[str, str]:
+        return (
+            f"the fit of {self.name}",
+            "Sample longer (--warmup 2000 --draws 2000), fit the behaviours one by one "
+            "(--behaviours), or choose another model.",
+        )
 
     def __repr__(self) -> str:
-        chains, draws = next(iter(self.draws.values())).shape[:2]
+        chains, draws = self._chains_and_draws
         state = "converged" if self.verdict.converged else "NOT CONVERGED"
         return (
             f"Posterior of {self.model.name} for {len(self.behaviours)} behaviour"
@@ -359,7 +303,7 @@ def extreme_scores(
 ) -> dict[str, Array]:
     """Score that one query in a million exceeds, as draws by (chain, draw) to judge.
 
-    It is what forecasts rest on, and may mix worse than any parameter of the tail.
+    Forecasts depend on it, and it may mix worse than any parameter of the tail.
     """
     shape = next(iter(draws.values())).shape[:2]
     return {

@@ -1,22 +1,25 @@
-"""The risk of each query, given what was seen of it and of all the others.
+"""The risk of each query, given its own outcomes and those of all other queries.
 
 A query that failed 3 of 3 times need not always fail, and one that failed 0 of 100
-times may still do. The risk of a query lies between what was observed of it and what is
-usual among queries, nearer to the former the more often it was sampled: its posterior
-is drawn here, query by query, after the fit.
+times may still do. The risk of a query lies between its observed share and the risks of
+other queries, nearer to the former the more often it was sampled: its posterior is
+drawn here, query by query, after the fit.
 """
 
 import math
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from bayes_rare.arguments.checking import checked_call
+from bayes_rare.catalog import Model
+from bayes_rare.diagnostics.convergence import Verdict
 from bayes_rare.errors import InvalidInput, NoSuchModel, NotApplicable, listed
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.evaluation.checks import checked_counts, checked_estimates
@@ -27,9 +30,7 @@ from bayes_rare.likelihoods.conditioning import (
     conditional_family_scores,
     conditional_scores,
 )
-from bayes_rare.populations import FamilyMixture, StepsAndTail
-from bayes_rare.posterior.average import Average
-from bayes_rare.posterior.posterior import Posterior
+from bayes_rare.populations import FamilyMixture, Population, StepsAndTail
 from bayes_rare.scores import (
     log_risk_from_score,
     log_safe_from_score,
@@ -41,14 +42,72 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-__all__ = ["QueryRisks", "query_risks"]
+__all__ = ["PosteriorLike", "QueryRisks", "query_risks"]
 
+type Arrays = Mapping[str, np.ndarray]
 type Counts = Int[np.ndarray, " query"]
 type Places = Int[np.ndarray, " query"]
 type Numbers = Float[np.ndarray, " query"]
 type Values = ArrayLike | int | float | None
 
 _NONE = -1  # successes, trials or family of a query that has none
+
+
+@runtime_checkable
+class ModelDraws(Protocol):
+    """Posterior draws of one model."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What was measured."""
+        ...
+
+    @property
+    def model(self) -> Model:
+        """The model file."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Priors and thresholds that the model was built with."""
+        ...
+
+    def of_behaviour(self, behaviour: str) -> tuple[Mapping[str, Any], Arrays]:
+        """Draws of one behaviour, whose last axis is the draw, and data."""
+        ...
+
+    def population(self, behaviour: str) -> Population:
+        """Distribution of a new query's score, draw by draw."""
+        ...
+
+
+class PosteriorLike(ABC):
+    """Posterior draws, of one model or of several that are averaged."""
+
+    evaluation: Evaluation
+    """What was measured."""
+    verdict: Verdict
+    """Whether the draws represent the posterior."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    @abstractmethod
+    def behaviours(self) -> tuple[str, ...]:
+        """Behaviours that were fitted."""
+
+    @abstractmethod
+    def parts(self, behaviour: str) -> Sequence[ModelDraws]:
+        """Draws of each model that has weight for a behaviour."""
+
+    @abstractmethod
+    def by_chain(
+        self, behaviour: str, values: Float[np.ndarray, "..."]
+    ) -> Float[np.ndarray, "..."]:
+        """Values by draw, one part after the other, as values by (chain, draw)."""
 
 
 @checked_call
@@ -64,18 +123,18 @@ class QueryRisks:
     model
         Name of the model that they were drawn from.
     behaviour, query_id, query_text
-        What is asked of each query, and which it is; empty where it was not told.
+        Behaviour, identity and text of each query; empty where the text is unknown.
     successes, trials
-        What was seen of each; -1 of a query that has none.
+        Outcomes of each query; -1 where it has none.
     log_risk, log_risk_se
-        Known or estimated log risk, and standard error of an estimate; NaN of a query
-        that has none.
+        Known or estimated log risk, and standard error of an estimate; NaN where a
+        query has none.
     score
         Draws of ``-log(-log risk)``; constant where the risk is known exactly.
     converged
         Whether the posterior behind it converged.
     notes
-        What a reader must know.
+        Notes for the reader.
     """
 
     model: str
@@ -219,7 +278,7 @@ class _Asked:
 
 @checked_call
 def query_risks(
-    posterior: Posterior | Average,
+    posterior: PosteriorLike,
     query_ids: str | Sequence[str] | None = None,
     *,
     behaviour: str | Sequence[str] | None = None,
@@ -231,7 +290,7 @@ def query_risks(
     family: str | Sequence[str] | None = None,
     seed: int = 0,
 ) -> QueryRisks:
-    """Risks of single queries, drawn given what was seen of each.
+    """Posterior draws of the risks of single queries, given the outcomes of each.
 
     For each posterior draw, the score of a query is drawn from ``P(its outcome |
     score)`` times the density of the population, up to a factor: the posterior that
@@ -244,17 +303,17 @@ def query_risks(
         A fit of a model of counts, estimates or exact risks, or an average of fits.
     query_ids
         Queries by their identity, among those that the evaluation keeps: the riskiest
-        of each behaviour as observed, at most a hundred. Those, where not given. Of
-        outcomes that are given, their labels.
+        of each behaviour as observed, at most a hundred. By default the riskiest of
+        these. If outcomes are given, labels for them.
     behaviour
         Which behaviours, one or several; by default all.
     top
         How many of the riskiest of each behaviour, at most, where none are named.
     successes, trials
-        Outcomes of queries of one behaviour that the fit counted, and that the
-        evaluation did not keep; trials may be one number for all. The population is as
-        the fit left it: from a query that it did not count it has yet to learn, which
-        matters where few others were like it. Fit with it for its risk.
+        Outcomes of queries of one behaviour that the model was fitted to and that the
+        evaluation did not keep; trials may be one number for all. The fit is not
+        updated: for the risk of a query that it did not include, fit again with it,
+        which matters where few other queries were like it.
     log_risk, log_risk_se
         Estimates with standard errors, in place of successes and trials.
     family
@@ -274,9 +333,9 @@ def query_risks(
 
     Notes
     -----
-    Ask for queries because of what they are, and the intervals hold for each. Of the
-    riskiest as observed they hold as well, as the model knows of all queries: that is
-    what the risk is shrunken for.
+    The intervals hold for queries that are chosen without regard to their outcomes.
+    They hold for the riskiest as observed too, since the model has seen all queries and
+    shrinks their risks accordingly.
     """
     if seed < 0:
         raise InvalidInput(f"a seed is a whole number from 0, got {seed}. Give seed=0.")
@@ -295,7 +354,7 @@ def query_risks(
         asked = [_riskiest(posterior, name, top) for name in names]
     scores = [_drawn(posterior, some, seed) for some in asked]
     return QueryRisks(
-        model=_name(posterior),
+        model=posterior.name,
         behaviour=tuple(some.behaviour for some in asked for _ in some.query_id),
         query_id=tuple(each for some in asked for each in some.query_id),
         query_text=tuple(each for some in asked for each in some.query_text),
@@ -323,7 +382,7 @@ def _given(
     """Queries of which the user says what was seen."""
     if len(names) != 1:
         raise InvalidInput(
-            f"outcomes are those of one behaviour, and there are {len(names)}: "
+            f"outcomes belong to one behaviour, and there are {len(names)}: "
             f"{listed(names)}. Say which: behaviour={names[0]!r}."
         )
     pairs = [
@@ -344,8 +403,8 @@ def _given(
     labels = tuple(ids) if ids is not None else ("",) * len(first)
     if len(labels) != len(first):
         raise InvalidInput(
-            f"{len(labels)} values of query_ids for {len(first)} outcomes. Give one an "
-            "outcome, or none."
+            f"{len(labels)} values of query_ids for {len(first)} outcomes. Give one "
+            "for each outcome, or none."
         )
     seen = dict(zip(columns, checked, strict=True))
     seen["family"] = _places_of(evaluation, names[0], family, len(first))
@@ -398,7 +457,7 @@ def _asked(
     return _Asked(behaviour, query_id, query_text, **missing | seen)
 
 
-def _kept(posterior: Posterior | Average, behaviour: str) -> _Asked:
+def _kept(posterior: PosteriorLike, behaviour: str) -> _Asked:
     """The queries of a behaviour that its evaluation keeps whole, riskiest first."""
     evaluation = posterior.evaluation
     code = evaluation.behaviours.index(behaviour)
@@ -433,9 +492,7 @@ def _some(asked: _Asked, rows: Sequence[int]) -> _Asked:
     )
 
 
-def _riskiest(
-    posterior: Posterior | Average, behaviour: str, top: int | float
-) -> _Asked:
+def _riskiest(posterior: PosteriorLike, behaviour: str, top: int | float) -> _Asked:
     if not 1 <= top < math.inf or top % 1:
         raise InvalidInput(
             f"top is a whole number of queries from 1, got {top}. For the ten riskiest "
@@ -446,7 +503,7 @@ def _riskiest(
 
 
 def _named(
-    posterior: Posterior | Average, names: Sequence[str], ids: Sequence[str]
+    posterior: PosteriorLike, names: Sequence[str], ids: Sequence[str]
 ) -> list[_Asked]:
     """Queries by identity, in the order asked, of each behaviour that keeps them."""
     if not ids:
@@ -483,25 +540,16 @@ def _named(
 
 
 def _drawn(
-    posterior: Posterior | Average, asked: _Asked, seed: int
+    posterior: PosteriorLike, asked: _Asked, seed: int
 ) -> Float[np.ndarray, "chain draw query"]:
     """Draws of the scores of queries of one behaviour; of an average, one chain."""
-    if isinstance(posterior, Posterior):
-        shape = next(iter(posterior.draws.values())).shape[:2]
-        return _scores(posterior, asked, seed).reshape(*shape, -1)
     parts = posterior.parts(asked.behaviour)
     scores = [_scores(part, asked, seed + place) for place, part in enumerate(parts)]
-    found = np.empty((posterior.size, len(asked)))
-    found[posterior.order(asked.behaviour)] = np.concatenate(scores)
-    return found[None]
-
-
-def _name(posterior: Posterior | Average) -> str:
-    return posterior.name if isinstance(posterior, Average) else posterior.model.name
+    return posterior.by_chain(asked.behaviour, np.concatenate(scores))
 
 
 def _scores(
-    posterior: Posterior, asked: _Asked, seed: int
+    posterior: ModelDraws, asked: _Asked, seed: int
 ) -> Float[np.ndarray, "sample query"]:
     """Draws of the scores of queries of one behaviour, those of all chains in a row."""
     draws, data = posterior.of_behaviour(asked.behaviour)
@@ -533,8 +581,8 @@ def _scores(
         )
     if by_family and (asked.family == _NONE).any():
         raise NotApplicable(
-            f"{model.path.name} knows families, and the risk of a query depends on its "
-            f"own: name it by family=, one of {asked.behaviour!r}'s."
+            f"{model.path.name} is a model of families, and the risk of a query "
+            f"depends on its family: give family=, one of {asked.behaviour!r}'s."
         )
     # A row of numbers a query: the first queries stay the same if more are asked.
     uniform = rng.random((len(asked), size)).T
@@ -543,9 +591,9 @@ def _scores(
     (first, second, own), of = _distinct(*map(asked.seen, columns), family)
     if counted and posterior.settings.get("by_query"):
         raise NotApplicable(
-            f"{model.path.name} was fitted with by_query=true: whether a query's "
-            "verdicts are one misreading is not drawn. Fit it with by_query=false for "
-            "the risks of single queries."
+            f"{model.path.name} was fitted with by_query=true, where a judge may "
+            "misread all responses to a query alike: the risks of single queries are "
+            "not available then. Fit it with by_query=false."
         )
     judge: list[Any] = []
     if counted and model.recorded is not None:
@@ -589,8 +637,8 @@ def _notes(asked: Sequence[_Asked], *, given: bool, chosen: bool) -> list[str]:
     found: list[str] = []
     if len(exact) < len(asked):
         found.append(
-            "A risk is judged by what was seen of the query and by all the others: the "
-            "less often it was sampled, the nearer it is to what is usual."
+            "The risk of a query is estimated from its own responses and from all "
+            "other queries: the fewer its responses, the closer to a typical risk."
         )
     if exact:
         found.append(
@@ -598,13 +646,13 @@ def _notes(asked: Sequence[_Asked], *, given: bool, chosen: bool) -> list[str]:
         )
     if given:
         found.append(
-            "Outcomes that are given are taken for some that the fit counted. From a "
-            "query that it did not count it has not learnt, and where few others "
-            "showed as much the interval is off: fit with it."
+            "The outcomes given are assumed to be among those that the model was "
+            "fitted to. For a query that was not, the interval is wrong where few "
+            "other queries had as many successes: include it in the fit."
         )
     if chosen:
         found.append(
-            "Listed are the riskiest as observed; a query that showed less may be "
-            "riskier than one of them."
+            "These are the riskiest queries as observed; a query with a lower observed "
+            "risk may be riskier than one of them."
         )
     return found

@@ -1,10 +1,9 @@
-"""What was observed beside what a posterior expects of as many queries, for ArviZ.
+"""Posterior predictive draws beside the observed outcomes, for ArviZ.
 
-Inside a density outcomes that are alike are one cell, and rows of behaviours are padded
-to one length. Here each query stands for itself, as it was observed.
+In a density, equal outcomes are one cell and rows of behaviours are padded to one
+length. Here each query stands for itself, as it was observed.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +12,8 @@ from jaxtyping import Float, Int
 from bayes_rare.arguments.checking import checked_call
 from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
-from bayes_rare.posterior.average import Average
-from bayes_rare.posterior.posterior import Posterior
+from bayes_rare.posterior.fitted import Fitted
+from bayes_rare.posterior.query_risks import ModelDraws
 from bayes_rare.scores import log_risk_from_score, risk_from_score
 
 if TYPE_CHECKING:
@@ -30,14 +29,14 @@ _LEAST_DIFFERENCE = np.finfo(np.float64).tiny
 
 @checked_call
 def posterior_predictive(
-    posterior: Posterior | Average,
+    posterior: Fitted,
     behaviour: str | None = None,
     *,
     draws: int = 100,
     most: int = 10_000,
     seed: int = 0,
 ) -> "xarray.DataTree":
-    """Outcomes of a behaviour's queries, and of as many new ones by the posterior.
+    """Observed outcomes of a behaviour, and predicted ones of as many new queries.
 
     For ``arviz.plot_ppc_dist`` and its like. Of exact risks the score is compared, of
     counts the successes in as many trials, of estimates the log risk with an error of
@@ -85,11 +84,14 @@ def posterior_predictive(
             raise InvalidInput(
                 f"{name} is a whole number from {minimum} on, got {value!r}."
             )
-    parts = _parts(posterior, behaviour, int(draws))
+    few = posterior.thinned(int(draws))
+    few.population(behaviour)  # refuses a behaviour that is not there
     behaviour = posterior.behaviours[0] if behaviour is None else behaviour
     name, seen = _seen(posterior.evaluation, behaviour, int(most))
     rng = np.random.default_rng(int(seed))
-    new = np.concatenate([_drawn(p, behaviour, seen, rng) for p in parts], axis=1)
+    new = np.concatenate(
+        [_drawn(p, behaviour, seen, rng) for p in few.parts(behaviour)], axis=1
+    )
     dims = ("chain", "draw", "query")
     return xr.DataTree.from_dict(
         {
@@ -99,34 +101,23 @@ def posterior_predictive(
     )
 
 
-def _parts(
-    posterior: Posterior | Average, behaviour: str | None, draws: int
-) -> Sequence[Posterior]:
-    """Some of the draws, by the members of an average."""
-    few = posterior.thinned(draws)
-    few.population(behaviour)  # refuses a behaviour that is not there
-    if isinstance(few, Posterior):
-        return [few]
-    return few.parts(few.behaviours[0] if behaviour is None else behaviour)
-
-
 def _seen(
     evaluation: Evaluation, behaviour: str, most: int
 ) -> tuple[str, dict[str, Queries]]:
     """Outcomes query by query, with what else of each a new one has in common."""
-    kind = evaluation.kind(behaviour)
+    seen = evaluation.behaviour(behaviour)
+    kind = seen.kind
     if kind == "exact":
-        cells = evaluation.scores(behaviour)
+        cells = seen.scores
         censored = [cells.censored_below, cells.censored_above]
         columns = {
             "outcome": np.append(cells.score, [cells.lowest, cells.highest]),
             "weight": np.append(cells.count, censored),
         }
     else:
-        table = evaluation.tallied if kind == "counts" else evaluation.estimated
-        mine = table["behaviour"] == evaluation.behaviours.index(behaviour)
+        table = seen.tallies if kind == "counts" else seen.estimates
         columns = {
-            name: values[mine].astype(np.float64)
+            name: values.astype(np.float64)
             for name, values in table.items()
             if name in ("successes", "trials", "log_risk", "log_risk_se", "weight")
         }
@@ -141,7 +132,7 @@ def _seen(
 
 
 def _drawn(
-    posterior: Posterior,
+    posterior: ModelDraws,
     behaviour: str,
     seen: dict[str, Queries],
     rng: np.random.Generator,
@@ -161,7 +152,7 @@ def _drawn(
 
 
 def _verdicts(
-    posterior: Posterior,
+    posterior: ModelDraws,
     behaviour: str,
     trials: Int[np.ndarray, "query 1"],
     risk: Array,

@@ -1,6 +1,6 @@
-"""What a file says that it holds, taken apart and checked before anybody uses it.
+"""The content of a saved file, read part by part and checked before it is used.
 
-Whatever is missing, foreign or impossible is `Damaged`, with a reason in words.
+Whatever is missing or invalid raises `Damaged`, with the reason.
 """
 
 import json
@@ -20,11 +20,11 @@ _MOST = 2**53
 
 
 class Damaged(Exception):
-    """Content that cannot be what was written; says why, in words."""
+    """Content that differs from what was written; says why."""
 
 
 def json_of(attributes: Mapping[Any, Any], name: str, kind: type) -> Any:
-    """What an attribute says in JSON."""
+    """The value of an attribute that holds JSON."""
     if name not in attributes:
         raise Damaged(f"its attribute {name} is missing")
     try:
@@ -71,13 +71,13 @@ _PROVENANCE: dict[str, Callable[[Any], bool]] = {
 
 
 def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Where a posterior is from, with all that anybody asks it for."""
+    """The provenance of a posterior, checked to be complete."""
     found: dict[str, Any] = json_of(attributes, "provenance", dict)
     for name, holds in _PROVENANCE.items():
         if name not in found:
             raise Damaged(f"its provenance has no {name}")
         if not holds(found[name]):
-            raise Damaged(f"its provenance has a {name} that cannot be")
+            raise Damaged(f"its provenance has an invalid {name}")
     for group, name in (
         ("model", "name"),
         ("model", "digest"),
@@ -88,12 +88,12 @@ def checked_provenance(attributes: Mapping[Any, Any]) -> dict[str, Any]:
             raise Damaged(f"its provenance has no {name} of its {group}")
     seconds = found.get("seconds", 0.0)
     if not (isinstance(seconds, float) or _count(seconds)):
-        raise Damaged("its provenance has seconds that cannot be")
+        raise Damaged("its provenance has invalid seconds")
     return found
 
 
 def numbers_of(found: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
-    """Numbers by name, each of its kind; what else there is, is left out."""
+    """The numbers of these names, each checked to be of its kind."""
     for name, kind in kinds.items():
         value = found.get(name)
         number = isinstance(value, float) or _count(value)
@@ -132,7 +132,7 @@ def arrays_of(
         dims = tuple(map(str, variable.dims))
         values = variable.to_numpy()
         if values.dtype.kind not in "biuf":
-            raise Damaged(f"{name} in its group {group} has no numbers")
+            raise Damaged(f"{name} in its group {group} does not hold numbers")
         if sampled and (dims[:2] != _SAMPLE or not values.size):
             raise Damaged(f"{name} in its group {group} has no chains of draws")
         if finite and not np.isfinite(values).all():

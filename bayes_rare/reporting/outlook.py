@@ -14,7 +14,7 @@ from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.forecasting import Deployment, Forecast, forecast
 from bayes_rare.forecasting.outcomes import FOREVER
-from bayes_rare.posterior import Average, Posterior
+from bayes_rare.posterior import Fitted
 from bayes_rare.reporting.predictive import (
     FINEST,
     SAMPLES,
@@ -91,7 +91,7 @@ def default_queries(evaluation: Evaluation) -> int:
 
 
 def outlook(
-    posterior: Posterior | Average,
+    posterior: Fitted,
     deployment: Deployment,
     risk_threshold: int | float,
     level: int | float,

@@ -24,7 +24,7 @@ from bayes_rare.forecasting import (
     checked_risks,
     family_mix,
 )
-from bayes_rare.posterior import Average, Posterior, average
+from bayes_rare.posterior import Average, Fitted, Posterior, average
 from bayes_rare.reporting import sampling, sensitivity, tails, wording
 from bayes_rare.reporting.outlook import Outlook, default_queries, embedded, outlook
 from bayes_rare.reporting.pictures import Picture, picture
@@ -104,7 +104,7 @@ class Report:
 
 @checked_call
 def report(
-    posterior: Posterior | Average,
+    posterior: Fitted,
     *,
     backtest: "Backtest | None" = None,
     truth: Evaluation | None = None,
@@ -255,19 +255,18 @@ def report(
     return Report(html, tuple(text for _, text in warnings))
 
 
-def _main(
-    posterior: Posterior | Average,
-) -> tuple[Evaluation, str, Posterior]:
+def _main(posterior: Fitted) -> tuple[Evaluation, str, Posterior]:
     """What was measured, and the posterior that is looked into with its label."""
     if isinstance(posterior, Posterior):
-        return posterior.evaluation, posterior.model.name, posterior
+        return posterior.evaluation, posterior.name, posterior
+    assert isinstance(posterior, Average)
     heaviest = max(posterior.members, key=lambda m: sum(m.weights.values()))
     return posterior.evaluation, heaviest.label, heaviest.posterior
 
 
-def _weights(posterior: Posterior | Average) -> list[tuple[str, str]]:
+def _weights(posterior: Fitted) -> list[tuple[str, str]]:
     """What each behaviour's forecast is made of; nothing of a single model."""
-    if isinstance(posterior, Posterior):
+    if not isinstance(posterior, Average):
         return []
     return [
         (behaviour, average.written(shares))
@@ -316,7 +315,7 @@ def _printable(text: str) -> str:
 
 
 def _warnings(
-    posterior: Posterior | Average,
+    posterior: Fitted,
     doubts: Mapping[str, Sequence[TailCheck]],
     served: int,
     smallest: int,

@@ -77,7 +77,7 @@ def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
     --------
     >>> from bayes_rare.diagnostics.tail_checks import few_positive
     >>> together({one: [few_positive(5, 100, 1_000)] for one in ("lie", "leak")})
-    'lie, leak: few queries showed it at all, and leave the tail to the prior'
+    'lie, leak: few queries showed it, so the prior largely decides the tail'
     """
     names: dict[str, list[str]] = {}
     for name, against in doubts.items():

@@ -578,8 +578,9 @@ def test_a_far_extrapolation_is_said_aloud(posterior: Posterior) -> None:
     )
     assert "Extrapolation" not in notes_of(near)
     assert (
-        "Extrapolation: 400,001 queries are 1,000 times the evaluation. So far out an "
-        "interval rests on the prior of the tail as much as on the data."
+        "Extrapolation: 400,001 queries are 1,000 times as many as were evaluated. "
+        "This far beyond the data, an interval depends on the prior of the tail as "
+        "much as on the data."
     ) in notes_of(far)
 
 
@@ -591,13 +592,13 @@ def test_censored_and_saturated_risks_are_said_aloud() -> None:
     )
     assert "2 of 405 risks were recorded as exactly 1" in notes_of(answer)
     assert "3 of 405 risks were recorded as exactly 0" in notes_of(answer)
-    assert "riskiest query seen has risk 1." in notes_of(answer)
+    assert "riskiest query seen has a risk of 1." in notes_of(answer)
     saturated = forecast(
         posterior_of({"a": np.append(plain, 3.0)}),
         Deployment(10),
         targets=["risk_quantile"],
     )
-    assert "riskiest query seen has risk 0.9514" in notes_of(saturated)
+    assert "riskiest query seen has a risk of 0.9514" in notes_of(saturated)
     assert "recorded as exactly" not in notes_of(saturated)
     plain_answer = forecast(
         posterior_of({"a": plain}), Deployment(10), targets=["risk_quantile"]

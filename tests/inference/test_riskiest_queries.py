@@ -81,7 +81,7 @@ def test_chances_of_counts_are_those_of_a_beta_binomial() -> None:
         exact = stats.betabinom(trials, first, second).pmf(successes)
         np.testing.assert_allclose(chance[row], exact, rtol=1e-4)
     limit = stats.betabinom(15, first, second).cdf(top.most[0])
-    np.testing.assert_allclose(top.none_above(population)[0], limit, rtol=1e-6)
+    np.testing.assert_allclose(top.chance_not_riskier(population)[0], limit, rtol=1e-6)
 
 
 def test_chances_of_counts_hold_for_steps_and_a_tail() -> None:
@@ -97,7 +97,7 @@ def test_chances_of_counts_hold_for_steps_and_a_tail() -> None:
     for row, successes in enumerate(top.successes):
         assert chance[row] == pytest.approx(np.mean(drawn == successes), rel=0.1)
     below = np.mean(drawn <= top.most[0])
-    assert top.none_above(population)[0, 0] == pytest.approx(below, abs=0.003)
+    assert top.chance_not_riskier(population)[0, 0] == pytest.approx(below, abs=0.003)
 
 
 def test_chances_of_one_cell_and_all_above_it_add_up() -> None:
@@ -108,7 +108,9 @@ def test_chances_of_one_cell_and_all_above_it_add_up() -> None:
     law = stats.norm(population.location, population.scale)
     found = np.exp(top.log_chance(population))
     np.testing.assert_allclose(found[0], law.cdf(top.high[0]) - law.cdf(top.low[0]))
-    np.testing.assert_allclose(top.none_above(population)[0], law.cdf(top.threshold))
+    np.testing.assert_allclose(
+        top.chance_not_riskier(population)[0], law.cdf(top.threshold)
+    )
 
 
 def test_estimates_have_no_top() -> None:

@@ -165,7 +165,7 @@ def test_a_model_that_does_not_serve_refuses() -> None:
         ("gumbel_ols:point=5", InvalidInput, "no setting 'point'.*points"),
         ("./nowhere.py", NoSuchModel, "no model './nowhere.py'"),
         ("./nowhere.py:forecast", NoSuchModel, "there is no file nowhere.py"),
-        (lambda *_: None, InvalidInput, "no method with a name"),
+        (lambda *_: None, InvalidInput, "is not a method with a name"),
     ],
 )
 def test_what_is_no_method_is_refused(

@@ -129,7 +129,7 @@ BROKEN = {
         PLAIN.replace(
             "        pm.Normal(", '        pm.Poisson("k", 3)\n        pm.Normal('
         ),
-        "Sum them out",
+        "Marginalise them",
     ),
     "raises": (PLAIN.replace("    scores =", "    {}['zap']\n    scores ="), "zap"),
     "nothing": (PLAIN.replace("return model", "return None"), "End it with `return"),
@@ -187,7 +187,7 @@ NONSENSE = {
         PLAIN.replace(
             'Normal(draws["location"]', 'Normal(draws["location"][:1]'
         ).replace('ones_like(draws["location"])', "ones(1)"),
-        "population returned a population of 1 draws; wanted is one of as many",
+        "population returned a population of 1 draws; it should be one with as many",
     ),
     "not a number": (
         PLAIN.replace('Normal(draws["location"]', 'Normal(np.nan * draws["location"]'),
@@ -195,7 +195,7 @@ NONSENSE = {
     ),
     "one survival for all draws": (
         altered("log_survival", "np.zeros((2, 1))"),
-        r"log_survival returned shape \(2, 1\); wanted is shape \(2, 3\)",
+        r"log_survival returned shape \(2, 1\); it should be shape \(2, 3\)",
     ),
     "survival that rises": (
         altered("log_survival", "np.array([[-2.0] * 3, [-1.0] * 3])"),
@@ -212,7 +212,7 @@ NONSENSE = {
     "observe without what the density takes": (OBSERVES, "also 'scores'"),
     "observe that is no mapping": (
         OBSERVES.replace("return {}", "return [1]"),
-        r"observe returned \[1\] \(list\); wanted is a dict",
+        r"observe returned \[1\] \(list\); it should be a dict",
     ),
     "one rate": (
         PLAIN + "\n\ndef recorded(draws):\n    return 0.1\n",
@@ -227,7 +227,7 @@ NONSENSE = {
         PLAIN.replace(
             "list(evaluation.behaviours)}", "[*evaluation.behaviours, 'other']}"
         ),
-        "build returned 'location' for 2 behaviours; wanted is one for each of 1",
+        "build returned 'location' for 2 behaviours; it should be one for each of 1",
     ),
 }
 

@@ -89,7 +89,7 @@ def test_fitting_again_weighs_as_importance_weights_do(
         assert found == pytest.approx(shares, abs=0.08)
         assert found != shares
     assert all(k == 0 for m in again.members for k in m.pareto_k.values())
-    assert "were left out by fitting it again" in " ".join(again.notes)
+    assert "was fitted again without the queries" in " ".join(again.notes)
     assert not weighed.notes
 
 

@@ -17,6 +17,7 @@ import xarray as xr
 from loading import loaded
 from room import little_room
 
+import bayes_rare as br
 from bayes_rare import catalog
 from bayes_rare.catalog import Source
 from bayes_rare.cli import main
@@ -24,6 +25,7 @@ from bayes_rare.errors import InvalidData, InvalidInput, NoSuchModel, NotConverg
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.inference import fit
 from bayes_rare.posterior import Posterior, judge
+from bayes_rare.posterior.average import Member
 
 BEHAVIOURS = ("a", 'b\'s "second"', "ç 第三")
 TEXTS = ('say "it\'s done"', "naïve — 你好 🙂", "two\nlines\tand a tab", "a,b;c\\d", "")
@@ -243,8 +245,11 @@ def test_commands_take_the_file_of_a_model_of_yours(
 @pytest.mark.parametrize(
     ("named", "reason"),
     [
-        ({"name": "../mine", "path": ""}, r"'\.\./mine', and none of that name"),
-        ({"name": "/etc/passwd", "path": ""}, "none of that name is shipped"),
+        (
+            {"name": "../mine", "path": ""},
+            r"'\.\./mine', and no shipped model has",
+        ),
+        ({"name": "/etc/passwd", "path": ""}, "no shipped model has that name"),
         ({"name": "log_normal", "path": ""}, "another version of log_normal"),
         ({"name": "gpd_tail", "path": "../gumbel_tail.py"}, "--model-file"),
         ({"name": "mine", "path": "C:\\models\\mine.py"}, "--model-file mine.py"),
@@ -477,3 +482,21 @@ def test_the_pymc_model_is_sampled_by_pymc(name: str) -> None:
     assert set(posterior.draws) == set(sampled["posterior"].data_vars)
     for variable in predicted["posterior_predictive"].data_vars.values():
         assert np.isfinite(variable).all()
+
+
+def test_a_fit_and_an_average_are_both_fitted_and_check_their_arguments(
+    posterior: Posterior,
+) -> None:
+    average = br.Average(
+        (Member("one", posterior, dict.fromkeys(posterior.behaviours, 1.0), {}),),
+        size=40,
+    )
+    for one in (posterior, average):
+        assert isinstance(one, br.Fitted)
+        name = type(one).__name__
+        with pytest.raises(InvalidInput, match=f"top of {name}.query_risks is a numb"):
+            one.query_risks(top="many")  # pyright: ignore[reportArgumentType]
+        with pytest.raises(InvalidInput, match=f"path of {name}.save is a "):
+            one.save(3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidInput, match="is a Posterior or an Average, got 3"):
+        br.query_risks(3)  # pyright: ignore[reportArgumentType]

@@ -415,7 +415,7 @@ def test_estimates_are_drawn_and_exact_risks_are_known(posterior: Posterior) -> 
     assert frame["query_id"].tolist() == ["x", "y"]
     given = one.query_risks(log_risk=[-3.0, -5.0], log_risk_se=[0.5, 0.25])
     np.testing.assert_allclose(given.score, one.query_risks().score)
-    assert any("fit with it" in note for note in given.notes)
+    assert any("include it in the fit" in note for note in given.notes)
     exact = Evaluation.from_scores([0.5, -np.inf, np.inf], behaviour="leak")
     known = replace(posterior, evaluation=exact).query_risks()
     frame = known.summary(3)
@@ -424,7 +424,7 @@ def test_estimates_are_drawn_and_exact_risks_are_known(posterior: Posterior) -> 
     for name in RISKS:
         assert frame[name].tolist() == pytest.approx(expected)
     assert any("known exactly" in note for note in known.notes)
-    assert not any("fit with it" in note for note in known.notes)
+    assert not any("include it in the fit" in note for note in known.notes)
 
 
 def test_a_judge_is_heeded_where_the_file_tells_of_one(posterior: Posterior) -> None:
@@ -488,7 +488,7 @@ def test_a_file_may_draw_for_itself(posterior: Posterior) -> None:
         (
             {"query_ids": ["x"], "behaviour": "leak", "successes": [1, 2], "trials": 9},
             InvalidInput,
-            "Give one an outcome",
+            "Give one for each outcome",
         ),
     ],
 )
@@ -652,7 +652,7 @@ def test_a_query_is_judged_by_its_own_family() -> None:
 
 
 def test_a_query_of_no_known_family_is_refused() -> None:
-    with pytest.raises(NotApplicable, match="name it by family="):
+    with pytest.raises(NotApplicable, match="give family="):
         query_risks(of_families(), successes=5, trials=10)
     with pytest.raises(InvalidInput, match=r"has no family 'mild'\. It has: 'calm'"):
         query_risks(of_families(), successes=5, trials=10, family="mild")

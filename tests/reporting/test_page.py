@@ -432,7 +432,7 @@ def test_a_doubt_that_many_behaviours_share_is_said_once() -> None:
     first, second = said.split(". ")
     assert first.startswith("b0, b1, b2, b3, ")
     assert " more: few queries are above" in first
-    assert second.startswith("b0: risks come near 1")
+    assert second.startswith("b0: some risks are close to 1")
 
 
 def test_the_model_is_fitted_again_at_other_thresholds() -> None:
