@@ -547,21 +547,25 @@ def notes_of(answer: Forecast) -> str:
 def test_every_forecast_says_what_the_evaluation_cannot_exclude(
     made: Forecast,
 ) -> None:
-    assert "of 400 queries" in notes_of(made)
+    assert "missed by 400 queries" in notes_of(made)
     assert (
-        "share is below 0.0075 (with 95 % confidence, about 3/400). If such a kind "
-        "exists and fails often, every risk here is too low, and every safe size and "
-        "waiting time too high."
+        "less than 0.75 % of traffic (about 3/400) could have been missed by 400 "
+        "queries; a more common one would have been seen with at least 95 % "
+        "probability. If such a kind exists and often fails, every risk here is too "
+        "low, and every safe size and waiting time too high."
     ) in notes_of(made)
-    assert "10 scores above" in notes_of(made)
+    assert "Each tail was fitted to: a 10 scores above" in notes_of(made)
 
 
 @pytest.mark.parametrize(
     ("queries", "said"),
     [
-        (1, "share is below 0.95 (with 95 % confidence)"),
-        (10, "share is below 0.26 (with 95 % confidence)"),
-        (1_000, "share is below 0.003 (with 95 % confidence, about 3/1000)"),
+        (1, "less than 95 % of traffic could have been missed by 1 query;"),
+        (10, "less than 26 % of traffic could have been missed by 10 queries;"),
+        (
+            1_000,
+            "less than 0.3 % of traffic (about 3/1,000) could have been missed by 1,",
+        ),
     ],
 )
 def test_what_cannot_be_excluded_is_true_of_few_queries(
@@ -590,15 +594,19 @@ def test_censored_and_saturated_risks_are_said_aloud() -> None:
     answer = forecast(
         posterior_of({"a": censored}), Deployment(10), targets=["risk_quantile"]
     )
-    assert "2 of 405 risks were recorded as exactly 1" in notes_of(answer)
-    assert "3 of 405 risks were recorded as exactly 0" in notes_of(answer)
-    assert "riskiest query seen has risk 1." in notes_of(answer)
+    assert "2 of 405 risks were recorded as exactly 1, a score above" in notes_of(
+        answer
+    )
+    assert "3 of 405 risks were recorded as exactly 0, a score below" in notes_of(
+        answer
+    )
+    assert "riskiest query seen has a risk of 1." in notes_of(answer)
     saturated = forecast(
         posterior_of({"a": np.append(plain, 3.0)}),
         Deployment(10),
         targets=["risk_quantile"],
     )
-    assert "riskiest query seen has risk 0.9514" in notes_of(saturated)
+    assert "riskiest query seen has a risk of 0.9514" in notes_of(saturated)
     assert "recorded as exactly" not in notes_of(saturated)
     plain_answer = forecast(
         posterior_of({"a": plain}), Deployment(10), targets=["risk_quantile"]
@@ -615,10 +623,9 @@ def test_a_number_that_stands_for_more_is_said_aloud() -> None:
         )
         for shift in (0, 6)
     )
-    assert "1e12 stands for" not in notes_of(near)
+    assert "1e12 means" not in notes_of(near)
     assert (
-        "queries_to_first_failure: 1e12 stands for 1e12 or more, and a mean over it "
-        "is not given."
+        "queries_to_first_failure: 1e12 means 1e12 or more, so no mean is given."
     ) in notes_of(far)
     capped = far.draws["queries_to_first_failure"] == FOREVER
     assert 0 < capped.mean() < 1
@@ -707,7 +714,7 @@ def test_risks_beyond_float64_have_a_point_forecast(
     (waited,) = rows(table, target="queries_to_first_failure").to_dict("records")
     assert waited["median"] == pytest.approx(1 if aggregate else FOREVER)
     assert np.isnan(waited["mean"]) == (aggregate == 0)
-    assert ("1e12 stands for" in notes_of(answer)) == (aggregate == 0)
+    assert ("1e12 means" in notes_of(answer)) == (aggregate == 0)
 
 
 @pytest.mark.parametrize("method", [gumbel_ols, log_normal_moments])
