@@ -355,7 +355,7 @@ def on_tail(posterior: Posterior) -> list[str]:
     if "exceeding" not in posterior.data:
         return []
     fitted = [
-        f"{name} {count:g} scores above {threshold:.3g} (risk "
+        f"{name} {count:g} (above {threshold:.3g}, a risk of "
         f"{float(risk_from_score(threshold)):.2g})"
         for name, count, threshold in zip(
             posterior.behaviours,
@@ -364,7 +364,8 @@ def on_tail(posterior: Posterior) -> list[str]:
             strict=True,
         )
     ]
-    return [f"Each tail was fitted to: {listed(fitted, '; ', most=500, each=120)}."]
+    named = listed(fitted, "; ", most=500, each=120)
+    return [f"Scores that each tail was fitted to: {named}."]
 
 
 def on_caps(draws: "xarray.Dataset") -> list[str]:

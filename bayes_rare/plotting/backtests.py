@@ -87,7 +87,7 @@ def coverage(
                 color="black",
                 linestyle="--",
                 linewidth=1,
-                label="claimed" if place == 0 else None,
+                label="stated" if place == 0 else None,
                 zorder=1,
             )
         for number, (method, look) in enumerate(looks(methods).items()):

@@ -90,7 +90,7 @@ def _pictures(backtest: Backtest, compared: comparison.Comparison) -> list[Pictu
         found.append(
             picture(
                 compared.plot_skill(),
-                "Difference between the mean CRPS of each method and that of the best, "
+                "Difference between the mean CRPS of each method and of a reference, "
                 "with intervals.",
                 "The CRPS measures how far a forecast is from what happened, in score "
                 "units: smaller is better.",

@@ -554,7 +554,7 @@ def test_every_forecast_says_what_the_evaluation_cannot_exclude(
         "probability. If such a kind exists and often fails, every risk here is too "
         "low, and every safe size and waiting time too high."
     ) in notes_of(made)
-    assert "Each tail was fitted to: a 10 scores above" in notes_of(made)
+    assert "Scores that each tail was fitted to: a 10 (above -" in notes_of(made)
 
 
 @pytest.mark.parametrize(
