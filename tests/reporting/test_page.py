@@ -135,7 +135,7 @@ def test_its_sentences_are_those_of_the_forecast(
         f"risk between {low} and {high}."
     ) in words
     chance = " ".join(wording.chance(said("exceedance_probability", "mean")).split())
-    assert f"a query is riskier than 20 % is {chance}." in words
+    assert f"at least one query is riskier than 20 % is {chance}." in words
     safe = " ".join(wording.safely(said("largest_safe_deployment", "mean")).split())
     assert f"It stays below 5 % for up to {safe} queries." in words
 
@@ -427,7 +427,10 @@ def test_what_makes_a_tail_doubtful() -> None:
         [checks] = tail_verdict(evaluation, 10**9, fitted).values()
         found[name] = tails.doubts(checks)
     assert found["calm"] == []
-    assert "risk 0.989. Near 1 scores" in found["saturated"][0].sentence
+    assert (
+        "risk of 0.989. Near a risk of 1, scores differ"
+        in found["saturated"][0].sentence
+    )
     assert "rests on 5 queries above its threshold" in found["few"][0].sentence
 
 
@@ -692,7 +695,7 @@ def test_its_pictures_show_what_they_are_given(
     figure = plotting.quantiles(frame)
     [panel, *_] = figure.axes
     points = {str(line.get_label()): line for line in panel.get_lines()}
-    seen = np.sort(np.asarray(points["seen"].get_ydata()))
+    seen = np.sort(np.asarray(points["observed"].get_ydata()))
     top = np.sort(posterior.evaluation.scores("leak").score)[-seen.size :]
     np.testing.assert_allclose(seen, top)
     moved = pd.DataFrame(
