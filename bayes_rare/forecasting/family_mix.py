@@ -125,7 +125,7 @@ def deployed(
 ) -> Population:
     """The population of a behaviour's queries in a deployment.
 
-    Families that are met keep what was learnt of them. One that is not, named or
+    Families that are met keep their posterior. One that is not, named or
     unseen, is drawn from the population of families, anew for each draw. A population
     that knows no families stays as it is.
     """
@@ -199,7 +199,7 @@ def _refuse_unknown(shares: Mapping[str, float], evaluation: Evaluation) -> None
 
 
 def unseen_guess(evaluation: Evaluation, behaviour: str) -> tuple[float, int]:
-    """Share of queries from families not met, and how many these are, as a guess.
+    """A guess of the share of queries from unseen families, and of their number.
 
     Good and Turing's share ``f1 / m`` [1]_: of m queries, f1 are the only ones of their
     family. Chao's number ``f1 (f1 - 1) / (2 (f2 + 1))`` [2]_, at least 1, with f2

@@ -614,6 +614,14 @@ def test_censored_and_saturated_risks_are_said_aloud() -> None:
     assert "riskiest query seen" not in notes_of(plain_answer)
 
 
+def test_what_holds_for_several_behaviours_is_one_note() -> None:
+    scores = np.append(scores_of("a"), np.inf)
+    evaluation = Evaluation.from_scores({"a": scores, "b": scores, "c": scores[:-1]})
+    [_, said] = notes.on_evaluation(evaluation)
+    once = "1 of 401 risks were recorded as exactly 1, a score above 16.6"
+    assert said.startswith(f"a ({once}), b ({once}): these risks were rounded")
+
+
 def test_a_number_that_stands_for_more_is_said_aloud() -> None:
     near, far = (
         forecast(
