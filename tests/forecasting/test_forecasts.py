@@ -811,6 +811,6 @@ def test_a_method_that_knows_no_families_says_so() -> None:
     evaluation = Evaluation.from_scores(np.random.default_rng(0).gumbel(-2, 0.3, 100))
     unseen = Deployment(1_000, unseen_share=0.2, unseen_families=40)
     told = gumbel_ols(evaluation, unseen)
-    assert any("20 % of the queries" in note for note in told.notes)
+    assert any("20 % of the deployment's queries" in note for note in told.notes)
     untold = gumbel_ols(evaluation, Deployment(1_000))
     assert not any("families" in note for note in untold.notes)

@@ -123,6 +123,6 @@ def test_it_is_supposed_on_the_command_line(
     assert main([*ask, "--missed-share", "1", "1", "--missed-risk", "1", "9"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "ASSUMED, NOT OBSERVED" in told
-    assert "a risk of Beta(1, 9)" in told
+    assert "risks are distributed as Beta(1, 9)" in told
     assert main([*ask, "--missed-risk", "1", "9"]) == 1
     assert "Give --missed-share 1 1 too" in capsys.readouterr().err
