@@ -12,16 +12,13 @@ are kept beside ``--output``: ended early, the same command goes on from there.
 """
 
 import argparse
-import tempfile
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from held_out import print_ratio, print_worst
 from scipy import stats
+from study import backtested, of_table, print_ratio, print_worst, study, timed
 
-import bayes_rare as br
 from bayes_rare.evaluation.pool import Splitting
 from bayes_rare.inference import average_many, fit_many
 from bayes_rare.inference.averaging import candidates
@@ -66,38 +63,32 @@ def cells(given: argparse.Namespace) -> None:
     """Print a table for each number of queries that methods see."""
     ratios: list[float] = []
     covered: list[pd.DataFrame] = []
-    with tempfile.TemporaryDirectory() as folder:
-        base = given.output or Path(folder) / "average"
-        for seen, served in CELLS.items():
-            print(f"{seen:,} -> {served:,}, {given.repeats} repeats", flush=True)
-            made = br.backtest(
-                given.table,
-                [*SIMPLE, *PUBLISHED, OURS],
-                seen,
-                served,
-                repeats=given.repeats,
-                chains=2,
-                seed=given.seed,
-                workers=given.workers,
-                ignore_families=given.ignore_families,
-                output=base.with_name(f"{base.name}-{seen}.parquet"),
-            )
-            rows = made.table
-            ratios.append(print_worst(rows, OURS, SIMPLE))
-            for target in ("behaviour_frequency", "aggregate_risk"):
-                print(target, end=": ")
-                print_ratio(rows[rows.target == target], OURS, PUBLISHED)
-            ours = rows[(rows.method == OURS) & (rows.target == "worst_query_risk")]
-            covered.append(ours.assign(behaviour=ours.behaviour.astype(str)))
-            low, high = calibrated_range(
-                ours.behaviour.nunique(), given.repeats, seen, served
-            )
-            mean = ours.covered_90.mean()
-            print(
-                f"coverage {mean:.3f}; 99 % of a calibrated method's are within "
-                f"{low:.3f} to {high:.3f}\n",
-                flush=True,
-            )
+    for seen, served in CELLS.items():
+        print(f"{seen:,} -> {served:,}, {given.repeats} repeats", flush=True)
+        rows = backtested(
+            given,
+            f"{seen}",
+            methods=[*SIMPLE, *PUBLISHED, OURS],
+            evaluation_sizes=seen,
+            deployment_sizes=served,
+            chains=2,
+            ignore_families=given.ignore_families,
+        )
+        ratios.append(print_worst(rows, OURS, SIMPLE))
+        for target in ("behaviour_frequency", "aggregate_risk"):
+            print(target, end=": ")
+            print_ratio(rows[rows.target == target], OURS, PUBLISHED)
+        ours = rows[(rows.method == OURS) & (rows.target == "worst_query_risk")]
+        covered.append(ours.assign(behaviour=ours.behaviour.astype(str)))
+        low, high = calibrated_range(
+            ours.behaviour.nunique(), given.repeats, seen, served
+        )
+        mean = ours.covered_90.mean()
+        print(
+            f"coverage {mean:.3f}; 99 % of a calibrated method's are within "
+            f"{low:.3f} to {high:.3f}\n",
+            flush=True,
+        )
     print(f"geometric mean of the ratios: {np.exp(np.mean(np.log(ratios))):.3f}")
     print(f"coverage over all: {pd.concat(covered).covered_90.mean():.3f}")
 
@@ -115,27 +106,19 @@ def cost(given: argparse.Namespace) -> None:
     for member in candidates(evaluations[0]):
         how = {"target_ess": 0.0, **member.settings}
         fit_many(evaluations[:1], member.model, seed=1, **how)  # compiles
-        start = time.perf_counter()
-        fit_many(evaluations, member.model, **how)
-        took[member.label] = time.perf_counter() - start
+        took[member.label], _ = timed(
+            partial(fit_many, evaluations, member.model, **how)
+        )
         print(f"{member.label}: {took[member.label]:.1f} s", flush=True)
-    start = time.perf_counter()
-    average_many(evaluations, target_ess=0.0)
-    whole = time.perf_counter() - start
+    whole, _ = timed(lambda: average_many(evaluations, target_ess=0.0))
     print(f"average of {len(evaluations)} behaviours: {whole:.1f} s")
     print(f"over its costliest member: {whole / max(took.values()):.2f}")
 
 
 def main() -> None:
     """Run what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["cells", "cost"])
-    parser.add_argument("table", type=Path)
+    parser = of_table(study(__doc__, "cells", "cost"))
     parser.add_argument("--ignore-families", action="store_true")
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     {"cells": cells, "cost": cost}[given.what](given)
 

@@ -11,17 +11,13 @@ of workers, and with compilation unless programs are in JAX's cache.
 Without a table, the six behaviours of the sample data, nearly three times as often.
 """
 
-import argparse
-import logging
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-import pymc as pm
+from study import pymc_sampled, study, timed
 
 import bayes_rare as br
-from bayes_rare import catalog
 from bayes_rare.evaluation.pool import Splitting
 
 METHODS = (
@@ -38,7 +34,6 @@ STEPS = {"chains": 4, "warmup": 500, "draws": 500}
 
 def seconds_of_singles(pool: br.QueryPool, singles: int) -> dict[str, float]:
     """Seconds of one ``pm.sample`` call on each of a few splits, by model."""
-    logging.getLogger("pymc").setLevel(logging.ERROR)
     splitting = Splitting(SIZES, (DEPLOYED,))
     taken: dict[str, list[float]] = {name: [] for name in MODELS}
     for repeat in range(singles):
@@ -46,23 +41,14 @@ def seconds_of_singles(pool: br.QueryPool, singles: int) -> dict[str, float]:
         split = pool.split([behaviour], repeat, splitting)
         evaluation = pool.evaluation(split, SIZES[repeat % 2])
         for name in MODELS:
-            with catalog.load(name).build(evaluation):
-                start = time.perf_counter()
-                pm.sample(
-                    nuts_sampler="numpyro",
-                    chains=STEPS["chains"],
-                    tune=STEPS["warmup"],
-                    draws=STEPS["draws"],
-                    progressbar=False,
-                    random_seed=repeat,
-                )
-                taken[name].append(time.perf_counter() - start)
+            seconds, _ = pymc_sampled(name, evaluation, seed=repeat, **STEPS)
+            taken[name].append(seconds)
     return {name: float(np.mean(values)) for name, values in taken.items()}
 
 
 def main() -> None:
     """Print seconds and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("table", nargs="?")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--singles", type=int, default=5)
@@ -71,18 +57,18 @@ def main() -> None:
     pool = br.read_pool(source)
     repeats = given.repeats or (20 if given.table else 53)
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        made = br.backtest(
-            source,
-            METHODS,
-            SIZES,
-            DEPLOYED,
-            repeats=repeats,
-            workers=2,
-            output=Path(folder) / "backtest.parquet",
-            **STEPS,
+        whole, made = timed(
+            lambda: br.backtest(
+                source,
+                METHODS,
+                SIZES,
+                DEPLOYED,
+                repeats=repeats,
+                workers=2,
+                output=Path(folder) / "backtest.parquet",
+                **STEPS,
+            )
         )
-        whole = time.perf_counter() - start
     table = made.table[made.table["target"] == "worst_query_risk"]
     fits = table[table["method"].isin(MODELS)]
     sampling = 0.5 * fits["seconds"].sum()  # two workers side by side

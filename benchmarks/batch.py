@@ -8,22 +8,17 @@ Prints seconds and the ratio, all from one run.
     python benchmarks/batch.py [--fits 500] [--singles 5]
 """
 
-import argparse
-import logging
-import time
-
 import numpy as np
-import pymc as pm
+from study import pymc_sampled, study, timed
 
 import bayes_rare as br
-from bayes_rare import catalog
 
-STEPS = {"warmup": 500, "draws": 500}
+STEPS = {"chains": 4, "warmup": 500, "draws": 500}
 
 
 def main() -> None:
     """Print seconds and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("--fits", type=int, default=500)
     parser.add_argument("--singles", type=int, default=5)
     given = parser.parse_args()
@@ -32,28 +27,12 @@ def main() -> None:
         br.Evaluation.from_scores(rng.gumbel(-2.5, 0.3, 1_000))
         for _ in range(given.fits)
     ]
-    start = time.perf_counter()
-    br.fit_many(evaluations[:2], "gpd_tail", chains=4, **STEPS)
-    compiling = time.perf_counter() - start
-    start = time.perf_counter()
-    results = br.fit_many(evaluations, "gpd_tail", chains=4, **STEPS)
-    batch = time.perf_counter() - start
-
-    logging.getLogger("pymc").setLevel(logging.ERROR)
-    model = catalog.load("gpd_tail")
-    singles = []
-    for evaluation in evaluations[: given.singles]:
-        with model.build(evaluation):
-            start = time.perf_counter()
-            pm.sample(
-                nuts_sampler="numpyro",
-                chains=4,
-                tune=STEPS["warmup"],
-                draws=STEPS["draws"],
-                progressbar=False,
-                random_seed=0,
-            )
-            singles.append(time.perf_counter() - start)
+    compiling, _ = timed(lambda: br.fit_many(evaluations[:2], "gpd_tail", **STEPS))
+    batch, results = timed(lambda: br.fit_many(evaluations, "gpd_tail", **STEPS))
+    singles = [
+        pymc_sampled("gpd_tail", evaluation, **STEPS)[0]
+        for evaluation in evaluations[: given.singles]
+    ]
     single = float(np.mean(singles))
     unconverged = sum(not result.verdict.converged for result in results)
     print(f"first call, with compilation  {compiling:8.1f} s")

@@ -11,15 +11,12 @@ there no method has a tail to look at.
         [--deployment-size 40000] [--repeats 10] [--output BACKTEST.parquet]
 """
 
-import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from held_out import clustered, print_ratio
+from study import backtested, clustered, of_table, print_ratio, study
 
-import bayes_rare as br
 from bayes_rare.readers.tables.read_pool import read_pool
 from bayes_rare.scores import log_safe_from_score
 
@@ -39,29 +36,22 @@ def expected_positives(table: Path, size: int, trials: int) -> pd.Series:
 
 def main() -> None:
     """Print mean CRPS by behaviour and method, coverage, and the ratio to the best."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("table", type=Path)
+    parser = of_table(study(__doc__))
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--evaluation-size", type=int, default=1_000)
     parser.add_argument("--deployment-size", type=int, default=40_000)
-    parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--methods", nargs="*", default=METHODS)
-    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     positives = expected_positives(given.table, given.evaluation_size, given.trials)
-    with tempfile.TemporaryDirectory() as folder:
-        output = given.output or Path(folder) / "backtest.parquet"
-        br.backtest(
-            given.table,
-            given.methods,
-            evaluation_sizes=given.evaluation_size,
-            deployment_sizes=given.deployment_size,
-            repeats=given.repeats,
-            trials_per_query=given.trials,
-            ignore_families=True,
-            output=output,
-        )
-        rows = pd.read_parquet(output)
+    rows = backtested(
+        given,
+        "counted",
+        methods=given.methods,
+        evaluation_sizes=given.evaluation_size,
+        deployment_sizes=given.deployment_size,
+        trials_per_query=given.trials,
+        ignore_families=True,
+    )
     worst = rows[rows.target == "worst_query_risk"]
     crps = worst.pivot_table(index="behaviour", columns="method", values="crps")
     crps.insert(0, "positives", positives)

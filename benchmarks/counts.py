@@ -13,19 +13,15 @@ Three figures from one run:
         [--reference-steps 500]
 """
 
-import argparse
-import logging
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 from arviz_stats.base import array_stats
+from study import pymc_sampled, study, timed
 
 import bayes_rare as br
-from bayes_rare import catalog
 
 TRIALS = 100
 HYPERPARAMETERS = ("log_scale", "shape", "rate", "step_weight")
@@ -43,9 +39,7 @@ def evaluation_of(queries: int, folder: Path) -> br.Evaluation:
     """The summary of a Parquet file of so many queries."""
     path = folder / f"{queries}.parquet"
     table_of(queries, 1).to_parquet(path)
-    start = time.perf_counter()
-    evaluation = br.read_table(path)
-    seconds = time.perf_counter() - start
+    seconds, evaluation = timed(lambda: br.read_table(path))
     print(f"{queries:>12,} queries summarised in {seconds:8.2f} s: {evaluation}")
     return evaluation
 
@@ -65,29 +59,25 @@ def smallest_ess(draws: dict[str, np.ndarray]) -> float:
 
 def fitted(evaluation: br.Evaluation) -> tuple[float, br.Posterior]:
     """Seconds of a fit whose program is compiled, and its posterior."""
-    start = time.perf_counter()
-    posterior = br.fit(evaluation, "binomial_tail", target_ess=0, seed=1, **STEPS)
-    return time.perf_counter() - start, posterior
+    return timed(
+        lambda: br.fit(evaluation, "binomial_tail", target_ess=0, seed=1, **STEPS)
+    )
 
 
 def reference(queries: int, steps: int) -> float:
     """Effective draws a second of sampling every query's score."""
     counts = table_of(queries, 2)
     evaluation = br.Evaluation.from_counts(counts.successes, counts.trials)
-    logging.getLogger("pymc").setLevel(logging.ERROR)
-    with catalog.load("latent_reference").build(evaluation):
-        start = time.perf_counter()
-        tree = pm.sample(
-            nuts_sampler="numpyro",
-            tune=steps,
-            draws=steps,
-            chains=2,
-            progressbar=False,
-            random_seed=1,
-            compute_convergence_checks=False,
-            var_names=[*HYPERPARAMETERS],
-        )
-        seconds = time.perf_counter() - start
+    seconds, tree = pymc_sampled(
+        "latent_reference",
+        evaluation,
+        chains=2,
+        warmup=steps,
+        draws=steps,
+        seed=1,
+        compute_convergence_checks=False,
+        var_names=[*HYPERPARAMETERS],
+    )
     posterior = tree["posterior"]
     ess = smallest_ess({n: posterior[n].to_numpy() for n in HYPERPARAMETERS})
     print(f"latent_reference, {queries:,} queries: {seconds:.1f} s, ESS {ess:.0f}")
@@ -96,7 +86,7 @@ def reference(queries: int, steps: int) -> float:
 
 def main() -> None:
     """Print seconds, effective sample sizes and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("--queries", type=float, default=1e7)
     parser.add_argument("--reference-queries", type=float, default=1e4)
     parser.add_argument("--reference-steps", type=int, default=500)
@@ -106,9 +96,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sizes = (1_000, 10_000, 100_000, int(given.queries))
         seen = {size: evaluation_of(size, Path(folder)) for size in sizes}
-        start = time.perf_counter()
-        fitted(seen[1_000])
-        print(f"first fit, with compilation {time.perf_counter() - start:.1f} s")
+        compiling, _ = fitted(seen[1_000])
+        print(f"first fit, with compilation {compiling:.1f} s")
         for _ in range(3):
             for size, evaluation in seen.items():
                 spent, posterior = fitted(evaluation)

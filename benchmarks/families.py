@@ -12,15 +12,11 @@ command goes on from there.
 """
 
 import argparse
-import tempfile
-import time
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-import pandas as pd
-from held_out import print_worst
+from study import backtested, of_table, print_worst, study, timed
 
-import bayes_rare as br
 from bayes_rare.evaluation.pool import Splitting
 from bayes_rare.inference import fit_many
 from bayes_rare.posterior import Posterior
@@ -32,45 +28,30 @@ OURS = "family_tail"
 HELD_OUT = 40
 
 
-def backtest(given: argparse.Namespace, name: str, **options: object) -> pd.DataFrame:
-    """A backtest of the table, kept beside the output if one is named."""
-    with tempfile.TemporaryDirectory() as folder:
-        base = given.output or Path(folder) / "families"
-        output = base.with_name(f"{base.name}-{name}.parquet")
-        made = br.backtest(
-            given.table,
-            repeats=given.repeats,
-            chains=2,
-            seed=given.seed,
-            workers=given.workers,
-            output=output,
-            **options,
-        )
-        return made.table
-
-
 def cells(given: argparse.Namespace) -> None:
     """Print a table for each number of queries that methods see."""
     for seen, served in CELLS.items():
         print(f"{seen:,} -> {served:,}, {given.repeats} repeats", flush=True)
-        rows = backtest(
+        rows = backtested(
             given,
             f"{seen}",
             methods=[*RIVALS, OURS],
             evaluation_sizes=seen,
             deployment_sizes=served,
+            chains=2,
         )
         print_worst(rows, OURS, RIVALS)
 
 
 def held_out(given: argparse.Namespace) -> None:
     """Print a table of forecasts for families most of which were not met."""
-    rows = backtest(
+    rows = backtested(
         given,
         "held-out",
         methods=["gumbel_ols", OURS],
         evaluation_sizes=1_000,
         deployment_sizes=30_000,
+        chains=2,
         hold_out_families=HELD_OUT,
         unseen_share=0.8,
         unseen_families=HELD_OUT,
@@ -97,9 +78,9 @@ def speed(given: argparse.Namespace) -> None:
             sizes = {"chains": chains, "warmup": steps, "draws": steps}
             # The first run compiles; the second is what is timed.
             fit_many(chosen[:1], model, target_ess=0.0, seed=1, **sizes)
-            start = time.perf_counter()
-            fits = fit_many(chosen, model, target_ess=0.0, **sizes)
-            took[model, label] = time.perf_counter() - start
+            took[model, label], fits = timed(
+                partial(fit_many, chosen, model, target_ess=0.0, **sizes)
+            )
             done = [fit for fit in fits if isinstance(fit, Posterior)]
             diverged = sum(fit.verdict.divergences for fit in done)
             steps_taken = np.mean([fit.statistics["n_steps"].mean() for fit in done])
@@ -116,14 +97,7 @@ def speed(given: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["cells", "held-out", "speed"])
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
-    given = parser.parse_args()
+    given = of_table(study(__doc__, "cells", "held-out", "speed")).parse_args()
     {"cells": cells, "held-out": held_out, "speed": speed}[given.what](given)
 
 

@@ -9,7 +9,6 @@ length, on little of the sample, and share no code with this file: they are to b
 and run, alone. What both need is the package's own.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
+from study import markdown, number, study
 
 import bayes_rare as br
 from bayes_rare.forecasting import outcome
@@ -50,24 +50,6 @@ COSTS = (1, 3, 10)
 """Costs of a query of the second generator; one of the first costs 1."""
 GAPS = (0.5, 1.0, 2.0)
 """Orders of magnitude beyond which a difference of worst risks is called large."""
-
-
-def markdown(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as a table in markdown, their keys as its head.
-
-    Parameters
-    ----------
-    rows
-        All with the same keys.
-    """
-    head = list(rows[0])
-    lines = [head, ["---"] * len(head), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A number as tables show it, and a hyphen where there is none."""
-    return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def outputs(
@@ -437,7 +419,7 @@ EXPERIMENTS: dict[str, tuple[Callable[..., None], int]] = {
 
 def main() -> None:
     """Print the tables of one experiment."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("table", nargs="?", type=Path)
     parser.add_argument("--repeats", type=int)

@@ -8,10 +8,9 @@ did not converge. These are the figures of the README.
         [--model gpd_tail]
 """
 
-import argparse
-
 import numpy as np
 import pandas as pd
+from study import study
 
 import bayes_rare as br
 from bayes_rare.scores import risk_from_score
@@ -44,7 +43,7 @@ def rows_of(posterior: br.Posterior, held_out: br.Evaluation) -> pd.DataFrame:
 
 def main() -> None:
     """Print a row for each size and method, and coverage by behaviour."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("--splits", type=int, default=30)
     parser.add_argument("--queries", type=int, nargs="+", default=[1_000, 300])
     parser.add_argument("--model", default="gpd_tail")

@@ -13,13 +13,13 @@ of the worst query's score, means over behaviours and repeats, and what share of
 90 % intervals hold. TABLE has exact risks and families.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from study import study
 
 import bayes_rare as br
 from bayes_rare.backtesting.proper_scores import worst_score_crps
@@ -179,7 +179,7 @@ def together(table: pd.DataFrame, repeats: int) -> pd.DataFrame:
 
 def main() -> None:
     """Print a table of what is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("what", choices=["new-behaviour", "new-kind", "together"])
     parser.add_argument("table", type=Path)
     parser.add_argument("--repeats", type=int, default=2)

@@ -11,7 +11,6 @@ the medians, and the peak memory of read_table's process.
 The file lies in a temporary folder (2 to 30 bytes a row) and goes with it.
 """
 
-import argparse
 import json
 import shutil
 import statistics
@@ -21,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+from study import study
 
 from bayes_rare.readers.tables.read_table import MEMORY_LIMIT
 
@@ -75,7 +75,7 @@ def run(script: str, path: Path, weights: bool) -> dict[str, float]:
 
 def main() -> None:
     """Print seconds, their ratio and the peak memory."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("--rows", type=float, default=1e8)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--weights", action="store_true")

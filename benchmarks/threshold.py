@@ -9,12 +9,12 @@ in score units, coverage of the 90 % interval, share of truths above the median.
 Tables in the format of an evaluation; by default the sample data that ships.
 """
 
-import argparse
 import zlib
 
 import numpy as np
 import pandas as pd
 import scoringrules
+from study import study
 
 import bayes_rare as br
 from bayes_rare.errors import NotApplicable
@@ -49,7 +49,7 @@ def splits(
 
 def main() -> None:
     """Print a row for each size and choice."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("tables", nargs="*")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--prior", nargs="*", default=[])

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from paper import PAPER_WORST, markdown, number
+from paper import PAPER_WORST
+from study import markdown, number
 from whole_reasons import OURS, bold, explanation, reasons
 
 import bayes_rare as br

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from paper import markdown, number
+from study import markdown, number
 
 __all__ = ["OURS", "bold", "explanation", "reasons"]
 

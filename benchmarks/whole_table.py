@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from study import study
 from whole_page import KINDS, TRIALS, USUAL, page
 
 import bayes_rare as br
@@ -204,7 +205,7 @@ def forecasts(given: argparse.Namespace) -> None:
 
 def main() -> None:
     """Forecast, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = study(__doc__)
     parser.add_argument("table", nargs="?", type=Path)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--counts", type=Path)

@@ -51,8 +51,8 @@ def resampled_means(
 class Bootstrap:
     """Percentile intervals of means, by resampling behaviours.
 
-    Every cell starts from the same seed: its interval does not hang on which others
-    there are, and what is drawn for one serves for all with as many behaviours.
+    Every cell uses the same seed: its interval does not depend on the other cells, and
+    the resamples of one are reused for all with the same number of behaviours.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cells of a backtest's table: the forecasts that may be averaged."""
+"""Cells of a backtest's table: forecasts that may be averaged together."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ CELL = ["target", "risk_threshold", "evaluation_size", "deployment_size"]
 
 
 class Cell(NamedTuple):
-    """What forecasts have in common that may be averaged.
+    """Target, threshold and sizes that averaged forecasts have in common.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def checked(
         if wrong.any():
             row = table.iloc[int(np.flatnonzero(wrong)[0])]
             raise InvalidData(
-                f"each forecast has a finite CRPS, and that of {row['method']} for "
+                f"each forecast needs a finite CRPS, and that of {row['method']} for "
                 f"{row['behaviour']!r}, repeat {row['repeat']}, has {row['crps']} "
                 f"({wrong.sum()} in all). Leave the method out: "
                 f"compare(table[table['method'] != {row['method']!r}])."

@@ -1,4 +1,4 @@
-"""Methods side by side, and each against each."""
+"""Scores of all methods, and their pairwise differences."""
 
 import math
 from collections.abc import Generator, Mapping, Sequence
@@ -84,7 +84,7 @@ _NEEDED = ["method", "behaviour", "repeat", *CELL, "status", "reason"]
 @checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """Methods side by side, and each against each.
+    """Scores of all methods, and their pairwise differences.
 
     Parameters
     ----------
@@ -98,9 +98,9 @@ class Comparison:
         A row for each ordered pair of methods and cell: ``method, against``, the cell,
         ``crps_difference`` (negative: the method is better), ``lower, upper`` of its
         interval, ``behaviours``, and ``behaviours_better``: on how many the method's
-        mean CRPS is the lower.
+        mean CRPS is lower.
     notes
-        What a reader should know, in sentences.
+        Caveats for the reader, in sentences.
     interval
         Probability of the intervals.
     """
@@ -126,7 +126,7 @@ class Comparison:
             )
 
     def json(self) -> dict[str, list[dict[str, Any]]]:
-        """The comparison as plain Python values, None where there is no number.
+        """The comparison as plain Python values, None for a missing number.
 
         Under ``rows`` and ``pairs`` a dictionary for each row of the frames; with
         ``risk_threshold`` if and only if some row has one.
@@ -146,10 +146,10 @@ class Comparison:
         }
 
     def verdicts(self) -> list[str]:
-        """Which method is best, and whether the others are told apart from it.
+        """Which method is best, and whether the others differ from it significantly.
 
-        A paragraph for each cell. Told apart are methods whose interval of the
-        difference excludes 0; no correction is made for the number of intervals.
+        A paragraph for each cell. Methods differ significantly if the interval of
+        their difference excludes 0; there is no correction for multiple comparisons.
         """
         return [
             f"{cell}: {verdict(rows, pairs, self.interval)}"
@@ -159,15 +159,15 @@ class Comparison:
     def plot_skill(
         self, path: str | Path | None = None, against: str | None = None
     ) -> "Figure":
-        """Differences of CRPS to one method, with their intervals.
+        """Differences of CRPS from one reference method, with their intervals.
 
         Parameters
         ----------
         path
             Where to write the picture, if anywhere.
         against
-            The method that the others are held against: by default ``gumbel_ols``, or
-            else the best of the point methods.
+            The reference method: by default ``gumbel_ols``, or else the best of the
+            point methods.
 
         Raises
         ------
@@ -196,12 +196,12 @@ def compare(
     resamples: int = 10_000,
     seed: int | np.random.Generator = 0,
 ) -> Comparison:
-    """The comparison of all methods of a backtest.
+    """Compare all methods of a backtest.
 
     The difference of two methods is ``mean over splits of CRPS(a) - CRPS(b)`` [1]_;
     its interval is the percentile interval of that mean where the behaviours are
-    resampled with replacement, each with all its splits [2]_. Of a single behaviour
-    the splits are resampled.
+    resampled with replacement, each with all its splits [2]_. With a single
+    behaviour the splits are resampled.
 
     Parameters
     ----------
@@ -329,7 +329,7 @@ def _refuse_unpaired(
     if (times > 1).any():
         number, column = np.argwhere(times > 1)[0].tolist()
         raise InvalidData(
-            f"a forecast counts once, and that of {methods[column]} for "
+            f"each forecast may occur only once, but that of {methods[column]} for "
             f"{named(number)} is there {times[number, column]} times. Compare one "
             "backtest at a time, or give table.drop_duplicates() if a part of it was "
             "read twice."

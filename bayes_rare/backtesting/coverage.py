@@ -1,4 +1,4 @@
-"""How often intervals held the truth, and where the truths lay."""
+"""Coverage of intervals, and PIT histograms."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,12 @@ def coverage_interval(
     resamples: int = 10_000,
     seed: int | np.random.Generator = 0,
 ) -> "pandas.DataFrame":
-    """How often intervals held the truth, and how sure that is.
+    """Coverage of the intervals of each method, with its uncertainty.
 
     The share of truths in the central 50, 80, 90 and 95 % intervals, with the
     percentile interval of that share where behaviours are resampled, each with all its
-    forecasts; of a single behaviour the forecasts are. A share of 0 or 1 has no width:
-    the bootstrap knows of no other outcome.
+    forecasts; with a single behaviour the forecasts are. A share of 0 or 1 has an
+    interval of no width, because every resample gives the same share.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def plot_coverage(
     resamples: int = 10_000,
     seed: int | np.random.Generator = 0,
 ) -> "Figure":
-    """The share of truths that intervals held, against what they claim.
+    """Coverage of intervals, against their stated probability.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def plot_pit(
     target: str = "worst_query_risk",
     path: str | Path | None = None,
 ) -> "Figure":
-    """Where the truths lay in the forecasts: flat where the forecasts are right.
+    """PIT histograms of the forecasts: flat if they are calibrated.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Learn from a backtest how much weight each model deserves in a mixture."""
+"""Stacking weights, learnt from a backtest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ _NOTHING = 1e-4
 
 @checked_call
 def stack(backtest: Backtest, methods: str | Sequence[str] | None = None) -> Stack:
-    """Weights of models by the CRPS of their mixture on what they had not seen.
+    """Stacking weights: those whose mixture has the least CRPS on held-out queries.
 
     Of members with predictive distributions F_k of the worst query's score, the mixture
     has, for a truth y [1]_,
@@ -55,22 +55,22 @@ def stack(backtest: Backtest, methods: str | Sequence[str] | None = None) -> Sta
     convex in the weights, which are those of the least mean over all splits [2]_. They
     are learnt for each evaluation size apart, over all deployments of it.
 
-    Learnt weights look better where they were learnt than elsewhere. So each behaviour
-    is also forecast by weights that were learnt on the others alone, beside the member
-    that was best on the others, and equal weights: ``held_out``. With one behaviour,
-    the splits take the part of behaviours.
+    Learnt weights score better on the data they were learnt from than on new data.
+    Therefore each behaviour is also forecast with weights learnt on the others alone,
+    with the member that was best on the others, and with equal weights: ``held_out``.
+    With one behaviour, splits are used in place of behaviours.
 
     Parameters
     ----------
     backtest
         What `bayes_rare.backtest` returned or `bayes_rare.load_backtest` read.
     methods
-        Models of the backtest to weigh; by default all of them. Baselines, averages and
-        functions have no posterior that a fit could mix.
+        Models of the backtest to include; by default all of them. Baselines, averages
+        and functions have no posterior to mix.
 
     Returns
     -------
-    A stack, which stands for a model in ``fit(evaluation, stack)``.
+    A stack, which can be used as a model: ``fit(evaluation, stack)``.
 
     Raises
     ------
@@ -279,16 +279,16 @@ def _parts(
         truth[number] = row["truth"]
     if any(x is None for row in draws for x in row):
         raise InvalidData(
-            "models are weighed on the same splits, and some forecast splits that "
-            "others did not. Let the backtest end."
+            "weights need models that forecast the same splits, and some forecast "
+            "splits that others did not. Let the backtest finish."
         )
     keys = rows.assign(split=split).drop_duplicates("split").sort_values("split")
     several = keys["behaviour"].nunique() > 1
     cluster = codes(keys) if several else numbers(keys, ["repeat"])
     if not int(cluster.max()):
         raise InvalidData(
-            "weights are judged on splits that had no say in them, and there is only "
-            "one split of one behaviour. Run a backtest of more: --repeats 10."
+            "weights are validated on splits that they were not learnt from, and there "
+            "is only one split of one behaviour. Run a backtest of more: --repeats 10."
         )
     worst = np.clip(score_from_risk(truth), *CLAMP)
     return *mixture_parts(draws, worst), cluster
@@ -300,7 +300,7 @@ def _notes(
     held_out: Mapping[str, float],
     unable: Sequence[str],
 ) -> list[str]:
-    """What a reader of the weights of one size should know."""
+    """Caveats about the weights of one size."""
     single = rows["behaviour"].nunique() == 1
     notes = [
         f"{size:,} queries: {label} has no weight, as it refused or did not converge "
@@ -309,21 +309,20 @@ def _notes(
     ]
     simple = min(_SCORED_BESIDE[1:], key=lambda name: held_out[name])
     if held_out["stack"] >= held_out[simple]:
-        judges = "splits" if single else "behaviours"
+        others = "splits" if single else "behaviours"
         notes.append(
-            f"{size:,} queries: on {judges} that had no say, learnt weights are no "
-            f"better (CRPS {held_out['stack']:.3g}) than {simple} "
-            f"({held_out[simple]:.3g})."
+            f"{size:,} queries: on held-out {others}, learnt weights are no better "
+            f"(CRPS {held_out['stack']:.3g}) than {simple} ({held_out[simple]:.3g})."
         )
     if single:
         notes.append(
-            f"{size:,} queries: all splits are of one behaviour and have queries in "
-            "common, so the CRPS is kinder than that on another behaviour would be."
+            f"{size:,} queries: all splits are of one behaviour and share queries, so "
+            "the CRPS is probably worse on another behaviour."
         )
     replaced = int((rows["status"] != "forecast").sum())
     if replaced:
         notes.append(
             f"{size:,} queries: {replaced} of {len(rows)} forecasts were refused or "
-            "did not converge, and count as evaluation_maximum."
+            "did not converge, and are scored as evaluation_maximum."
         )
     return notes

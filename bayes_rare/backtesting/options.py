@@ -1,4 +1,4 @@
-"""What a backtest does, beside its data and methods."""
+"""Options of a backtest, apart from its data and methods."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -21,38 +21,39 @@ MOST_COUNTED = 1_000_000
 
 @dataclass(frozen=True)
 class Options:
-    """What a backtest does, beside its data and methods.
+    """Options of a backtest, apart from its data and methods.
 
     Parameters
     ----------
     evaluation_sizes, deployment_sizes
-        Queries that methods see, and that they forecast; each size with each.
+        Numbers of queries that methods see, and that they forecast, in all
+        combinations.
     repeats
         Splits of each behaviour.
     hold_out_families
-        Families, drawn anew for each split, that evaluations have no query of, while
-        deployments come from all families.
+        Number of families that are left out of the evaluation of each split, drawn at
+        random, while the deployment has all families.
     ignore_families
-        Whether methods are not told the families.
+        Whether families are hidden from the methods.
     split
         Column of the table that says which queries are for the evaluation and which
         for the deployment.
     pool
         Whether behaviours are fitted together; else one by one.
     trials_per_query
-        Where given, evaluations are counts of successes among so many responses to
-        each query, drawn from its risk; the truth stays exact.
+        If given, evaluations are counts of successes in this many responses per
+        query, drawn from its risk; the truth stays exact.
     risk_thresholds
-        Further risks above which queries are counted, beside the one that ten queries
-        of the deployment exceed on average.
+        Additional risks above which queries are counted, besides the one that ten
+        queries of the deployment exceed on average.
     samples_per_query
-        Responses to each query of a deployment.
+        Responses per query of a deployment.
     unseen_share, unseen_families
-        What methods are told of families that they have not seen; see `Deployment`.
+        Unseen families of the deployment that methods forecast; see `Deployment`.
     chains, warmup, draws
         Sampling of each model.
     seed
-        Seeds splits, counts, fits and luck.
+        Random seed of splits, counts, fits and forecasts.
     """
 
     evaluation_sizes: tuple[int, ...]

@@ -29,7 +29,7 @@ _SPLITS_A_PART = 20
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One evaluation that a method sees, and what it is held against.
+    """One evaluation that a method sees, and the deployments it forecasts.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class _Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All that a backtest has to do, in parts.
+    """The work of a backtest, in parts.
 
     The parts of one batch of splits follow each other, so that the splits are drawn
     once for all methods and sizes.

@@ -75,14 +75,13 @@ def backtest(
     output: str | Path | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Backtest:
-    """Hold forecasting methods against queries that they have not seen.
+    """Backtest forecasting methods on held-out queries.
 
     For each behaviour and repeat, queries of a larger evaluation are put in random
-    order; methods see the first m of them and forecast what the last n show. All
-    methods see the same splits. Scored are the risk of the riskiest query, how many
+    order; methods see the first m of them and forecast the last n. All methods are
+    scored on the same splits. Scored are the risk of the riskiest query, how many
     queries exceed a threshold, and the aggregate risk; the threshold is the risk that
-    a share 10/n of the *larger evaluation* exceeds, which no outcome of a split
-    decides.
+    a share 10/n of the *larger evaluation* exceeds, whatever the split.
 
     Parameters
     ----------
@@ -107,24 +106,24 @@ def backtest(
     chains, warmup, draws, seed
         See `Options`.
     workers
-        Processes at once; by default what joblib is configured to, one if nothing is.
+        Parallel processes; by default joblib's configuration, or else one.
         Under ``joblib.parallel_config("dask")`` and the like, a cluster's.
     model_file
-        Path of the file of a model of yours that a stack among the methods weighs, or
-        several: a stack runs no file that it names by itself.
+        Path, or paths, of your own model files that a stack among the methods uses:
+        a stack does not run model files unless they are given here.
     output
         Parquet file to write. While it is not done, finished parts lie in a folder
-        beside it, ``OUTPUT.parts``; the same call goes on from there. Where the file
-        is there already and was made of the same, it is what is returned.
+        beside it, ``OUTPUT.parts``; the same call continues from there. A file that
+        exists and was made from the same inputs is returned as it is.
     progress
-        Called with how many parts are done, and how many there are.
+        Called with the number of parts done and their total.
 
     Raises
     ------
     InvalidInput
         If an option is outside its range or the table has too few queries.
     InvalidData
-        If the table says something impossible, or the folder of parts is of another
+        If the table has impossible values, or the folder of parts is of another
         backtest.
     NoSuchModel
         If a method is neither shipped nor a file that defines one.
@@ -216,7 +215,7 @@ def backtest(
 
 
 def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> None:
-    """Do the parts that are not done, and keep each as it comes."""
+    """Run the parts that are not done, and store each as it finishes."""
     joblib: Any = import_module("joblib")  # not typed
     done = store.done()
     left, total = plan.size - len(done), plan.size
@@ -242,9 +241,9 @@ def _run(plan: Plan, store: Store, workers: int | None, progress: Progress) -> N
                 progress(total - left, total)
     except BrokenExecutor as error:
         raise InvalidInput(
-            "a worker process ended without an answer: somebody ended it, or memory "
-            "ran out. With an output, the same call goes on from the parts that are "
-            "finished. Give fewer processes, such as workers=1."
+            "a worker process ended without an answer: it was killed, or memory ran "
+            "out. With an output, the same call continues from the finished parts. "
+            "Give fewer processes, such as workers=1."
         ) from error
 
 
@@ -263,7 +262,7 @@ def _finished(
     if part.method.identity != part.identity:
         raise InvalidData(
             f"the file of method {part.method.name} changed while the backtest ran. "
-            "Run it again: what is finished was made by the file as it was."
+            "Run it again: the finished parts were made by the file as it was."
         )
     evaluations = [case.evaluation for case in cases]
     answers = part.method.answers(evaluations, deployment)

@@ -1,4 +1,4 @@
-"""A forecast held against what a deployment of held-out queries showed.
+"""Scores of a forecast against a deployment of held-out queries.
 
 Three targets are scored, each on a scale on which a tenfold error weighs the same
 wherever it happens:
@@ -87,12 +87,12 @@ class Risky:
 @checked_call
 @dataclass(frozen=True)
 class Realised:
-    """What a deployment showed of one behaviour.
+    """The outcome of a deployment, for one behaviour.
 
     Parameters
     ----------
     behaviour
-        Which one.
+        Its name.
     queries
         Queries served.
     worst_score
@@ -189,7 +189,7 @@ def score(
     Parameters
     ----------
     forecast
-        What was forecast; of any sizes, for its populations are what is scored.
+        The forecast; its sizes do not matter, because its populations are scored.
     realised
         What happened.
     seed

@@ -1,4 +1,4 @@
-"""Finished parts of a backtest: kept as they come, and joined at the end."""
+"""Storage of a backtest's finished parts, joined at the end."""
 
 import hashlib
 import io
@@ -60,7 +60,7 @@ class Store:
     places
         Files of the others, by number.
     lock
-        Held as long as no other process may work on the folder.
+        Lock that keeps other processes from working on the folder.
     """
 
     folder: Path | None
@@ -198,7 +198,7 @@ class Store:
             if table is None:
                 raise InvalidData(
                     f"part {number} in {self.folder} was removed or changed while the "
-                    "backtest ran. Run it again: what is whole is not done again."
+                    "backtest ran. Run it again: intact parts are reused."
                 )
             tables.append(table)
         return pd.concat(tables, ignore_index=True)

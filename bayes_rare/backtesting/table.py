@@ -1,4 +1,4 @@
-"""What a backtest finds, as a table and a file."""
+"""The results of a backtest, as a table and a file."""
 
 import json
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ _KEY = b"bayes_rare"
 @checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Backtest:
-    """Scores of forecasts against what they had not seen.
+    """Scores of forecasts on held-out queries.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Backtest:
         columns are `COLUMNS`. Where a method refused or did not converge, ``status``
         says so and the numbers are those of ``evaluation_maximum`` in its place.
     origin
-        Data, options, methods and versions that it depends on.
+        Data, options, methods and versions from which it was made.
     """
 
     table: "pandas.DataFrame" = field(repr=False)
@@ -84,7 +84,7 @@ class Backtest:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write it as a Parquet file, whole or not at all.
+        """Write it as a Parquet file atomically; replaces an existing file.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a comparison found, and what to know of it, in sentences."""
+"""Results of a comparison and caveats about them, in sentences."""
 
 import math
 from collections.abc import Generator, Mapping, Sequence
@@ -56,9 +56,9 @@ def verdict(rows: Any, pairs: Any, interval: int | float) -> str:
     if apart:
         sentences[0] += f"; better than {_listed(apart)}"
     if together:
-        sentences.append(f"Not told apart from {_listed(together)}")
+        sentences.append(f"No clear difference from {_listed(together)}")
     if unknown:
-        sentences.append(f"From a single split no more is known of {_listed(unknown)}")
+        sentences.append(f"A single split gives no interval for {_listed(unknown)}")
     return ". ".join(sentences) + "."
 
 
@@ -92,7 +92,7 @@ def _signed(value: int | float) -> str:
 
 
 def notes_on_table(table: Any) -> Generator[str]:
-    """What was substituted, how few behaviours there are, what coverage is over."""
+    """Notes on substituted forecasts, on few behaviours and on coverage."""
     own = table[table["status"] != "forecast"]
     for (method, status), part in groups(own, ["method", "status"]):
         reasons = part["reason"].astype(str).value_counts(sort=True)
@@ -109,42 +109,43 @@ def notes_on_table(table: Any) -> Generator[str]:
     if (counts == 1).any():
         where = "" if (counts == 1).all() else " in some cells"
         yield (
-            f"There is a single behaviour{where}: there the splits are resampled, and "
+            f"There is a single behaviour{where}, so its splits are resampled: "
             "intervals say nothing about other behaviours. Splits of one table "
-            "overlap, so intervals are too short even for this one, the more so the "
-            "larger the deployment is beside the table."
+            "overlap, so intervals are too narrow even for this behaviour, and more so "
+            "the larger the deployment is compared with the table."
         )
     few = counts[(counts > 1) & (counts < _FEW_BEHAVIOURS)]
     if len(few):
         yield (
-            f"With {few.min()} behaviours, intervals are too short: a bootstrap that "
+            f"With {few.min()} behaviours, intervals are too narrow: a bootstrap that "
             "resamples so few clusters is optimistic (Cameron, Gelbach & Miller 2008)."
         )
     if table["covered_90"].notna().any():
         yield (
-            "Coverage is over the forecasts that have an interval. Those of one "
-            "behaviour err together, so coverage is less sure than their number "
-            "suggests: see plot_coverage."
+            "Coverage is computed from the forecasts that have an interval. Forecasts "
+            "of one behaviour have correlated errors, so coverage is less certain than "
+            "their number suggests: see plot_coverage."
         )
 
 
 def notes_on_origin(origin: Mapping[str, Any]) -> Generator[str]:
-    """What the way that a backtest was made means for its comparison."""
+    """Caveats that follow from how a backtest was made."""
     if origin.get("options", {}).get("pool"):
         yield (
             "The behaviours of a split were fitted together, on the same queries: they "
-            "are no independent clusters, and intervals are too short."
+            "are no independent clusters, so intervals are too narrow."
         )
     for each in origin.get("methods", []):
         if each.get("learnt_on") and each["learnt_on"] == origin.get("data"):
             yield (
-                f"{each['name']} is a stack whose weights were learnt on these very "
-                "queries, so its scores flatter it. Its held_out scores do not."
+                f"{each['name']} is a stack whose weights were learnt on the same "
+                "queries, so its scores are too good: they flatter it. Its held_out "
+                "scores do not."
             )
     if origin.get("counted"):
         yield (
             f"The truth of {listed([*map(repr, origin['counted'])])} is a share of "
-            "trials, not a known risk: the largest of many shares overstates the "
-            "largest risk, most where trials are few, and a method that allows for "
-            "that is marked down for it."
+            "trials, not a known risk. The largest of many shares overstates the "
+            "largest risk, most of all with few trials, so a method that corrects for "
+            "this gets a worse score."
         )

@@ -1,4 +1,4 @@
-"""What a forecast is for: queries that will be served."""
+"""The deployment that a forecast is for."""
 
 from copy import copy
 from dataclasses import dataclass
@@ -19,31 +19,31 @@ __all__ = ["Deployment", "checked_number"]
 @checked_call
 @dataclass(frozen=True, init=False, repr=False)
 class Deployment:
-    """Queries that will be served, and how often each is sampled.
+    """A deployment: number of queries, responses per query and mix of families.
 
     Parameters
     ----------
     queries
-        How many queries, one size or several, each from 1 to 1e12; whole numbers, as
-        1e9 is. Held in order, each once.
+        Number of queries, one size or several, each a whole number from 1 to 1e12, such
+        as 1e9. Stored in order, without duplicates.
     samples_per_query
-        Responses sampled for each query, at least 1.
+        Responses per query, at least 1.
     families
-        What families the queries are from: weights by name, up to a factor, a mapping
-        or a frame with columns ``family`` and ``weight``. By default the mix of the
-        evaluation, uncertain as its counts leave it. A family that the evaluation has
-        met under other behaviours only is, for this one, a new one.
+        Mix of families of the queries: weights by name, up to a factor, as a mapping or
+        a frame with columns ``family`` and ``weight``. By default the mix of the
+        evaluation, with the uncertainty of its counts. A family that was evaluated for
+        other behaviours only is an unseen family for this one.
     unseen_share
-        Share of queries that come from families which the evaluation has not met, in
-        [0, 1]; the named ones share the rest. A method that knows no families takes
-        them to be like the others, and its forecast says so.
+        Share of queries from unseen families, in [0, 1]; the named families share the
+        rest. A method that ignores families treats these queries like the others, and
+        its forecast has a note about it.
     unseen_families
-        How many such families there are, up to 2,000; needed where the share is
-        positive, as it matters whether a million queries come of one new family or of
-        a thousand. Each has an equal part.
+        Number of unseen families, up to 2,000; needed if the share is positive, as it
+        matters whether a million queries come from one new family or from a thousand.
+        All have equal shares.
     missed_mode
-        A mode of queries to suppose that the evaluation missed: what if there is one?
-        By default none, and every forecast says what it cannot exclude.
+        A kind of query that the evaluation is assumed to have missed. By default none,
+        and every forecast has a note on what the evaluation cannot exclude.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def checked_number(name: str, value: Any) -> int:
 
 
 def _way_out(name: str, value: Any) -> str:
-    """What to type in place of what is no number of queries."""
+    """What to type in place of an invalid number of queries."""
     if isinstance(value, float) and 1 <= value <= FOREVER:
         return f" Round it: {name}={round(value)}."
     if isinstance(value, str):

@@ -1,8 +1,8 @@
-"""What families the queries of a deployment are from.
+"""The mix of families of a deployment.
 
 =============  ===================================================================
 mix            share of the queries that each family has
-met            of a family: the evaluation has queries of it, under this behaviour
+met            of a family: the evaluation has queries of it, for this behaviour
 unseen         of a family: the evaluation has no query of it, and it has no name
 =============  ===================================================================
 """
@@ -35,18 +35,18 @@ __all__ = [
     "unseen_guess",
 ]
 
-UNSEEN = "(not met by the evaluation)"
-"""What the families without a name are called together."""
+UNSEEN = "(unseen families)"
+"""Label of all unseen families together."""
 
 MOST_UNSEEN = 2000
-"""Most families without a name: each is drawn, for every draw of the posterior."""
+"""Largest number of unseen families: each is drawn for every posterior draw."""
 
 FALSE_ALARMS = 0.01
-"""How often a behaviour whose families are all alike is said to be concentrated."""
+"""Chance that a behaviour whose families are all alike is called concentrated."""
 
-# The riskiest queries that are looked at: about as many as tails are fitted to.
+# Riskiest queries that are tested: about as many as tails are fitted to.
 _RISKIEST = 20
-# Random draws that a p-value is found by.
+# Random draws behind a p-value.
 _SHUFFLES = 1999
 
 
@@ -125,7 +125,7 @@ def deployed(
 ) -> Population:
     """The population of a behaviour's queries in a deployment.
 
-    Families that are met keep what was learnt of them. One that is not, named or
+    Families that are met keep their posterior. One that is not, named or
     unseen, is drawn from the population of families, anew for each draw. A population
     that knows no families stays as it is.
     """
@@ -192,14 +192,14 @@ def _refuse_unknown(shares: Mapping[str, float], evaluation: Evaluation) -> None
         known = listed([*map(repr, evaluation.families)]) or "none"
         raise InvalidInput(
             f"the evaluation has no family {unknown[0]!r}. It has: "
-            f"{known}. The share of families that it has not "
-            f"met is given as unseen_share={shares[unknown[0]]:.3g}, "
-            f"unseen_families={len(unknown)} (--unseen-share, --unseen-families)."
+            f"{known}. Give the share of unseen families as "
+            f"unseen_share={shares[unknown[0]]:.3g}, unseen_families={len(unknown)} "
+            "(--unseen-share, --unseen-families)."
         )
 
 
 def unseen_guess(evaluation: Evaluation, behaviour: str) -> tuple[float, int]:
-    """Share of queries from families not met, and how many these are, as a guess.
+    """A guess of the share of queries from unseen families, and of their number.
 
     Good and Turing's share ``f1 / m`` [1]_: of m queries, f1 are the only ones of their
     family. Chao's number ``f1 (f1 - 1) / (2 (f2 + 1))`` [2]_, at least 1, with f2

@@ -1,4 +1,4 @@
-"""The forecast: draws of what a deployment may show."""
+"""The forecast: draws of the outcomes of a deployment."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,39 +28,37 @@ __all__ = ["Forecast"]
 @checked_call
 @dataclass(frozen=True, eq=False)
 class Forecast:
-    """Draws of what a deployment may show, by behaviour and size.
+    """Draws of the outcomes of a deployment, by behaviour and size.
 
     Parameters
     ----------
     method
         Name of the method or model that made it.
     deployment
-        What is forecast for.
+        The deployment that is forecast.
     evaluation
-        What the method saw.
+        The evaluation that the forecast is made from.
     populations
         Distribution of scores by behaviour, draw by draw.
     draws
         By target name, with dims among (behaviour, queries, risk_threshold, sample);
-        ``worst_query_score`` and ``aggregate_log_hazard`` tell apart risks that float64
-        rounds to 0 or 1.
+        ``worst_query_score`` and ``aggregate_log_hazard`` are on scales that do not
+        round small and large risks to 0 or 1.
     converged
-        Whether the posterior behind it converged.
+        Whether the posterior converged.
     notes
-        What a reader must know, as `bayes_rare.forecasting.notes` puts it: what the
-        evaluation cannot exclude, how far the forecast extrapolates, what is doubtful
-        about the tail.
+        Caveats in sentences: what the evaluation cannot exclude, how far the forecast
+        extrapolates, and why a tail is doubtful.
     is_point
-        Whether it is a single guess with no interval.
+        Whether it is a point forecast, without intervals.
     tail_checks
-        By behaviour, what was looked at to tell whether its tail is sound, and what was
-        found; alarms are notes as well.
+        Checks of the tail by behaviour; alarms are notes as well.
     by_family
-        Makes the populations of those members of an average that know families, where
-        others have a say in the forecast.
+        Makes the populations of those members of an average that model families, if
+        others contribute to the forecast too.
     shrunken
-        Makes the table of the risks of the riskiest queries, given what was seen of
-        each, of those behaviours whose outcomes are counts or estimates.
+        Makes the table of shrunken risks of the riskiest queries, for behaviours whose
+        data are counts or estimates.
     """
 
     method: str
@@ -89,12 +87,12 @@ class Forecast:
         median, lower, upper, interval``; missing where a target does not depend on one.
         The interval has equal tails. For worst_query_risk its ends and the median are
         quantiles of the predictive distribution function averaged over draws. For
-        exceedance_probability the mean is the predictive probability, the interval what
-        is not known of the population; for largest_safe_deployment the mean is the size
-        at which the predictive probability reaches the level. Where a draw of
-        queries_to_first_failure stands for 1e12 or more, there is no mean. A point
-        forecast has its one guess as mean and median alike, though it is an
-        expectation for counts, chances, the aggregate risk and the waiting time.
+        exceedance_probability the mean is the predictive probability, and the interval
+        is the uncertainty about the population; for largest_safe_deployment the mean is
+        the size at which the predictive probability reaches the level. Where a draw of
+        queries_to_first_failure is capped at 1e12, there is no mean. A point
+        forecast has its single value as both mean and median; it is an expectation
+        for counts, chances, the aggregate risk and the waiting time.
 
         Parameters
         ----------
@@ -144,7 +142,7 @@ class Forecast:
         return tables.scaling(self.populations, sizes, levels, is_point=self.is_point)
 
     def variance_split(self) -> "pandas.DataFrame":
-        """How much of the worst query's variance is luck, and how much ignorance.
+        """Variance of the worst query's score, split into chance and uncertainty.
 
         Columns ``behaviour, queries, luck, ignorance``, in squared score units, of the
         score limited to 1000, where risks have long been 1; see
@@ -153,12 +151,12 @@ class Forecast:
         return tables.variance_split(self.populations, self.deployment.queries)
 
     def tail_verdict(self) -> "pandas.DataFrame":
-        """What was looked at to tell whether each tail is sound: a row for each check.
+        """Checks of each tail, a row for each.
 
         Columns ``behaviour, name, value, limit, alarm, false_alarms, sentence``, as
         `bayes_rare.diagnostics.tail_checks.TailCheck` has them; ``false_alarms`` is the
-        share of simulated evaluations with a sound tail that raise the alarm, and
-        missing where it was not simulated.
+        share of simulated evaluations that raise the alarm although the model is
+        right, and missing where it was not simulated.
         """
         import pandas as pd
 
@@ -174,16 +172,16 @@ class Forecast:
     def family_contributions(
         self, sizes: Sequence[int] | None = None, seed: int = 0
     ) -> "pandas.DataFrame":
-        """Which families are likely to hold the riskiest query.
+        """Chance of each family to hold the riskiest query.
 
-        Of an average, by its members that know families, with their whole posteriors.
+        For an average, by its members that model families, with their whole posteriors.
 
         Parameters
         ----------
         sizes
             Numbers of queries; by default those of the deployment.
         seed
-            Seeds the luck, a whole number from 0.
+            Random seed, a whole number from 0.
 
         Returns
         -------
@@ -194,7 +192,7 @@ class Forecast:
         Raises
         ------
         NotApplicable
-            If the method knows no families.
+            If the method ignores families.
         InvalidInput
             If a size is no whole number from 1 to 1e12.
         """
@@ -211,12 +209,12 @@ class Forecast:
     ) -> "pandas.DataFrame":
         """Risk of the riskiest query of any of several behaviours.
 
-        Samples share the posterior draw across behaviours; of an average as far as its
-        weights allow: `bayes_rare.Average`. Given that, the luck of two
-        behaviours is related in a way that no evaluation of single behaviours tells: if
-        both are measured on the same queries, the riskiest of one may be the riskiest
-        of the other. So there are two rows: with luck ``independent``, and with luck
-        ``shared`` in full. The maximum of several is larger with the former.
+        Samples share the posterior draw across behaviours; for an average as far as its
+        weights allow: `bayes_rare.Average`. How the worst queries of two behaviours
+        depend on each other cannot be learnt from separate evaluations: if both are
+        measured on the same queries, the riskiest of one may be the riskiest of the
+        other. So there are two rows, the two extremes: luck ``independent`` and luck
+        fully ``shared``. The maximum of several is larger with the former.
 
         Parameters
         ----------
@@ -225,7 +223,7 @@ class Forecast:
         interval
             Probability of the interval, in (0, 1).
         seed
-            Seeds the luck, a whole number from 0.
+            Random seed, a whole number from 0.
 
         Returns
         -------
@@ -248,22 +246,22 @@ class Forecast:
     def worse(self, first: str, second: str, seed: int = 0) -> "pandas.DataFrame":
         """Chance that the riskiest query of one behaviour is riskier than another's.
 
-        Of two systems, say, that were evaluated as two behaviours. Ties count half.
-        The luck of the two is taken once for independent and once for the same, as in
-        `joint_worst`: where a safety case rests on the difference, look at both.
+        For example of two systems that were evaluated as two behaviours. Ties count
+        half. The luck of the two is once independent and once shared, as in
+        `joint_worst`: if a safety case depends on the difference, look at both.
 
         Parameters
         ----------
         first, second
             The behaviours.
         seed
-            Seeds the luck, a whole number from 0.
+            Random seed, a whole number from 0.
 
         Returns
         -------
         Columns ``queries, luck, chance``, and ``population``: the chance that the risk
-        which a fraction 1/n of queries exceeds is larger for the first, which no luck
-        of a deployment blurs.
+        which a fraction 1/n of queries exceeds is larger for the first, without the
+        chance of which queries arrive.
 
         Raises
         ------
@@ -276,7 +274,7 @@ class Forecast:
     def plot_families(
         self, path: str | Path | None = None, most: int = 6, seed: int = 0
     ) -> "Figure":
-        """Which families are likely to hold the riskiest query, by number of queries.
+        """Chance of each family to hold the riskiest query, by number of queries.
 
         Parameters
         ----------
@@ -290,7 +288,7 @@ class Forecast:
         Raises
         ------
         NotApplicable
-            If the method knows no families.
+            If the method ignores families.
         """
         from bayes_rare import plotting
 
@@ -315,9 +313,9 @@ class Forecast:
     ) -> "Figure":
         """The risk of the riskiest query against the number of queries.
 
-        The riskiest queries of the evaluation are drawn in: where risks are known, as
-        they are; of counts and estimates with the intervals of their shrunken risks, if
-        a posterior is behind the forecast that tells them.
+        The riskiest queries of the evaluation are drawn in: known risks as they are;
+        counts and estimates with the intervals of their shrunken risks, if the forecast
+        was made from a posterior that provides them.
 
         Parameters
         ----------
@@ -325,7 +323,7 @@ class Forecast:
             A larger evaluation that was held out; its riskiest queries are drawn in
             where their risks are known.
         others
-            Point forecasts to be drawn beside; of one method they are numbered.
+            Point forecasts to draw as lines; several of one method are numbered.
         path
             Where to write the picture, if anywhere.
         """
@@ -362,7 +360,7 @@ class Forecast:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """The names made different: the second of a kind is ``name (2)``."""
+    """Names made unique: the second of the same name is ``name (2)``."""
     made: list[str] = []
     for name in names:
         label, number = name, 1

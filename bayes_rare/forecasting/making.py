@@ -40,43 +40,43 @@ def forecast(
     targets: Sequence[str] = TARGETS,
     seed: int = 0,
 ) -> Forecast:
-    """What a deployment may show, given the posterior.
+    """Forecast the outcomes of a deployment from a posterior.
 
-    One outcome for each posterior draw, of each target: luck and ignorance together.
-    Draws of one index share the posterior draw, so the population, across behaviours,
-    sizes and targets; of an average as far as the weights of its members allow, see
-    `bayes_rare.Average`. They do not share the luck, which is drawn anew for
-    each behaviour, target and size; but the worst queries of one behaviour share it
-    across sizes, so that in no draw the worst of more queries is less risky. An answer
-    depends on the seed, behaviour, target and size alone, not on what else is asked.
+    Each posterior draw gives one outcome of each target, so that forecasts contain both
+    chance and uncertainty. Draws with the same index share the posterior draw, and so
+    the population, across behaviours, sizes and targets; for an average as far as the
+    weights of its members allow, see `bayes_rare.Average`. Chance is independent for
+    each behaviour, target and size; only the worst queries of one behaviour share it
+    across sizes, so that within a draw the worst of more queries is never less risky.
+    A forecast depends on the seed, behaviour, target and size alone, not on what else
+    is asked for.
 
-    For another mix of families than the evaluation's, the members of an average that
-    know families answer alone, with their whole posteriors.
+    For another mix of families than the evaluation's, only the members of an average
+    that model families are used, with their whole posteriors.
 
-    Of more than 4,000 posterior draws every second, third, ... is taken, in each
-    chain, so that at most 4,000 are left: a fit goes on for longer where its draws say
-    little each, and then neighbours say nearly the same.
+    If there are more than 4,000 posterior draws, each chain is thinned so that at most
+    4,000 are left: long fits have strongly autocorrelated draws.
 
     Parameters
     ----------
     posterior
-        What the evaluation taught.
+        Posterior of the evaluation.
     deployment
-        How many queries will be served.
+        The deployment to forecast.
     risk_thresholds
-        Risks above which queries count as risky, each in (0, 1). Not looked at where no
-        target needs them.
+        Risks above which queries count as risky, each in (0, 1). Ignored if no target
+        needs them.
     level
-        Chance of a query above the threshold that a deployment may have and be safe.
+        Largest chance of a query above the threshold at which a deployment is safe.
     targets
         Which of `TARGETS` to forecast.
     seed
-        Seeds the luck; from 0.
+        Random seed of the forecast, from 0.
 
     Raises
     ------
     InvalidInput
-        If a threshold, the level, a target or the seed is none.
+        If a threshold, the level, a target or the seed is invalid.
 
     Examples
     --------
@@ -182,9 +182,9 @@ def point_forecast(
     level: int | float = 0.05,
     targets: Sequence[str] = TARGETS,
 ) -> Forecast:
-    """A single guess for each target, from populations of a single draw.
+    """A point forecast of each target, from populations of a single draw.
 
-    The worst query's risk is guessed by the risk that a fraction 1/n of queries
+    The worst query's risk is forecast by the risk that a fraction 1/n of queries
     exceeds, and that of a single query by the median; counts, chances, the aggregate
     risk and the waiting time by their expectation.
 
@@ -193,7 +193,7 @@ def point_forecast(
     method
         Name of the method.
     evaluation
-        What the method saw.
+        The evaluation that the method used.
     populations
         Fitted population by behaviour, of one draw each.
     deployment, risk_thresholds, level
@@ -216,17 +216,17 @@ def population_forecast(
     targets: Sequence[str] = TARGETS,
     seed: int = 0,
 ) -> Forecast:
-    """What a deployment may show, from populations that no posterior is behind.
+    """Forecast the outcomes of a deployment from populations without a posterior.
 
-    As `forecast`, for a method that says how uncertain it is by several draws of the
-    population, equally likely: one outcome of each target for each of them.
+    As `forecast`, for a method that expresses its uncertainty by several equally likely
+    draws of the population: one outcome of each target for each of them.
 
     Parameters
     ----------
     method
         Name of the method.
     evaluation
-        What the method saw.
+        The evaluation that the method used.
     populations
         Fitted populations by behaviour, each of the same number of draws.
     deployment, risk_thresholds, level, seed
@@ -237,7 +237,7 @@ def population_forecast(
     Raises
     ------
     InvalidInput
-        If a threshold, the level, a target or the seed is none.
+        If a threshold, the level, a target or the seed is invalid.
     """
     refuse_negative(seed)
     draws = drawn(populations, deployment, risk_thresholds, level, targets, seed)

@@ -1,6 +1,6 @@
-"""What a reader of a forecast must know, in sentences."""
+"""Notes on a forecast: caveats for its reader, in sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,14 +36,17 @@ __all__ = [
 
 # From so many queries on, 1 - 0.05 ** (1 / m) is 3/m within 5 %.
 _RULE_OF_THREE_FROM = 30
-# All-or-nothing outcomes of so many trials, in so many failing queries, are no chance.
+# Letters of a list of behaviours.
+_NAMED = 300
+# Queries with this many trials, and this many failing queries, are too many for
+# all-or-nothing outcomes to be chance.
 _SEVERAL, _COPIES = 5, 3
-# A share of queries from families not met is said from here on.
-_MOSTLY_MET = 0.01
+# A guessed share of queries from unseen families is noted if it is larger than this.
+_MOSTLY_SEEN = 0.01
 
 
 def on_average(average: Average) -> list[str]:
-    """Which models have a say, and how much."""
+    """The weights of the models that are averaged, and which weights are uncertain."""
     lines = [
         f"{behaviour}: {written(shares)}."
         for behaviour, shares in average.weights().items()
@@ -59,46 +62,45 @@ def on_average(average: Average) -> list[str]:
     )
     if doubtful:
         lines.append(
-            f"Weights are uncertain of {listed(doubtful)}: without one query the "
-            f"posterior changes so much (Pareto k above {TRUSTED}) that leaving it out "
-            "by importance weights is a guess."
+            f"The weights of {listed(doubtful)} are uncertain: some queries influence "
+            f"the posterior so much (Pareto k above {TRUSTED}) that importance "
+            "sampling cannot tell how well it predicts them when they are left out."
         )
     return lines
 
 
 def on_another_mix(average: Average, answering: Average) -> list[str]:
-    """Who answers for another mix of families than the evaluation's."""
-    told = {member.label for member in answering.members}
-    if len(told) == len(average.members):
+    """Which members forecast for another mix of families than the evaluation's."""
+    chosen = {member.label for member in answering.members}
+    if len(chosen) == len(average.members):
         return []
     names = " and ".join(member.label for member in answering.members)
     shares = "; ".join(
-        f"{behaviour} {100 * sum(row[label] for label in told):.2g} %"
+        f"{behaviour} {100 * sum(row[label] for label in chosen):.2g} %"
         for behaviour, row in average.weights().items()
     )
     return [
-        f"For another mix of families than the evaluation's {names} alone "
-        f"answer{'s'[: len(told) == 1]}, with the whole posterior: the other members "
-        f"know no families. The weight for the evaluation's own mix: {shares}."
+        "The mix of families differs from the evaluation's, so this forecast is made "
+        f"by {names} alone: the other models of the average ignore families. For the "
+        f"evaluation's own mix, the weight of {names} would be: {shares}."
     ]
 
 
 def on_evaluation(evaluation: Evaluation) -> list[str]:
-    """What the evaluation cannot exclude, and what its outcomes hide."""
-    smallest = min(evaluation.sizes.values())
+    """What the evaluation cannot rule out, and what its outcomes hide."""
     return [
         *(() if evaluation.record is None else evaluation.record.added_up),
-        _not_excluded(smallest),
+        _not_excluded(min(evaluation.sizes.values())),
         *(
-            note
-            for behaviour in evaluation.behaviours
-            for note in _on_outcomes(evaluation, behaviour)
+            f"{listed(found, most=_NAMED, each=200)}: {sentence}"
+            for sentence, about in _ON_OUTCOMES.items()
+            if (found := _details(evaluation, about))
         ),
     ]
 
 
 def on_missed_mode(evaluation: Evaluation, mode: MissedMode | None) -> list[str]:
-    """What is supposed of queries that the evaluation may have missed."""
+    """What is assumed about queries that the evaluation may have missed."""
     if mode is None:
         return []
     seen = min(evaluation.effective_sizes.values())
@@ -106,87 +108,108 @@ def on_missed_mode(evaluation: Evaluation, mode: MissedMode | None) -> list[str]
     share = first / (first + second + seen)
     most = float(betaincinv(first, second + seen, 0.95))
     return [
-        "SUPPOSED, NOT SEEN: a mode of queries that the evaluation missed, with a "
-        f"share of all queries of Beta({first:g}, {second + seen:g}): {share:.2g} on "
-        f"average, and with 95 % probability below {most:.2g}. Each of them has a risk "
-        f"of Beta({mode.risk[0]:g}, {mode.risk[1]:g}). Compare with the forecast "
-        "without it."
+        "ASSUMED, NOT OBSERVED: a kind of query that the evaluation missed. Its share "
+        f"of all queries is distributed as Beta({first:g}, {second + seen:g}): "
+        f"{share:.2g} on average, and below {most:.2g} with 95 % probability. Its "
+        f"risks are distributed as Beta({mode.risk[0]:g}, {mode.risk[1]:g}). Compare "
+        "with the forecast without this assumption."
     ]
 
 
-def _on_outcomes(evaluation: Evaluation, behaviour: str) -> list[str]:
-    """What the outcomes of one behaviour hide, by their kind."""
-    seen = evaluation.behaviour(behaviour)
-    weighted = _weighted(evaluation, behaviour)
-    if seen.kind == "exact":
-        return [*_censored(evaluation, behaviour), *weighted]
-    if seen.kind == "estimates":
-        return weighted
-    successes, trials, count = (
-        seen.tallies[name] for name in ("successes", "trials", "count")
+def _details(
+    evaluation: Evaluation, about: Callable[[Evaluation, str], str | None]
+) -> list[str]:
+    """The behaviours that a sentence is about, each with its figures in brackets."""
+    found = {name: about(evaluation, name) for name in evaluation.behaviours}
+    return [f"{name} ({figures})" for name, figures in found.items() if figures]
+
+
+def _rounded(evaluation: Evaluation, behaviour: str) -> str | None:
+    """How many risks were recorded as 0 and 1, and the scores that bound them."""
+    if evaluation.kind(behaviour) != "exact":
+        return None
+    scores = evaluation.scores(behaviour)
+    return "; ".join(
+        f"{count} of {scores.size} risks were recorded as exactly {risk}, a score "
+        f"{side} {bound:.3g}"
+        for count, risk, side, bound in (
+            (scores.censored_below, "0", "below", scores.lowest),
+            (scores.censored_above, "1", "above", scores.highest),
+        )
+        if count
     )
-    return [
-        *_always_seen(behaviour, successes, trials, count),
-        *_all_or_nothing(behaviour, successes, trials, count),
-        *weighted,
-    ]
 
 
-def _weighted(evaluation: Evaluation, behaviour: str) -> list[str]:
-    if behaviour not in evaluation.weighted:
-        return []
-    return [
-        f"{behaviour}: {evaluation.sizes[behaviour]} queries with sampling weights "
-        f"count as {evaluation.effective_sizes[behaviour]:.3g} (Kish's effective size)."
-    ]
-
-
-def _always_seen(
-    behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
-) -> list[str]:
-    """Where every response failed, and the number of trials rules a forecast."""
-    queries, responses = int(count.sum()), int(count.astype(np.float64) @ trials)
+def _always_seen(evaluation: Evaluation, behaviour: str) -> str | None:
+    """How many responses there were, where all of them showed the behaviour."""
+    if evaluation.kind(behaviour) != "counts":
+        return None
+    tallies = evaluation.behaviour(behaviour).tallies
+    successes, trials, count = (
+        tallies[name] for name in ("successes", "trials", "count")
+    )
     if int(count[successes < trials].sum()):
-        return []
-    return [
-        f"{behaviour}: all of {responses:,} responses to {queries:,} queries showed "
-        "the behaviour. What it takes to make the model fail is not a rare query; the "
-        "forecast is ruled by the prior and by the number of trials."
-    ]
+        return None
+    responses = int(count.astype(np.float64) @ trials)
+    return f"{responses:,} responses to {int(count.sum()):,} queries"
 
 
-def _all_or_nothing(
-    behaviour: str, successes: np.ndarray, trials: np.ndarray, count: np.ndarray
-) -> list[str]:
-    """Where responses look like copies of one another, as at temperature 0."""
+def _all_or_nothing(evaluation: Evaluation, behaviour: str) -> str | None:
+    """How many queries have responses that are all alike, as at temperature 0."""
+    if evaluation.kind(behaviour) != "counts":
+        return None
+    tallies = evaluation.behaviour(behaviour).tallies
+    successes, trials, count = (
+        tallies[name] for name in ("successes", "trials", "count")
+    )
     several = trials >= _SEVERAL
     none = count[several & (successes == 0)].sum()
     every = count[several & (successes == trials)].sum()
     between = count[several & (successes > 0) & (successes < trials)].sum()
     if between or every < _COPIES or not none:
-        return []
-    return [
-        f"{behaviour}: each of {int(none + every):,} queries fails in all of its "
-        "responses or in none. If they were sampled at temperature 0 they are copies "
-        "of one response: give trials of 1, or the forecast takes each query for far "
-        "better known than it is."
-    ]
+        return None
+    return f"{int(none + every):,} queries"
+
+
+def _weighted(evaluation: Evaluation, behaviour: str) -> str | None:
+    """The size and the effective size, where queries have sampling weights."""
+    if behaviour not in evaluation.weighted:
+        return None
+    effective = evaluation.effective_sizes[behaviour]
+    return f"{evaluation.sizes[behaviour]} queries count as {effective:.3g}"
+
+
+# Each sentence about outcomes, with what gives the figures of a behaviour that it is
+# about. The behaviours stand before the sentence.
+_ON_OUTCOMES: dict[str, Callable[[Evaluation, str], str | None]] = {
+    "these risks were rounded, so only that bound on the score is used.": _rounded,
+    "all responses showed the behaviour. It takes no rare query to make the model "
+    "fail; the forecast depends on the prior and on the number of trials.": (
+        _always_seen
+    ),
+    "each query fails in all of its responses or in none. If they were sampled at "
+    "temperature 0, the responses to a query are copies of one response: give trials "
+    "of 1, or the forecast treats each query's risk as far better known than it is.": (
+        _all_or_nothing
+    ),
+    "the queries have sampling weights, so they carry the information of fewer "
+    "queries (Kish's effective size).": _weighted,
+}
 
 
 def on_unseen_families(share: int | float, *, named: bool = False) -> list[str]:
-    """What a method that knows no families makes of a mix of families."""
-    told = [
-        "Weights of families were given. This method knows no families, and forecasts "
-        "for the mix of the evaluation; family_tail takes them."
+    """What a method that ignores families does with a mix of families."""
+    ignored = [
+        "Weights of families were given, but this method ignores families: it "
+        "forecasts for the evaluation's own mix. Use family_tail to apply the weights."
     ]
     return [
-        *(told if named else []),
+        *(ignored if named else []),
         *(
             [
-                f"{100 * share:.3g} % of the queries were said to come from families "
-                "that the evaluation has not met. This method knows no families and "
-                "takes them to be like the others: where they are riskier, every risk "
-                "here is too low."
+                f"{100 * share:.3g} % of the deployment's queries come from unseen "
+                "families. This method ignores families and treats these queries like "
+                "the others: if they are riskier, every risk here is too low."
             ]
             if share
             else []
@@ -195,12 +218,12 @@ def on_unseen_families(share: int | float, *, named: bool = False) -> list[str]:
 
 
 def on_concentration(evaluation: Evaluation) -> list[str]:
-    """Where to ignore families would mislead: few of them hold the riskiest queries.
+    """Where ignoring families misleads: few of them hold the riskiest queries.
 
     A behaviour whose families are alike is named with a chance of 1 %, by
     `bayes_rare.forecasting.family_mix.concentration`.
     """
-    made: list[str] = []
+    named: list[str] = []
     for behaviour in evaluation.behaviours if evaluation.families else ():
         found = family_mix.concentration(evaluation, behaviour)
         if found is None or found.p_value > family_mix.FALSE_ALARMS:
@@ -208,94 +231,93 @@ def on_concentration(evaluation: Evaluation) -> list[str]:
         few = len(found.families)
         first = listed([*map(repr, found.families)], most=80)
         families = "family" if few == 1 else "families"
-        made.append(
-            f"{behaviour}: {found.held} of the {found.queries} riskiest queries are of "
-            f"{few} {families} of {len(evaluation.family_sizes(behaviour))} ({first}; "
-            f"by chance p = {found.p_value:.2g}). This method takes queries for "
-            "independent, and knows less than it thinks: the interval is too narrow, "
-            "and another mix of families another forecast. Use family_tail."
+        named.append(
+            f"{behaviour}: {found.held} of the {found.queries} riskiest queries are "
+            f"from {few} {families} of {len(evaluation.family_sizes(behaviour))} "
+            f"({first}; p = {found.p_value:.2g} if families were alike)"
         )
-    return made
+    if not named:
+        return []
+    return [
+        "The riskiest queries come from few families. "
+        f"{listed(named, '; ', most=600, each=300)}. "
+        "This method assumes that queries are independent, so its interval is too "
+        "narrow, and for another mix of families its forecast is wrong. Use "
+        "family_tail."
+    ]
 
 
 def on_families(
     evaluation: Evaluation, families: Mapping[str, float] | None, share: int | float
 ) -> list[str]:
-    """What the forecast takes the deployment's families to be."""
+    """Which mix of families the forecast assumes for the deployment."""
     if families is None:
         mix = "The mix of families is that of the evaluation, uncertain by its counts"
     else:
-        mix = f"The mix is that of {len(families)} families as it was given"
+        mix = f"The mix of {len(families)} families is the one that was given"
     if share:
         return [
-            f"{mix}, of {100 * (1 - share):.3g} % of the queries. The others come from "
-            "families not met, drawn from the population of families: what they are "
-            "like is known from how the families met differ among themselves."
+            f"{mix}; it applies to {100 * (1 - share):.3g} % of the queries. The "
+            "others come from unseen families, whose risks are inferred from how the "
+            "evaluated families differ from one another."
         ]
-    return [f"{mix}.", *_not_met(evaluation)]
+    return [f"{mix}.", *_unseen(evaluation)]
 
 
-def _not_met(evaluation: Evaluation) -> list[str]:
-    """How much of a deployment is from families not met, if queries came at random."""
+def _unseen(evaluation: Evaluation) -> list[str]:
+    """The share of a deployment's queries from unseen families, were queries random."""
     guesses = {
         name: family_mix.unseen_guess(evaluation, name)
         for name in evaluation.behaviours
     }
     name = max(guesses, key=lambda each: guesses[each][0])
     share, number = guesses[name]
-    if share <= _MOSTLY_MET:
+    if share <= _MOSTLY_SEEN:
         return []
     return [
-        f"{100 * share:.2g} % of the queries of {name} are the only ones of their "
-        "family. If queries came at random, about as many of a deployment's are from "
-        "families that the evaluation has not met, and here none are: give "
-        f"unseen_share={share:.2g}, unseen_families={number} (--unseen-share, "
-        "--unseen-families)."
+        f"{name}: {100 * share:.2g} % of the queries are the only ones of their "
+        "family. If the evaluation is a random sample, about the same share of a "
+        "deployment's queries comes from unseen families, which this forecast leaves "
+        f"out. To include them, give unseen_share={share:.2g}, "
+        f"unseen_families={number} (--unseen-share, --unseen-families)."
     ]
 
 
 def _not_excluded(seen: int) -> str:
     # None of m queries is of a kind with that share with the chance (1 - share) ** m.
     share = 1 - UNSEEN_CHANCE ** (1 / seen)
-    about = f", about 3/{seen}" if seen >= _RULE_OF_THREE_FROM else ""
+    about = f" (about 3/{seen:,})" if seen >= _RULE_OF_THREE_FROM else ""
+    queries = "1 query" if seen == 1 else f"{seen:,} queries"
     return (
-        f"What this evaluation cannot exclude: of {seen} queries none need have come "
-        f"from a kind of query whose share is below {share:.2g} (with 95 % "
-        f"confidence{about}). If such a kind exists and fails often, every risk here "
-        "is too low, and every safe size and waiting time too high."
+        "What this evaluation cannot exclude: a kind of query that makes up less than "
+        f"{100 * share:.2g} % of traffic{about} could have been missed by {queries}; "
+        "a more common one would have been seen with at least 95 % probability. If "
+        "such a kind exists and often fails, every risk here is too low, and every "
+        "safe size and waiting time too high."
     )
 
 
-def _censored(evaluation: Evaluation, behaviour: str) -> list[str]:
-    scores = evaluation.scores(behaviour)
-    return [
-        f"{behaviour}: {count} of {scores.size} risks were recorded as exactly {what}; "
-        f"they count as {edge} what the record can tell (a score of {resolution:.3g})."
-        for count, what, edge, resolution in (
-            (scores.censored_below, "0", "smaller than", scores.lowest),
-            (scores.censored_above, "1", "larger than", scores.highest),
-        )
-        if count
-    ]
-
-
 def on_tail_checks(verdict: Mapping[str, Sequence[TailCheck]]) -> list[str]:
-    """What makes the tails doubtful, each with how often that is a false alarm."""
-    alarms = [
-        (behaviour, check)
-        for behaviour, checks in verdict.items()
-        for check in checks
-        if check.alarm
-    ]
-    far = [check for _, check in alarms if check.name == "extrapolation"]
+    """What makes the tails doubtful, each with its rate of false alarms.
+
+    A check that several behaviours raise is one line, in short.
+    """
+    alarms: dict[str, list[tuple[str, TailCheck]]] = {}
+    for behaviour, checks in verdict.items():
+        for check in checks:
+            if check.alarm:
+                alarms.setdefault(check.in_short, []).append((behaviour, check))
     made: list[str] = []
-    if far:  # of the smallest evaluation, once
-        made.append(f"Extrapolation: {max(far, key=lambda c: c.value).sentence}.")
-    made += [
-        f"{behaviour}: {check.sentence}.{_rate(check)}"
-        for behaviour, check in alarms
-        if check.name != "extrapolation"
-    ]
+    for in_short, raised in alarms.items():
+        names, checks = zip(*raised, strict=True)
+        first = checks[0]
+        if first.name == "extrapolation":  # of the smallest evaluation, once
+            most = max(checks, key=lambda check: check.value)
+            made.insert(0, f"Extrapolation: {most.sentence}.")
+        elif len(names) == 1:
+            made.append(f"{names[0]}: {first.sentence}.{_rate(first)}")
+        else:
+            made.append(f"{listed(names, most=_NAMED)}: {in_short}.{_rate(first)}")
     return made
 
 
@@ -303,13 +325,13 @@ def _rate(check: TailCheck) -> str:
     if check.is_rule or check.false_alarms is None:
         return ""
     return (
-        f" (Of simulated evaluations whose tail is sound, "
-        f"{100 * check.false_alarms:.2g} % say so too.)"
+        f" (False alarms: {100 * check.false_alarms:.2g} % of simulated evaluations "
+        "for which the model is right.)"
     )
 
 
 def on_judge(posterior: Posterior) -> list[str]:
-    """What a judge that errs leaves unidentified, where the model has one."""
+    """Which risks an imperfect judge leaves unidentified, if the model has one."""
     if "false_positive_rate" not in posterior.draws:
         return []
     rate, sensitivity = (
@@ -317,22 +339,23 @@ def on_judge(posterior: Posterior) -> list[str]:
         for name in ("false_positive_rate", "sensitivity")
     )
     return [
-        f"THE JUDGE ERRS: its false-positive rate is {rate[1]:.2g} ({rate[0]:.2g} to "
-        f"{rate[2]:.2g} with 90 % probability). RISKS BELOW {rate[2]:.2g} ARE NOT "
-        "IDENTIFIED: there, successes are as likely errors, and what is said comes "
-        f"from the prior. Its sensitivity is {sensitivity[1]:.2g} ({sensitivity[0]:.2g}"
-        f" to {sensitivity[2]:.2g}). Have responses checked by people, chosen without "
-        "regard to the verdict, and give their counts (true_positives=..., "
-        "false_positives=...)."
+        f"THE JUDGE MAKES ERRORS: its false-positive rate is {rate[1]:.2g} "
+        f"({rate[0]:.2g} to {rate[2]:.2g} with 90 % probability). RISKS BELOW "
+        f"{rate[2]:.2g} ARE NOT IDENTIFIED: a success there is as likely to be an "
+        "error of the judge, and the forecast depends on the prior. The judge's "
+        f"sensitivity is {sensitivity[1]:.2g} ({sensitivity[0]:.2g} to "
+        f"{sensitivity[2]:.2g}). To learn more, have people check responses that are "
+        "chosen without regard to the judge's verdict, and give the counts "
+        "(true_positives=..., false_positives=...)."
     ]
 
 
 def on_tail(posterior: Posterior) -> list[str]:
-    """How many scores the tails were fitted to, and above what."""
+    """How many scores each tail was fitted to, and above which threshold."""
     if "exceeding" not in posterior.data:
         return []
-    rests = [
-        f"{name} {count:g} scores above {threshold:.3g} (risk "
+    fitted = [
+        f"{name} {count:g} (above {threshold:.3g}, a risk of "
         f"{float(risk_from_score(threshold)):.2g})"
         for name, count, threshold in zip(
             posterior.behaviours,
@@ -341,18 +364,18 @@ def on_tail(posterior: Posterior) -> list[str]:
             strict=True,
         )
     ]
-    return [f"What each tail rests on: {listed(rests, '; ', most=500, each=120)}."]
+    named = listed(fitted, "; ", most=500, each=120)
+    return [f"Scores that each tail was fitted to: {named}."]
 
 
 def on_caps(draws: "xarray.Dataset") -> list[str]:
-    """Which numbers of queries are given as `FOREVER` and may be larger."""
+    """Which targets have values at the cap `FOREVER`."""
     consequences = {
-        "queries_to_first_failure": ", and a mean over it is not given",
+        "queries_to_first_failure": ", so no mean is given",
         "largest_safe_deployment": "",
     }
     return [
-        f"{target}: {FOREVER_WRITTEN} stands for {FOREVER_WRITTEN} or more"
-        f"{consequence}."
+        f"{target}: {FOREVER_WRITTEN} means {FOREVER_WRITTEN} or more{consequence}."
         for target, consequence in consequences.items()
         if target in draws and bool((draws[target] >= FOREVER).any())
     ]

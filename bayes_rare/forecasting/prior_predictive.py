@@ -1,4 +1,4 @@
-"""What a model expects of an evaluation before it has met the data.
+"""Prior predictive checks: risks that a model expects before it sees data.
 
 A prior of rare events has to be judged in orders of magnitude of risk: a spread that
 looks modest on the scale of scores may hold that every billionth query fails, or none.
@@ -53,15 +53,15 @@ _REPEATS = 8
 @checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class PriorPredictive:
-    """Risks of the riskiest query that a model expects before it has met the data.
+    """Prior predictive distribution of the risk of the riskiest query.
 
     Parameters
     ----------
     model
         The model.
     evaluation
-        What the data are. Of a tail model, where the tail begins and the body below it
-        are those of the evaluation: its prior is one of the tail.
+        The data. A tail model takes its threshold and the body below it from the
+        evaluation: its prior is one of the tail.
     table
         Columns ``behaviour, queries, level, score, risk``: quantiles of the score, and
         of the risk, of the riskiest of so many queries.
@@ -114,14 +114,14 @@ def prior_predictive(
     seed: int = 0,
     **priors: Any,
 ) -> PriorPredictive:
-    """What a model expects of the riskiest query before it has met the data.
+    """Prior predictive check of the riskiest query.
 
     Parameters
     ----------
     evaluation
-        What the model would be fitted to.
+        The data that the model would be fitted to.
     model
-        A model, the name of a shipped one, or the path of a file of yours.
+        A model, the name of a shipped one, or the path of your own model file.
     queries
         Numbers of queries served, 1 to 1e12.
     levels
@@ -137,13 +137,13 @@ def prior_predictive(
         If a prior is improper, a number is out of its range, or the model has no such
         prior.
     NotApplicable
-        If the model does not serve the evaluation.
+        If the model does not apply to the evaluation.
     NoSuchModel
         If there is no such model, or no way to draw from its prior.
 
     Examples
     --------
-    A prior of a larger scale holds worse things possible:
+    A prior with a larger scale allows larger risks:
 
     >>> evaluation = Evaluation.from_scores(np.linspace(-3, -1, 200))
     >>> def upper(**priors: float) -> float:

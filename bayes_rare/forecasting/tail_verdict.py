@@ -1,4 +1,4 @@
-"""The verdict on the tails of a forecast: every check, of every behaviour."""
+"""Checks of the tails of a forecast, by behaviour."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ __all__ = ["tail_verdict"]
 type Draws = Float[np.ndarray, " draw"]
 type Scores = Float[np.ndarray, " query"]
 
-# Draws by which the fit of a tail is looked at: a misfit is one of a hundred.
+# Draws that check the fit of a tail: its alarm is a chance of one in a hundred.
 _DRAWS = 400
 
 
@@ -26,24 +26,24 @@ def tail_verdict(
     deployed: int | float,
     posterior: Fitted | None = None,
 ) -> dict[str, tuple[TailCheck, ...]]:
-    """What was looked at to tell whether each tail is sound, and what was found.
+    """Check the tail of each behaviour.
 
     Parameters
     ----------
     evaluation
-        What was measured.
+        The evaluation.
     deployed
         The largest number of queries that is forecast.
     posterior
-        What the forecast is made from, if there is a posterior. Whether the riskiest
-        queries follow the tail is asked of the whole average; its threshold and the
-        shape are those of the member with the largest weight that has a tail.
+        The posterior of the forecast, if there is one. Whether the riskiest queries
+        follow the tail is checked for a whole average; threshold and shape are those of
+        the member with the largest weight that has a tail.
 
     Returns
     -------
-    Checks by behaviour, in the order of `bayes_rare.diagnostics.tail_checks`. Those are
-    left out that the kind of outcomes or the model does not allow: of counts and
-    estimates scores are not known, so that nothing is held against the tail.
+    Checks by behaviour, in the order of `bayes_rare.diagnostics.tail_checks`. Checks
+    that the kind of data or the model does not allow are left out: with counts and
+    estimates, scores are not known exactly, so the fit of the tail is not checked.
     """
     few = None if posterior is None else posterior.thinned(_DRAWS)
     return {

@@ -1,4 +1,4 @@
-"""What a forecast says: its targets, and one outcome of each for each draw."""
+"""The targets of a forecast, and one outcome of each for each draw."""
 
 import math
 from collections.abc import Sequence

@@ -69,7 +69,7 @@ def only_matplotlib(backend: str | None) -> None:
 
 
 def save_collection(collection: Any, path: str | Path) -> Path:
-    """Write a `PlotCollection`; the file appears whole or not at all.
+    """Write a `PlotCollection` atomically; replaces an existing file.
 
     Parameters
     ----------

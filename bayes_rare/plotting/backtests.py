@@ -1,4 +1,4 @@
-"""Pictures of a backtest: coverage, where the truths lay, and methods compared."""
+"""Pictures of a backtest: coverage, PIT histograms and differences of methods."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -45,11 +45,11 @@ def coverage(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """How often intervals held the truth, against how often they claim to.
+    """Coverage of intervals, against their stated probability.
 
-    A panel for each threshold and pair of sizes. The levels that intervals claim stand
-    side by side, at even distances, each with a dashed line where the share should be
-    and with each method's share and its interval.
+    A panel for each threshold and pair of sizes. The stated probabilities are side by
+    side, at even distances, each with a dashed line at that probability and with each
+    method's coverage and its interval.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def coverage(
                 color="black",
                 linestyle="--",
                 linewidth=1,
-                label="claimed" if place == 0 else None,
+                label="stated" if place == 0 else None,
                 zorder=1,
             )
         for number, (method, look) in enumerate(looks(methods).items()):
@@ -100,10 +100,10 @@ def coverage(
         figure,
         *panels.flat[0].get_legend_handles_labels(),
         columns=6,
-        caption="By the central interval that is claimed. Bars: "
-        f"{_percent(interval)} interval of the share{_resampled(shares)}.",
+        caption="Horizontal axis: stated probability of the central interval. Bars: "
+        f"{_percent(interval)} interval of the coverage{_resampled(shares)}.",
     )
-    figure.supylabel("share of truths inside", fontsize="medium")
+    figure.supylabel("coverage: share of true values inside", fontsize="medium")
     figure.suptitle(title or f"Coverage: {target}", parse_math=False)
     return figure
 
@@ -115,11 +115,12 @@ def pit(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """Where the truths lay in the forecasts: histograms that should be flat.
+    """PIT histograms of the forecasts, which should be flat.
 
-    The probability that a forecast gave to less than what happened is uniform if the
-    forecast is right [1]_: heaps at both ends show intervals that are too narrow, a
-    hump ones that are too wide, and a slope a bias. A row of panels for each method, a
+    The probability integral transform, the predictive probability of a smaller value
+    than the true one, is uniform if forecasts are calibrated [1]_: high bars at both
+    ends show intervals that are too narrow, a hump ones that are too wide, and a slope
+    a bias. A row of panels for each method, a
     column for each threshold and pair of sizes. The band holds a bar in 99 % of
     backtests if splits were independent; those of one behaviour are not, so bars leave
     it more often.
@@ -175,10 +176,10 @@ def pit(
         figure,
         *panels.flat[0].get_legend_handles_labels(),
         columns=2,
-        caption="Probability that the forecast gave to less than the truth. Splits "
-        "of one behaviour go together, so more bars leave the band.",
+        caption="Predictive probability of a smaller value than the true one (PIT). "
+        "Splits of one behaviour are dependent, so more bars leave the band.",
     )
-    figure.suptitle(title or f"Where the truths lay: {target}", parse_math=False)
+    figure.suptitle(title or f"PIT histograms: {target}", parse_math=False)
     return figure
 
 
@@ -191,10 +192,10 @@ def skill(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """Each method's CRPS less that of one of them, with intervals.
+    """Difference of each method's CRPS from that of a reference, with intervals.
 
     A panel for each target, threshold and pair of sizes, with a scale of its own; a
-    line for each method, the best on top. Filled marks are told apart from 0.
+    line for each method, the best on top. Filled marks have an interval without 0.
 
     Parameters
     ----------
@@ -204,12 +205,12 @@ def skill(
         Columns ``method, against``, those of the cell, ``crps_difference, lower,
         upper, behaviours``.
     against
-        The method that the others are held against: by default ``gumbel_ols``, or else
-        the point method that is best in the most panels, or else the first.
+        The reference method: by default ``gumbel_ols``, or else the point method that
+        is best in the most panels, or else the first.
     interval
         Probability of the intervals, for the caption.
     title
-        Heading of the picture; by default the method that it is against.
+        Heading of the picture; by default the reference method.
     backend
         None or ``"matplotlib"``, which alone draws this picture.
 
@@ -223,7 +224,7 @@ def skill(
     pairs = pairs[pairs["against"] == against]
     if pairs.empty:
         raise InvalidInput(
-            f"there is no method but {against!r} to hold against it. Backtest it with "
+            f"there is no method but {against!r} to compare with it. Backtest it with "
             "another, such as 'log_normal_moments'."
         )
     cells = _cells(pairs)
@@ -253,11 +254,11 @@ def skill(
         marks,
         [str(mark.get_label()) for mark in marks],
         columns=len(marks),
-        caption=f"CRPS less that of {against}, to the left: better. Bars: "
+        caption=f"CRPS minus that of {against}; left of 0 is better. Bars: "
         f"{_percent(interval)} interval{_resampled(pairs)}.",
     )
     only = f": {targets[0]}" if len(set(pairs["target"])) == 1 else ""
-    figure.suptitle(title or f"Against {against}{only}", parse_math=False)
+    figure.suptitle(title or f"Compared with {against}{only}", parse_math=False)
     return figure
 
 
@@ -362,7 +363,7 @@ def _reference(rows: Any, against: str | None) -> str:
     if against is not None:
         if against not in methods:
             raise InvalidInput(
-                f"no method {against!r} to hold the others against. There are: "
+                f"there is no method {against!r} to compare with. There are: "
                 f"{listed(methods)}."
             )
         return against
@@ -385,7 +386,7 @@ def _best_first(rows: Any) -> list[str]:
 # How a difference is drawn, by what its interval says: colour, marker, filled.
 _OUTCOMES = {
     "better": (BLUE, "o", True),
-    "not told apart": (GREY, "D", False),
+    "no clear difference": (GREY, "D", False),
     "worse": (ORANGE, "s", True),
 }
 
@@ -399,7 +400,7 @@ def _draw_forest(panel: "Axes", part: Any, methods: list[str]) -> None:
             if row["upper"] < 0
             else "worse"
             if row["lower"] > 0
-            else "not told apart"
+            else "no clear difference"
         )
         colour, marker, filled = _OUTCOMES[outcome]
         panel.plot(
@@ -422,7 +423,7 @@ def _draw_forest(panel: "Axes", part: Any, methods: list[str]) -> None:
 
 
 def _marks() -> "list[Line2D]":
-    """What each mark of a forest says."""
+    """Legend of the marks of a forest plot."""
     from matplotlib.lines import Line2D
 
     return [

@@ -173,7 +173,7 @@ def legend_below(
 
 
 def save(figure: "Figure", path: str | Path) -> Path:
-    """Write a figure; the file appears whole or not at all.
+    """Write a figure atomically; replaces an existing file.
 
     Parameters
     ----------

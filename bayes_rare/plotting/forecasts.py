@@ -84,8 +84,7 @@ def scaling(
     doubtful
         Whether to mark the picture as made from a fit that did not converge.
     checks
-        By behaviour, what was looked at to tell whether its tail is sound; a panel
-        names those that raise an alarm.
+        Checks of the tail by behaviour; a panel names those that raise an alarm.
     shrunken
         Columns ``behaviour, median, lower, upper``, risks of the riskiest queries of
         behaviours with counts or estimates, as `QueryRisks.summary` gives.

@@ -46,10 +46,10 @@ def quantiles(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """The riskiest queries seen, against what the model expects of as many.
+    """The riskiest evaluated queries, against what the model expects.
 
     A panel for each behaviour: points near the diagonal and inside the band follow the
-    tail that was fitted. Both axes are even in the score, labelled by the risk.
+    fitted tail. Both axes are even in the score, labelled by the risk.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def quantiles(
             marker="o",
             markersize=3.2,
             color="black",
-            label="seen",
+            label="observed",
         )
         head(panel, behaviour)
         _label_risks(panel, "x")
         _label_risks(panel, "y")
-    _finish(figure, panels, "risk that the model expects", "risk that was seen")
+    _finish(figure, panels, "risk expected by the model", "observed risk")
     figure.suptitle(title, parse_math=False)
     return figure
 
@@ -109,10 +109,10 @@ def thresholds(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """Forecasts of the riskiest query from tails that begin lower or higher.
+    """Forecasts of the riskiest query with lower and higher thresholds.
 
     A panel for each behaviour. Where the number of queries above the threshold moves
-    the forecast by more than its interval, the tail is not what the model takes it for.
+    the forecast by more than its interval, the model does not describe the tail.
 
     Parameters
     ----------
@@ -120,8 +120,7 @@ def thresholds(
         Columns ``behaviour, method, exceedances, lower, median, upper``, the last three
         scores.
     checks
-        By behaviour, what was looked at to tell whether its tail is sound; a panel
-        shows how far its thresholds disagree.
+        Checks of the tail by behaviour; a panel shows how far its thresholds disagree.
     title
         Heading of the picture.
     backend
@@ -184,10 +183,10 @@ def ranks(
     title: str = "",
     backend: str | None = None,
 ) -> "Figure":
-    """Where the draws of each chain stand among the draws of all.
+    """Rank plots: ranks of the draws of each chain among all draws.
 
     A panel for each parameter, a line for each chain: near 1 everywhere if the chains
-    say the same. The band holds a share in 99 % of cases if draws were independent;
+    agree. The band holds a share in 99 % of cases if draws were independent;
     those of a chain are not, so shares leave it more often.
 
     Parameters

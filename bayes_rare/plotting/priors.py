@@ -32,12 +32,12 @@ def prior_predictive(
     title: str = "",
     backend: str | None = None,
 ) -> Any:
-    """The risk of the riskiest query before the data are met, and what was seen.
+    """Prior predictive risk of the riskiest query, with the evaluated queries.
 
     A panel for each behaviour: the median of the prior and its bands, and the
     evaluation, its i-th riskiest of m queries at m/i queries. A prior that rules out
-    what was seen is too narrow; one whose band holds every risk says nothing. The
-    vertical axis is even in the score, labelled by the risk.
+    the evaluated queries is too narrow; one whose band covers all risks is
+    uninformative. The vertical axis is even in the score, labelled by the risk.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a posterior to a page: one HTML file that needs no other."""
+"""The report of a posterior: one self-contained HTML page."""
 
 import base64
 import hashlib
@@ -24,6 +24,7 @@ from bayes_rare.forecasting import (
     checked_risks,
     family_mix,
 )
+from bayes_rare.forecasting.notes import on_tail_checks
 from bayes_rare.posterior import Average, Fitted, Posterior, average
 from bayes_rare.reporting import sampling, sensitivity, tails, wording
 from bayes_rare.reporting.outlook import Outlook, default_queries, embedded, outlook
@@ -43,7 +44,7 @@ __all__ = ["Report", "report"]
 _LIMIT = 5_000_000
 # Riskiest queries of each behaviour that are listed, of all behaviours together.
 _LISTED, _LISTED_IN_ALL = 20, 1_000
-# Draws by which the fit of a tail is looked at.
+# Draws that are used to check the fit of a tail.
 _CHECKED = 1000
 # Families of each behaviour that are named.
 _FAMILIES = 12
@@ -51,7 +52,7 @@ _FAMILIES = 12
 _LETTERS = 600
 # Parameters whose chains are shown, and rows of their table.
 _SHOWN, _ROWS = 8, 200
-# Where less than this was learnt of a parameter, the prior had the say.
+# A parameter whose interval the data shortened by less than this follows the prior.
 _LITTLE = 0.25
 # As `bayes_rare.forecasting.notes` says it; the banner is loud enough.
 _UNCONVERGED = "THE FIT DID NOT CONVERGE"
@@ -62,26 +63,26 @@ _PANELS = 12
 @checked_call
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """A page that says what a posterior means for a deployment.
+    """An HTML page that explains what a posterior means for a deployment.
 
     Parameters
     ----------
     html
-        The page, whole: it asks for no other file.
+        The page, self-contained: it loads no other file.
     warnings
-        What its red banners say.
+        Texts of its red banners.
     """
 
     html: str
     warnings: tuple[str, ...]
 
     def save(self, path: str | Path) -> Path:
-        """Write the page; the file appears whole or not at all.
+        """Write the page atomically; replaces an existing file.
 
         Parameters
         ----------
         path
-            Where.
+            File to write.
 
         Raises
         ------
@@ -117,44 +118,44 @@ def report(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
-    """A page for the person who decides, and what it rests on for those who check.
+    """A page with the forecast for decision makers and its checks for statisticians.
 
-    It opens at one deployment and threshold; whoever reads it moves them, and the page
-    says what the forecast is then. It needs no network, and no other file.
+    It opens at one deployment and threshold; readers can change both, and the page
+    updates the forecast. It needs no network, and no other file.
 
     Parameters
     ----------
     posterior
-        What the evaluation taught. Of an average of models, whatever looks into a model
-        looks into the one with the largest weight.
+        Posterior of the evaluation. For an average of models, diagnostics of a model
+        are those of the one with the largest weight.
     backtest
-        How methods did on queries that they had not seen, if that is known.
+        Backtest of methods on held-out queries, if there is one.
     truth
-        A larger evaluation that was held out, to be drawn into the scaling picture.
+        A larger, held-out evaluation, drawn into the scaling picture.
     queries
-        Queries served, 1 to 1e12, at which the page opens; by default the power of ten
-        that is at most a thousand times the evaluation.
+        Queries served, 1 to 1e12, at which the page opens; by default the largest power
+        of ten that is at most a thousand times the size of the evaluation.
     samples_per_query
-        Responses to each, 1 to 1e6.
+        Responses per query, 1 to 1e6.
     risk_threshold
-        Risk, in (0, 1), above which a query counts.
+        Risk, in (0, 1), above which a query counts as risky.
     level
-        Chance of such a query that a deployment may have and be safe, in (0, 1).
+        Largest chance of such a query at which a deployment counts as safe, in (0, 1).
     interval
         Probability of the intervals, in (0, 1).
     refit
-        Whether to fit the model again with other thresholds, which takes a while.
+        Whether to refit the model at other thresholds, which takes a while.
     seed
-        Seed of the risks of single queries, of the checks and of further fits.
+        Random seed of the risks of single queries, of the checks and of refits.
     progress
-        Called with how many behaviours are done, and how many there are.
+        Called with the number of behaviours done and their total.
 
     Raises
     ------
     InvalidInput
         If a number is out of its range, or there are more behaviours than a page holds.
     InvalidData
-        If the backtest's methods were not held against the same splits.
+        If the backtest's methods were not scored on the same splits.
 
     Examples
     --------
@@ -256,7 +257,7 @@ def report(
 
 
 def _main(posterior: Fitted) -> tuple[Evaluation, str, Posterior]:
-    """What was measured, and the posterior that is looked into with its label."""
+    """The evaluation, and the posterior whose diagnostics are shown with its label."""
     if isinstance(posterior, Posterior):
         return posterior.evaluation, posterior.name, posterior
     assert isinstance(posterior, Average)
@@ -265,7 +266,7 @@ def _main(posterior: Fitted) -> tuple[Evaluation, str, Posterior]:
 
 
 def _weights(posterior: Fitted) -> list[tuple[str, str]]:
-    """What each behaviour's forecast is made of; nothing of a single model."""
+    """Weights of the averaged models by behaviour; empty for a single model."""
     if not isinstance(posterior, Average):
         return []
     return [
@@ -309,7 +310,7 @@ def _digest(script: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """A text of the data without what moves a cursor, and no longer than it may be."""
+    """A text of the data without control characters, shortened if it is long."""
     shown = "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
     return shown if len(shown) <= _LETTERS else f"{shown[: _LETTERS - 1]}…"
 
@@ -320,7 +321,7 @@ def _warnings(
     served: int,
     smallest: int,
 ) -> list[tuple[str, str]]:
-    """What the red banners say, under the name by which the page finds each."""
+    """Texts of the red banners, each with the name by which the page finds it."""
     found = [
         (
             "unconverged",
@@ -336,11 +337,11 @@ def _warnings(
 
 
 def far(served: str, smallest: int) -> str:
-    """What is said of a deployment that is far from the evaluation."""
+    """The warning about a deployment that is much larger than the evaluation."""
     return (
-        f"{served} queries are more than {FAR:,} times the evaluation "
-        f"of {wording.count(smallest)}. So far out the interval rests on the prior of "
-        "the tail as much as on the data."
+        f"{served} queries are more than {FAR:,} times the {wording.count(smallest)} "
+        "that were evaluated. This far beyond the data, the interval depends on the "
+        "prior of the tail as much as on the data."
     )
 
 
@@ -349,31 +350,24 @@ def _notes(
     doubts: Mapping[str, Sequence[TailCheck]],
     warnings: Sequence[tuple[str, str]],
 ) -> list[str]:
-    """Notes of the forecast, each once, without those that stand elsewhere on the page.
-
-    A banner says them or, of a doubtful tail, the section on tails.
-    """
+    """Notes of the forecast, each once, without what banners and sections tell."""
     names = {name for name, _ in warnings}
-    said = {
+    told = {
         "unconverged": _UNCONVERGED,
         "far": "Extrapolation:",
-        "doubtful": tuple(
-            f"{name}: {check.sentence}."
-            for name, against in doubts.items()
-            for check in against
-        ),
+        "doubtful": tuple(on_tail_checks(doubts)),
     }
     return [
         note
         for note in dict.fromkeys(forecast.notes)
         # The page says "1 trillion or more" where it is so.
         if not note.startswith(TARGETS)
-        and not any(name in names and note.startswith(said[name]) for name in said)
+        and not any(name in names and note.startswith(told[name]) for name in told)
     ]
 
 
 def _queries(posterior: Posterior, seed: int) -> list[dict[str, Any]]:
-    """The riskiest queries of each behaviour, with what is known of their risks."""
+    """The riskiest queries of each behaviour, with their estimated risks."""
     top = min(_LISTED, max(_LISTED_IN_ALL // len(posterior.behaviours), 1))
     risks = posterior.query_risks(top=top, seed=seed)
     rows = wording.records(risks.summary())
@@ -389,9 +383,9 @@ def _queries(posterior: Posterior, seed: int) -> list[dict[str, Any]]:
 
 
 def _driving(forecast: Forecast, seed: int) -> list[dict[str, Any]]:
-    """The families that are likeliest to hold the riskiest query, if they are known.
+    """The families most likely to hold the riskiest query, if the model knows families.
 
-    What is left to families beyond the first of each behaviour is one row.
+    The families beyond the first few of each behaviour are one row.
     """
     if not _knows_families(forecast):
         return []
@@ -414,9 +408,10 @@ def _driving_picture(forecast: Forecast, seed: int) -> Picture | None:
         return None
     return picture(
         forecast.plot_families(seed=seed),
-        "Chance of each family to hold the riskiest query, by the number of queries, a "
-        "panel for each behaviour.",
-        "Where one colour takes over, so does its family as more queries come.",
+        "Chance of each family to hold the riskiest query, by the number of queries, "
+        "with a panel for each behaviour.",
+        "A colour that grows to the right is a family that matters more in larger "
+        "deployments.",
     )
 
 
@@ -437,7 +432,7 @@ def _families(posterior: Posterior) -> dict[tuple[str, str], str]:
 
 
 def _query_notes(posterior: Posterior) -> list[str]:
-    """What is to be known of single risks; a banner tells whether to trust them."""
+    """Notes on the risks of single queries, without the one that a banner has."""
     found = posterior.query_risks(top=1).notes
     return [note for note in found if not note.startswith(_UNCONVERGED)]
 
@@ -447,9 +442,9 @@ def _ranks(posterior: Posterior, judged: "pandas.DataFrame") -> Picture:
 
     return picture(
         plotting.ranks(sampling.ranks(posterior, judged, _SHOWN)),
-        f"Ranks of the draws of each chain, of the {_SHOWN} parameters with the "
-        "largest R-hat.",
-        "Lines near 1, mostly inside the band, say that the chains agree.",
+        f"Rank plots of the chains, for the {_SHOWN} parameters with the largest "
+        "R-hat.",
+        "The chains agree if the lines stay near 1, mostly inside the band.",
     )
 
 
@@ -460,7 +455,7 @@ def _prior(
     interval: int | float,
     seed: int,
 ) -> dict[str, Any]:
-    """The prior beside the posterior, or why there is none."""
+    """The prior next to the posterior, or why it cannot be shown."""
     ends = np.array([0.5 - interval / 2, 0.5, 0.5 + interval / 2])
     try:
         drawn = sampling.prior_draws(posterior, seed)
@@ -502,7 +497,7 @@ def _sensitivity(posterior: Posterior) -> dict[str, Any]:
     except BayesRareError as error:  # the model cannot be built as it was
         return {"rows": [], "why": str(error)}
     rows = wording.records(found)
-    # Of the score that forecasts rest on: where the prior moves it.
+    # Behaviours whose extreme score, which decides forecasts, depends on the prior.
     ruled = [
         row["of"]
         for row in rows
@@ -526,10 +521,10 @@ def _fit_of_tail(
         return None
     return picture(
         plotting.quantiles(frame),
-        "The riskiest queries that were seen, against the risks that the model "
-        "expects of as many, a panel for each behaviour.",
-        "Points inside the band follow the tail that was fitted. A point above it was "
-        "riskier than the model takes for likely.",
+        "Risks of the riskiest evaluated queries against the risks that the model "
+        "expects, with a panel for each behaviour.",
+        "Points inside the band agree with the fitted tail. A point above it is a "
+        "query riskier than the model expects.",
     )
 
 
@@ -544,14 +539,14 @@ def _thresholds(
     return picture(
         plotting.thresholds(frame[frame["behaviour"].isin(shown)], checks=checks),
         f"Risk of the riskiest of {wording.count(served)} queries by the number of "
-        "queries above the threshold, a panel for each behaviour.",
-        "Intervals that hold each other's dots say that it matters little where the "
-        "tail is taken to begin.",
+        "queries above the threshold, with a panel for each behaviour.",
+        "If the intervals contain each other's dots, the choice of threshold matters "
+        "little.",
     )
 
 
 def _provenance(posterior: Posterior) -> list[tuple[str, str]]:
-    """What made the posterior, as pairs of what and how."""
+    """How the posterior was made, as pairs of a name and a value."""
     found = posterior.provenance
     model = found["model"]
     seconds = found.get("seconds")
@@ -562,7 +557,7 @@ def _provenance(posterior: Posterior) -> list[tuple[str, str]]:
         (
             "Sampling",
             f"{found['chains']} chains of {found['draws_kept']:,} draws after "
-            f"{found['warmup']:,} steps of warm-up, seed {found['seed']}",
+            f"{found['warmup']:,} warm-up steps, seed {found['seed']}",
         ),
         (
             "Settings",

@@ -1,4 +1,4 @@
-"""How a backtest went, as a page tells it."""
+"""The results of a backtest, as the report shows them."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class TrackRecord:
     cells
         Each target and pair of sizes with the rows of its methods, the best first.
     own
-        How the model of the report did, in sentences; none if it did not take part.
+        Results of the report's own model, in sentences; empty if it did not take part.
     verdicts, others
         Which method is best, in sentences: of the riskiest query, and of the rest.
     notes
@@ -68,10 +68,10 @@ def _own(compared: comparison.Comparison, model: str) -> Generator[str]:
         off = row["mean_abs_log10_error"]
         held = row["coverage_90"]
         inside = (
-            "gives no intervals"
+            "gave no intervals"
             if held is None
-            else f"held the truth in its 90 % interval in {round(100 * held)} % of "
-            f"{row['forecasts']:,} forecasts"
+            else "had the true value inside its 90 % interval in "
+            f"{round(100 * held)} % of {row['forecasts']:,} forecasts"
         )
         error = (
             ""
@@ -79,8 +79,8 @@ def _own(compared: comparison.Comparison, model: str) -> Generator[str]:
             else f", and its median was off by a factor of {10**off:.2g} on average"
         )
         yield (
-            f"From {cell.evaluation_size:,} queries to {cell.deployment_size:,}, "
-            f"{model} {inside}{error}."
+            f"Forecasting {cell.deployment_size:,} queries from "
+            f"{cell.evaluation_size:,}, {model} {inside}{error}."
         )
 
 
@@ -90,9 +90,9 @@ def _pictures(backtest: Backtest, compared: comparison.Comparison) -> list[Pictu
         found.append(
             picture(
                 compared.plot_skill(),
-                "Difference of the mean CRPS of each method to one of them, with "
-                "intervals.",
-                "The CRPS is the distance of a forecast from what happened, in score "
+                "Difference between the mean CRPS of each method and of a reference, "
+                "with intervals.",
+                "The CRPS measures how far a forecast is from what happened, in score "
                 "units: smaller is better.",
             )
         )
@@ -102,17 +102,19 @@ def _pictures(backtest: Backtest, compared: comparison.Comparison) -> list[Pictu
         found.append(
             picture(
                 coverage.plot_coverage(backtest, target=_TARGET),
-                "Share of truths inside the intervals of each method, against what "
-                "the intervals claim.",
-                "Dots on the dashed lines: intervals hold as often as they say.",
+                "Share of true values inside the intervals of each method, against the "
+                "stated probability of the intervals.",
+                "Dots on the dashed lines: the intervals contain the true value as "
+                "often as stated.",
             )
         )
         found.append(
             picture(
                 coverage.plot_pit(backtest, target=_TARGET),
-                "Histograms of where the truths lay in the forecasts of each method.",
-                "Flat is right. Heaps at the right end: truths were riskier than "
-                "forecast.",
+                "PIT histograms of each method: where the true values lie within its "
+                "forecasts.",
+                "A calibrated method has a flat histogram. High bars on the right: "
+                "true values were riskier than forecast.",
             )
         )
     return found

@@ -324,9 +324,8 @@
 
   function safeSentence(found) {
     const level = `${Number((100 * start.level).toPrecision(6))}\u00a0%`;
-    if (found < 1) return `Not even a single query keeps it below ${level}.`;
-    const much = found >= FOREVER ? "Even" : "Up to";
-    return `${much} ${safely(found)} ${found === 1 ? "query" : "queries"} ${found === 1 ? "keeps" : "keep"} it below ${level}.`;
+    if (found < 1) return `Even for a single query it is above ${level}.`;
+    return `It stays below ${level} for up to ${safely(found)} ${found === 1 ? "query" : "queries"}${found >= FOREVER ? " or more" : ""}.`;
   }
 
   function update() {

@@ -1,4 +1,4 @@
-"""What says whether draws can be trusted, and what they owe to the prior."""
+"""Convergence diagnostics by parameter, and the prior next to the posterior."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -27,7 +27,7 @@ type Array = Float[np.ndarray, "..."]
 type Chains = Float[np.ndarray, "chain draw"]
 
 EXTREME = "score that one in a million exceeds"
-"""What forecasts rest on: it is judged beside the parameters."""
+"""A quantity that decides forecasts; it is diagnosed like a parameter."""
 
 # A parameter with more values than this is told by the worst of them.
 _MOST_VALUES = 40
@@ -207,7 +207,7 @@ def expected_before(
     queries: int,
     levels: Float[np.ndarray, " level"],
 ) -> dict[str, Float[np.ndarray, " level"]]:
-    """Quantiles of the riskiest query's score before the tail had met any data.
+    """Prior predictive quantiles of the riskiest query's score.
 
     Where a tail begins, and the body below it, are those of the evaluation.
     """

@@ -21,10 +21,10 @@ type Array = Float[np.ndarray, "..."]
 type Chains = Float[np.ndarray, "chain draw"]
 
 SENSITIVE = 0.05
-"""Sensitivities from here on are told, as Kallioinen et al. propose."""
+"""Values from here on count as sensitive, as Kallioinen et al. propose."""
 
 FLAT = "the prior is flat"
-"""What is said of a prior whose log density does not vary."""
+"""Diagnosis for a prior whose log density does not vary."""
 
 # Differences of log densities, relative to their size, that are rounding.
 _ROUNDING = 1e-10
@@ -59,13 +59,14 @@ def sensitivity(posterior: Posterior) -> "pandas.DataFrame":
     )
     if prior.size < _FEWEST:
         raise NotApplicable(
-            f"{prior.size} draws are too few to be weighted anew: it takes {_FEWEST}. "
-            "Sample longer (--draws 1000)."
+            f"importance weights need at least {_FEWEST} draws, and there are "
+            f"{prior.size}. Sample longer (--draws 1000)."
         )
     if not (np.isfinite(prior).all() and np.isfinite(likelihood).all()):
         raise InvalidData(
-            f"{few.model.name}, built again from the evaluation that the posterior "
-            "carries, gives some draws no density. Fit again with this version."
+            f"the density of {few.model.name} is not finite for some draws, although "
+            "the model was rebuilt from the posterior's evaluation. Fit again with "
+            "this version."
         )
     tails = extreme_scores(few.model, few.draws, few.data, few.dims, few.behaviours)
     shown = {
@@ -120,10 +121,10 @@ def _diagnosis(found: Mapping[str, float]) -> str:
     if np.isnan([*found.values()]).any():
         return "not known"
     if found["prior"] < SENSITIVE:
-        return "the data have the say"
+        return "the data dominate"
     if found["likelihood"] < SENSITIVE:
-        return "the prior has the say"
-    return "both count"
+        return "the prior dominates"
+    return "both matter"
 
 
 def log_densities(
@@ -149,7 +150,7 @@ def log_densities(
         for key, value in now.items()
     ):
         raise InvalidData(
-            f"{name}, built again from the evaluation that the posterior carries, has "
+            f"{name}, rebuilt from the posterior's evaluation, has "
             "other data or unknowns than the draws. Fit again with this version."
         )
     prior, likelihood = _terms(plain, data)

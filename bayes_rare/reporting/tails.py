@@ -1,4 +1,4 @@
-"""Whether a tail fits what was seen, and what makes one doubtful."""
+"""Whether a tail fits the evaluation, and what makes it doubtful."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _NOT_DOUBTS = ("extrapolation", "shape_contraction")
 def quantiles(
     evaluation: Evaluation, populations: dict[str, Population], seed: int = 0
 ) -> "pandas.DataFrame":
-    """The riskiest queries that were seen, beside what the model expects of them.
+    """Scores of the riskiest evaluated queries, next to what the model expects.
 
     Of m queries the level of the i-th riskiest is ``Beta(i, m - i + 1)``; its score is
     the population's quantile there, draw by draw.
@@ -61,17 +61,17 @@ def quantiles(
 
 
 def doubts(checks: Sequence[TailCheck]) -> list[TailCheck]:
-    """What speaks against the tail of a behaviour; mostly nothing.
+    """Alarms that make a tail doubtful.
 
-    That a deployment is far from the evaluation has a banner of its own. That data said
-    little of the shape is so of many sound tails above ten queries, which a warning on
-    top of the page would cry down: the table of checks has it.
+    A much larger deployment has a banner of its own. That the data say little about the
+    shape holds for many sound tails above ten queries, so it is in the table of checks
+    only.
     """
     return [check for check in checks if check.alarm and check.name not in _NOT_DOUBTS]
 
 
 def together(doubts: Mapping[str, Sequence[TailCheck]]) -> str:
-    """Each kind of doubt once, in short, with the behaviours that it is about.
+    """Each kind of doubt once, in short, with the behaviours that have it.
 
     Examples
     --------

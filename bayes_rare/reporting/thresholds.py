@@ -1,4 +1,4 @@
-"""Whether it matters where a tail is taken to begin."""
+"""Whether forecasts depend on the threshold of the tail."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ def moved_thresholds(
     refit: bool,
     seed: int,
 ) -> tuple["pandas.DataFrame", list[str]]:
-    """Forecasts of the riskiest query from tails that begin lower or higher.
+    """Forecasts of the riskiest query with lower and higher thresholds.
 
     By maximum likelihood, which takes no time; and by the model itself if asked.
     """
@@ -91,7 +91,7 @@ def moved_thresholds(
             if again is None:
                 continue
             for place, behaviour in enumerate(again.behaviours):
-                name = f"{posterior.model.name}, fitted again"
+                name = f"{posterior.model.name}, refitted"
                 count = int(again.data["exceeding"][place])
                 add(behaviour, name, count, again.thinned(4000).population(behaviour))
     columns = ["behaviour", "method", "exceedances", "lower", "median", "upper"]
@@ -101,13 +101,13 @@ def moved_thresholds(
 def _fitted_again(
     posterior: Posterior, above: int, seed: int
 ) -> tuple[Posterior | None, list[str]]:
-    """The model with so many queries above its threshold, and what is wrong with it."""
+    """The model refitted with so many queries above its threshold, and what failed."""
     from bayes_rare import inference
 
     settings = posterior.settings
     name = posterior.model.name
     if "exceedances" not in settings:
-        return None, [f"{name} has no threshold that could be moved."]
+        return None, [f"{name} has no threshold to change."]
     if settings["exceedances"] == above:
         return None, []
     sizes = {key: posterior.provenance[key] for key in ("chains", "warmup", "draws")}
@@ -131,4 +131,6 @@ def _fitted_again(
     if made.verdict.converged:
         return made, []
     reasons = "; ".join(made.verdict.reasons)
-    return made, [f"{name} with {above} above did not converge: {reasons}."]
+    return made, [
+        f"{name} with {above} queries above its threshold did not converge: {reasons}."
+    ]

@@ -320,7 +320,7 @@ def test_verdicts_say_who_is_not_told_apart() -> None:
 
     table = backtest(in_turn, methods=("one", "two"))
     [verdict] = compare(table).verdicts()
-    assert "two has the smallest CRPS, 1. Not told apart from one" in verdict
+    assert "two has the smallest CRPS, 1. No clear difference from one" in verdict
     assert "(better on 4 of 8 behaviours, difference -0.005, " in verdict
     assert "which includes 0)." in verdict
 

@@ -434,11 +434,11 @@ def test_models_are_listed_with_what_they_say(
         assert f"{name} {summary}" in said
 
 
-COMMANDS = ["demo", "models", "fit", "forecast", "families", "queries", "backtest"]
-COMMANDS += ["compare", "stack", "report"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "models", "fit", "forecast", "families", "queries", "backtest"]
+    + ["compare", "stack", "report"],
+)
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
         assert argument.parameter.help, argument.name

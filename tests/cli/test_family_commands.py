@@ -131,7 +131,7 @@ def test_families_not_met_widen_the_forecast(
     usual = forecast(posterior, Deployment(1e6)).summary()
     known = usual.query("target == 'worst_query_risk' and behaviour == 'lie'")
     assert rows[0]["upper"] > known["upper"].item()
-    assert any("drawn from the population of families" in n for n in answer["notes"])
+    assert any("others come from unseen families" in n for n in answer["notes"])
 
 
 def test_the_command_says_which_family_holds_the_worst(

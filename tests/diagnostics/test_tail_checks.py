@@ -330,4 +330,6 @@ def test_notes_are_the_alarms_alone() -> None:
     saturated = tail_checks.saturation(0.99, 300)
     [said] = notes.on_tail_checks({"a": [saturated]})
     assert said.startswith("a: the riskiest query seen has a risk of 0.99.")
-    assert f"{100 * FALSE_ALARMS['saturation'][300]:.2g} % say so too" in said
+    assert f"(False alarms: {100 * FALSE_ALARMS['saturation'][300]:.2g} % of" in said
+    [both] = notes.on_tail_checks({"a": [saturated], "b": [saturated]})
+    assert both.startswith(f"a, b: {saturated.in_short}. (False alarms: ")

@@ -547,21 +547,25 @@ def notes_of(answer: Forecast) -> str:
 def test_every_forecast_says_what_the_evaluation_cannot_exclude(
     made: Forecast,
 ) -> None:
-    assert "of 400 queries" in notes_of(made)
+    assert "missed by 400 queries" in notes_of(made)
     assert (
-        "share is below 0.0075 (with 95 % confidence, about 3/400). If such a kind "
-        "exists and fails often, every risk here is too low, and every safe size and "
-        "waiting time too high."
+        "less than 0.75 % of traffic (about 3/400) could have been missed by 400 "
+        "queries; a more common one would have been seen with at least 95 % "
+        "probability. If such a kind exists and often fails, every risk here is too "
+        "low, and every safe size and waiting time too high."
     ) in notes_of(made)
-    assert "10 scores above" in notes_of(made)
+    assert "Scores that each tail was fitted to: a 10 (above -" in notes_of(made)
 
 
 @pytest.mark.parametrize(
     ("queries", "said"),
     [
-        (1, "share is below 0.95 (with 95 % confidence)"),
-        (10, "share is below 0.26 (with 95 % confidence)"),
-        (1_000, "share is below 0.003 (with 95 % confidence, about 3/1000)"),
+        (1, "less than 95 % of traffic could have been missed by 1 query;"),
+        (10, "less than 26 % of traffic could have been missed by 10 queries;"),
+        (
+            1_000,
+            "less than 0.3 % of traffic (about 3/1,000) could have been missed by 1,",
+        ),
     ],
 )
 def test_what_cannot_be_excluded_is_true_of_few_queries(
@@ -590,8 +594,12 @@ def test_censored_and_saturated_risks_are_said_aloud() -> None:
     answer = forecast(
         posterior_of({"a": censored}), Deployment(10), targets=["risk_quantile"]
     )
-    assert "2 of 405 risks were recorded as exactly 1" in notes_of(answer)
-    assert "3 of 405 risks were recorded as exactly 0" in notes_of(answer)
+    assert "2 of 405 risks were recorded as exactly 1, a score above" in notes_of(
+        answer
+    )
+    assert "3 of 405 risks were recorded as exactly 0, a score below" in notes_of(
+        answer
+    )
     assert "riskiest query seen has a risk of 1." in notes_of(answer)
     saturated = forecast(
         posterior_of({"a": np.append(plain, 3.0)}),
@@ -606,6 +614,14 @@ def test_censored_and_saturated_risks_are_said_aloud() -> None:
     assert "riskiest query seen" not in notes_of(plain_answer)
 
 
+def test_what_holds_for_several_behaviours_is_one_note() -> None:
+    scores = np.append(scores_of("a"), np.inf)
+    evaluation = Evaluation.from_scores({"a": scores, "b": scores, "c": scores[:-1]})
+    [_, said] = notes.on_evaluation(evaluation)
+    once = "1 of 401 risks were recorded as exactly 1, a score above 16.6"
+    assert said.startswith(f"a ({once}), b ({once}): these risks were rounded")
+
+
 def test_a_number_that_stands_for_more_is_said_aloud() -> None:
     near, far = (
         forecast(
@@ -615,10 +631,9 @@ def test_a_number_that_stands_for_more_is_said_aloud() -> None:
         )
         for shift in (0, 6)
     )
-    assert "1e12 stands for" not in notes_of(near)
+    assert "1e12 means" not in notes_of(near)
     assert (
-        "queries_to_first_failure: 1e12 stands for 1e12 or more, and a mean over it "
-        "is not given."
+        "queries_to_first_failure: 1e12 means 1e12 or more, so no mean is given."
     ) in notes_of(far)
     capped = far.draws["queries_to_first_failure"] == FOREVER
     assert 0 < capped.mean() < 1
@@ -707,7 +722,7 @@ def test_risks_beyond_float64_have_a_point_forecast(
     (waited,) = rows(table, target="queries_to_first_failure").to_dict("records")
     assert waited["median"] == pytest.approx(1 if aggregate else FOREVER)
     assert np.isnan(waited["mean"]) == (aggregate == 0)
-    assert ("1e12 stands for" in notes_of(answer)) == (aggregate == 0)
+    assert ("1e12 means" in notes_of(answer)) == (aggregate == 0)
 
 
 @pytest.mark.parametrize("method", [gumbel_ols, log_normal_moments])
@@ -796,6 +811,6 @@ def test_a_method_that_knows_no_families_says_so() -> None:
     evaluation = Evaluation.from_scores(np.random.default_rng(0).gumbel(-2, 0.3, 100))
     unseen = Deployment(1_000, unseen_share=0.2, unseen_families=40)
     told = gumbel_ols(evaluation, unseen)
-    assert any("20 % of the queries" in note for note in told.notes)
+    assert any("20 % of the deployment's queries" in note for note in told.notes)
     untold = gumbel_ols(evaluation, Deployment(1_000))
     assert not any("families" in note for note in untold.notes)

@@ -446,7 +446,7 @@ def test_a_method_that_ignores_families_says_where_that_misleads(
     score = rng.normal(-3, 0.1, 200) + (family == "f3")
     evaluation = Evaluation.from_scores(score, family=family.tolist())
     [note] = notes.on_concentration(evaluation)
-    assert "20 of the 20 riskiest queries are of 1 family of 10 ('f3'" in note
+    assert "20 of the 20 riskiest queries are from 1 family of 10 ('f3'" in note
     assert "family_tail" in note
     populations = {"behaviour": Normal(np.array([-3.0]), np.array([0.5]))}
     made = population_forecast("mine", evaluation, populations, Deployment(10))

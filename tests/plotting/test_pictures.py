@@ -296,7 +296,7 @@ def test_skill_is_the_difference_to_one_method() -> None:
 def test_others_are_held_against_a_method_that_is_there() -> None:
     table = backtest()
     compared = compare(table, resamples=200)
-    assert "Against gpd_tail" in str(
+    assert "Compared with gpd_tail" in str(
         compared.plot_skill(against="gpd_tail").get_suptitle()
     )
     with pytest.raises(InvalidInput, match="There are: gumbel_ols, log_normal_moments"):
@@ -305,7 +305,7 @@ def test_others_are_held_against_a_method_that_is_there() -> None:
     rest = table[table["method"] != "gumbel_ols"]
     means = rest[rest["method"].isin(POINTS)].groupby("method")["crps"].mean()
     figure = compare(rest, resamples=200).plot_skill()
-    assert f"Against {means.idxmin()}" in figure.get_suptitle()
+    assert f"Compared with {means.idxmin()}" in figure.get_suptitle()
     alone = compare(table[table["method"] == "gpd_tail"], resamples=200)
     with pytest.raises(InvalidInput, match="with another, such as"):
         alone.plot_skill()

@@ -88,8 +88,8 @@ def test_a_forecast_supposes_it_only_if_asked(posterior: Posterior) -> None:
     asked = forecast(posterior, Deployment([10**5], missed_mode=MissedMode()))
     for made in (plain, asked):
         assert any("cannot exclude" in note for note in made.notes)
-    assert not any("SUPPOSED" in note for note in plain.notes)
-    [note] = [note for note in asked.notes if "SUPPOSED" in note]
+    assert not any("ASSUMED" in note for note in plain.notes)
+    [note] = [note for note in asked.notes if "ASSUMED" in note]
     assert "Beta(1, 501): 0.002 on average" in note
 
     def worst(made: object) -> float:
@@ -122,7 +122,7 @@ def test_it_is_supposed_on_the_command_line(
     ask = ["forecast", path, "--queries", "1e5"]
     assert main([*ask, "--missed-share", "1", "1", "--missed-risk", "1", "9"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "SUPPOSED, NOT SEEN" in told
-    assert "a risk of Beta(1, 9)" in told
+    assert "ASSUMED, NOT OBSERVED" in told
+    assert "risks are distributed as Beta(1, 9)" in told
     assert main([*ask, "--missed-risk", "1", "9"]) == 1
     assert "Give --missed-share 1 1 too" in capsys.readouterr().err

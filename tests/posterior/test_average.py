@@ -254,7 +254,7 @@ def test_a_doubtful_weight_is_said_where_it_is_no_number(
 ) -> None:
     first = averaged.members[0]
     told = replace(averaged, members=(replace(first, pareto_k={"a": doubt}),))
-    assert f"Weights are uncertain of {first.label}: " in " ".join(on_average(told))
+    assert f"The weights of {first.label} are uncertain: " in " ".join(on_average(told))
     sure = replace(averaged, members=(replace(first, pareto_k={"a": 0.7}),))
     assert "uncertain" not in " ".join(on_average(sure))
 
@@ -409,8 +409,8 @@ def test_another_mix_is_answered_by_the_whole_posterior_that_knows_families(
         np.testing.assert_array_equal(shapes, np.unique(known.shape))
         assert set(times.tolist()) == {10}
     said = " ".join(made.notes)
-    assert "heavy alone answers" in said
-    assert "own mix: a 1 %; b 0 %" in said
+    assert "this forecast is made by heavy alone: " in said
+    assert "own mix, the weight of heavy would be: a 1 %; b 0 %" in said
     assert "a: 100 % heavy." in made.notes
 
 
@@ -418,7 +418,7 @@ def test_in_the_evaluation_s_own_mix_all_members_answer(
     with_families: Average,
 ) -> None:
     made = forecast(with_families, Deployment(1000), targets=())
-    assert not any("alone answer" in note for note in made.notes)
+    assert not any("made by heavy alone" in note for note in made.notes)
     assert isinstance(made.populations["a"], Gathered)
     shares = made.family_contributions()
     assert set(shares["behaviour"]) == {"a", "b"}

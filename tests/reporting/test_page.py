@@ -135,9 +135,9 @@ def test_its_sentences_are_those_of_the_forecast(
         f"risk between {low} and {high}."
     ) in words
     chance = " ".join(wording.chance(said("exceedance_probability", "mean")).split())
-    assert f"a query is riskier than 20 % is {chance}." in words
+    assert f"at least one query is riskier than 20 % is {chance}." in words
     safe = " ".join(wording.safely(said("largest_safe_deployment", "mean")).split())
-    assert f"Up to {safe} queries keep it below 5 %." in words
+    assert f"It stays below 5 % for up to {safe} queries." in words
 
 
 def test_its_notes_are_those_of_the_forecast(html: str, posterior: Posterior) -> None:
@@ -154,7 +154,7 @@ def test_its_checks_are_those_of_the_forecast(html: str, posterior: Posterior) -
     assert set(table["behaviour"]) == {"leak", "lie"}
     for sentence in table["sentence"]:
         assert sentence in words
-    assert "Of simulated evaluations" not in words
+    assert "% of simulated evaluations" not in words
     assert "by design" in words
 
 
@@ -195,7 +195,10 @@ def test_an_unconverged_fit_is_said_first() -> None:
 
 
 def test_what_was_left_out_is_listed(posterior: Posterior) -> None:
-    assert "what was left out before is not known here" in report(posterior).html
+    assert (
+        "Rows that were left out before that are not recorded here"
+        in report(posterior).html
+    )
     tally = Tally("leak", 303, 300, 2, (("errored", 3),), 300, 1)
     record = Dropped(
         "inspect",
@@ -229,7 +232,9 @@ def test_an_average_says_what_it_is_made_of(posterior: Posterior) -> None:
     made = report(average, queries=10_000)
     words = Reader(made.html).words
     assert "leak: 75 % gumbel_tail, 25 % log_normal" in words
-    assert "looks into gumbel_tail, which has the largest weight" in words
+    assert (
+        "diagnostics below are for gumbel_tail, which has the largest weight" in words
+    )
     table = forecast(average, Deployment(10_000)).summary()
     worst = table[table["target"] == "worst_query_risk"]["upper"].max()
     assert wording.risk(float(worst)) in made.html.replace("&nbsp;", "\xa0")
@@ -247,20 +252,20 @@ def test_a_backtest_is_a_track_record(posterior: Posterior) -> None:
     )
     html = report(posterior, backtest=record).html
     words = Reader(html).words
-    assert "gumbel_tail itself did not take part." in words
+    assert "gumbel_tail was not part of this backtest." in words
     assert "has the smallest CRPS" in words
     pictures = re.findall(r'alt="([^"]+)"', html)
-    assert any("Histograms of where the truths lay" in text for text in pictures)
-    assert any("Share of truths inside" in text for text in pictures)
+    assert any("PIT histograms of each method" in text for text in pictures)
+    assert any("Share of true values inside" in text for text in pictures)
     table = record.table.replace({"method": {"gumbel_ols_pivot": "gumbel_tail"}})
     own = Reader(report(posterior, backtest=replace(record, table=table)).html).words
     cell = table.query("method == 'gumbel_tail' and target == 'worst_query_risk'")
     share = round(100 * cell["covered_90"].mean())
     factor = 10 ** cell["abs_log10_error"].mean()
     assert (
-        f"From 300 queries to 2,000, gumbel_tail held the truth in its 90 % interval "
-        f"in {share} % of 12 forecasts, and its median was off by a factor of "
-        f"{factor:.2g} on average."
+        "Forecasting 2,000 queries from 300, gumbel_tail had the true value inside its "
+        f"90 % interval in {share} % of 12 forecasts, and its median was off by a "
+        f"factor of {factor:.2g} on average."
     ) in own
 
 
@@ -422,7 +427,10 @@ def test_what_makes_a_tail_doubtful() -> None:
         [checks] = tail_verdict(evaluation, 10**9, fitted).values()
         found[name] = tails.doubts(checks)
     assert found["calm"] == []
-    assert "risk 0.989. Near 1 scores" in found["saturated"][0].sentence
+    assert (
+        "risk of 0.989. Near a risk of 1, scores differ"
+        in found["saturated"][0].sentence
+    )
     assert "rests on 5 queries above its threshold" in found["few"][0].sentence
 
 
@@ -446,7 +454,7 @@ def test_the_model_is_fitted_again_at_other_thresholds() -> None:
     counts = again.groupby("method")["exceedances"].apply(list).to_dict()
     assert counts == {
         "gumbel_tail": [10],
-        "gumbel_tail, fitted again": [20],
+        "gumbel_tail, refitted": [20],
         "maximum likelihood": [10, 20],
     }
     own = br.fit(
@@ -459,7 +467,7 @@ def test_the_model_is_fitted_again_at_other_thresholds() -> None:
     )
     levels = np.array([0.05, 0.5, 0.95])
     expected = outcomes.worst_score_quantile(own.population(), 1_000, levels)
-    row = again[again["method"].str.endswith("again")].iloc[0]
+    row = again[again["method"].str.endswith("refitted")].iloc[0]
     np.testing.assert_allclose(
         [row["lower"], row["median"], row["upper"]], expected, atol=1e-9
     )
@@ -590,18 +598,18 @@ def test_sensitivity_says_whether_prior_or_data_rule(posterior: Posterior) -> No
     table = sensitivity.sensitivity(posterior).set_index(["parameter", "of"])
     known: Any = table.loc[("rate", "leak")]
     assert known["likelihood"] > 0.05 > known["prior"]
-    assert known["diagnosis"] == "the data have the say"
+    assert known["diagnosis"] == "the data dominate"
     # Two behaviours say next to nothing of how far apart behaviours are.
     unknown: Any = table.loc[("log_scale_spread", "")]
     assert unknown["prior"] > 0.05 > unknown["likelihood"]
-    assert unknown["diagnosis"] == "the prior has the say"
+    assert unknown["diagnosis"] == "the prior dominates"
     words = Reader(report(posterior).html).words
     assert f"rate leak {known['prior']:.2f} {known['likelihood']:.2f} the data" in words
     elsewhere = replace(
         posterior, data={**posterior.data, "others": posterior.data["others"] + 1.0}
     )
     words = Reader(report(elsewhere).html).words
-    assert "That is not known. gumbel_tail, built again from the evaluation" in words
+    assert "The sensitivity could not be computed. gumbel_tail, rebuilt from" in words
 
 
 INF = float("inf")
@@ -664,12 +672,12 @@ def test_a_flat_prior_has_no_sensitivity(
 def test_a_report_of_flat_priors_says_so(posterior: Posterior) -> None:
     flat = as_if(posterior, log_scale_sd=INF, pool=False)
     words = Reader(report(flat, queries=10_000, refit=False).html).words
-    assert "The density of this prior is the same for all draws" in words
-    assert "There is no prior to show. gumbel_tail has an improper prior" in words
+    assert "density is the same for all draws, because the prior is flat" in words
+    assert "The prior cannot be shown. gumbel_tail has an improper prior" in words
 
 
 def test_too_few_draws_have_no_sensitivity(posterior: Posterior) -> None:
-    with pytest.raises(NotApplicable, match=r"it takes 25.*--draws 1000"):
+    with pytest.raises(NotApplicable, match=r"at least 25 draws.*--draws 1000"):
         sensitivity.sensitivity(posterior.thinned(20))
 
 
@@ -687,7 +695,7 @@ def test_its_pictures_show_what_they_are_given(
     figure = plotting.quantiles(frame)
     [panel, *_] = figure.axes
     points = {str(line.get_label()): line for line in panel.get_lines()}
-    seen = np.sort(np.asarray(points["seen"].get_ydata()))
+    seen = np.sort(np.asarray(points["observed"].get_ydata()))
     top = np.sort(posterior.evaluation.scores("leak").score)[-seen.size :]
     np.testing.assert_allclose(seen, top)
     moved = pd.DataFrame(
