@@ -25,7 +25,7 @@ demo: $(NEED)
 	$(RUN) bayes-rare demo --output demo-output
 
 test: $(NEED)
-	$(RUN) $(TESTS)
+	$(RUN) $(TESTS) -m "not slow and not long and not outside"
 
 check: $(NEED)
 	$(RUN) --group test --group lint ruff check

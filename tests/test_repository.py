@@ -40,6 +40,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.outside
 def test_a_wheel_holds_every_file_of_the_package_and_every_model(
     root: Path, wheel: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_wheel_holds_every_file_of_the_package_and_every_model(
     assert wanted == {path for path in shipped if path.parts[0] == "bayes_rare"}
 
 
+@pytest.mark.outside
 def test_an_installed_wheel_finds_its_models_and_its_sample(
     root: Path, wheel: Path, tmp_path: Path
 ) -> None:

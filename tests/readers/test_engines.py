@@ -174,6 +174,7 @@ TABLES: dict[str, Callable[[np.random.Generator], pd.DataFrame]] = {
 
 # A Java to be started, and seconds for each question.
 SPARK = pytest.param("spark", marks=pytest.mark.slow)
+DASK = pytest.param("dask", marks=pytest.mark.outside)
 # Dask too takes seconds, and the table of all kinds tells what these would.
 REPEATED = {(table, "dask") for table in ("counts", "weighted counts", "estimates")}
 
@@ -183,7 +184,10 @@ REPEATED = {(table, "dask") for table in ("counts", "weighted counts", "estimate
     [
         pytest.param(
             *pair,
-            marks=pytest.mark.slow if "spark" in pair or pair in REPEATED else (),
+            marks=[
+                *([pytest.mark.slow] if "spark" in pair or pair in REPEATED else []),
+                *([pytest.mark.outside] if "dask" in pair else []),
+            ],
         )
         for pair in itertools.product(TABLES, ENGINES)
     ],
@@ -245,7 +249,7 @@ def test_many_estimates_are_the_same_up_to_rounding(
     pd.testing.assert_frame_equal(made, expected, check_exact=False, rtol=1e-9)
 
 
-@pytest.mark.parametrize("engine", ["dask", SPARK])
+@pytest.mark.parametrize("engine", [DASK, SPARK])
 def test_a_wrong_row_is_named_by_its_identity(
     engine: str, request: pytest.FixtureRequest, rng: np.random.Generator
 ) -> None:
@@ -279,7 +283,7 @@ def collected(patch: pytest.MonkeyPatch, engine: str) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("engine", ["polars lazy", "dask", SPARK])
+@pytest.mark.parametrize("engine", ["polars lazy", DASK, SPARK])
 def test_only_groups_of_rows_are_fetched(
     engine: str,
     request: pytest.FixtureRequest,

@@ -30,6 +30,8 @@ from bayes_rare.reporting.predictive import predictive
 from bayes_rare.reporting.tails import doubts
 from bayes_rare.scores import risk_from_score
 
+pytestmark = pytest.mark.outside
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # What the page says of its own precision, for chances.
 PRECISION = 0.005
