@@ -436,8 +436,7 @@ def test_models_are_listed_with_what_they_say(
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "models", "fit", "forecast", "families", "queries", "backtest"]
-    + ["compare", "stack", "report"],
+    "demo models fit forecast families queries backtest compare stack report".split(),
 )
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
