@@ -436,7 +436,18 @@ def test_models_are_listed_with_what_they_say(
 
 @pytest.mark.parametrize(
     "command",
-    "demo models fit forecast families queries backtest compare stack report".split(),
+    [
+        "demo",
+        "models",
+        "fit",
+        "forecast",
+        "families",
+        "queries",
+        "backtest",
+        "compare",
+        "stack",
+        "report",
+    ],
 )
 def test_every_option_is_explained(command: str) -> None:
     for argument in app[command].assemble_argument_collection(parse_docstring=True):
