@@ -46,6 +46,14 @@ class HelpFormatter(DefaultFormatter):
                 text.plain = " ".join(text.plain.split())
         super().__call__(console, options, panel)
 
+    @override
+    def render_description(self, console: Any, options: Any, description: Any) -> None:
+        text = getattr(description, "primary_renderable", None)
+        if text is not None:
+            paragraphs = text.plain.strip().split("\n\n")
+            text.plain = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+        super().render_description(console, options, description)
+
 
 def write_table(table: Any, output: Path | None) -> None:
     """Write a table as CSV, atomically, if a file is named."""
