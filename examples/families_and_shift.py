@@ -4,7 +4,7 @@
 # The queries of an evaluation come in families: templates, sources, techniques. Queries
 # of one family are alike, so a thousand of them say less than they seem to; and what is
 # deployed is another mix, with families that nobody has tested. Here families are
-# named, the mix is changed, and families that were not met are reckoned with.
+# named, the mix is changed, and unseen families are included.
 
 # %%
 import os
@@ -89,7 +89,7 @@ mix = br.Deployment(24_000, families={str(first): 0.1, str(second): 0.9})
 worst(br.forecast(posterior, mix))
 
 # %% [markdown]
-# ## Families that were not met
+# ## Unseen families
 #
 # Evaluate ten of the families, and deploy on all of them. The population of families
 # has been learnt from those ten: how far apart families are, and that a few are far
