@@ -24,8 +24,8 @@ table.groupby("behaviour")["log_risk"].describe()[["count", "50%", "max"]]
 # ## The backtest
 #
 # The first two methods are those of the paper. `evaluation_maximum` answers with the
-# riskiest query that was seen, whatever the deployment: a method should at
-# least be better than that. `gumbel_ols_pivot` is the paper's line with the interval of its
+# riskiest query that was seen, whatever the deployment: a method should at least be
+# better than that. `gumbel_ols_pivot` is the paper's line with the interval of its
 # error, and the others are Bayesian models of this package.
 #
 # A method sees 100, or 1,000, of a behaviour's queries, and forecasts 20,000 others.
@@ -125,8 +125,8 @@ plot_coverage(made.table)
 # them matters more is for you to decide.
 #
 # Each forecast also says how likely something smaller was than what happened. If
-# forecasts are right, these probabilities are spread evenly. If they pile up on the left,
-# the truth was smaller than forecast; on the right, larger, which is the dangerous
+# forecasts are right, these probabilities are spread evenly. If they pile up on the
+# left, the truth was smaller than forecast; on the right, larger, which is the dangerous
 # error; at both ends, the intervals are too narrow.
 
 # %%
@@ -142,5 +142,5 @@ for note in compared.notes:
 # %% [markdown]
 # ## A method of yours
 #
-# goes into the list like the others: as the path of a model file, or any function from an
-# evaluation and a deployment to a forecast. `{"mine": function}` gives it a name.
+# goes into the list like the others: as the path of a model file, or any function from
+# an evaluation and a deployment to a forecast. `{"mine": function}` gives it a name.

@@ -67,8 +67,8 @@ forecast = br.forecast(posterior, deployment)
 worst_risk(forecast)
 
 # %% [markdown]
-# Here the line happens to end nearer to the truth than our median: its
-# two errors happen to cancel. One such comparison proves nothing. Over many
+# Here the line happens to end nearer to the truth than our median: the
+# noise happens to offset its other error. One such comparison proves nothing. Over many
 # splits of real behaviours, the CRPS of the line through shares is four times that of
 # `binomial_tail` ("Measured results", forecasts from counts), and the
 # line has no interval, which a decision needs.

@@ -89,7 +89,7 @@ mix = br.Deployment(24_000, families={str(first): 0.1, str(second): 0.9})
 worst(br.forecast(posterior, mix))
 
 # %% [markdown]
-# ## Unseen families
+# ## Families that were not met
 #
 # Evaluate ten of the families, and deploy on all of them. The population of families
 # has been learnt from those ten: how far apart families are, and that a few are far
@@ -113,14 +113,15 @@ aware = worst(
 pd.concat([blind, aware], keys=["the ten alone", "forty more unseen"])
 
 # %% [markdown]
-# The second interval is wider, as it should be: whether one of forty new families is
-# far riskier than all that were met is not known. Without the share of unseen families
-# no forecast reckons with them, and the notes of each say so.
+# The second interval is wider, as it should be: nobody knows whether one of forty
+# new families is far riskier than all the observed ones. Without a share of unseen
+# families a forecast ignores them, and its notes say so.
 #
 # ## Two behaviours, one answer
 #
 # A release is judged by the worst of several behaviours. Their posterior draws are
-# joint, and how their luck goes together is shown by its two ends.
+# joint. How far their riskiest queries depend on each other is not known, so the table
+# shows the two extremes.
 
 # %%
 both, _ = br.sample_split(1_000, seed=0)
