@@ -126,8 +126,8 @@ plot_coverage(made.table)
 #
 # Each forecast also says how likely something smaller was than what happened. If
 # forecasts are right, these probabilities are spread evenly. If they pile up on the
-# left, the truth was smaller than forecast; on the right, larger, which is the dangerous
-# error; at both ends, the intervals are too narrow.
+# left, the truth was smaller than forecast; on the right, larger, which is the
+# dangerous error; at both ends, the intervals are too narrow.
 
 # %%
 plot_pit(made.table)

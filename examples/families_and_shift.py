@@ -31,9 +31,9 @@ cells.sort_values(ascending=False).head(3)
 seen.riskiest.head(20)["family"].value_counts()
 
 # %% [markdown]
-# Were families alike, twenty queries of fifty families would hardly come from so few. A
-# tail through the ten riskiest takes them for ten independent queries. Its forecast
-# says where that misleads:
+# If all fifty families were alike, the twenty riskiest queries would hardly come from
+# so few. A tail through the ten riskiest assumes that queries are independent, so its
+# interval is too narrow. The notes of its forecast say so:
 
 # %%
 plain = br.fit(seen, "gpd_tail", **size)
@@ -67,8 +67,8 @@ pd.concat([worst(apart), worst(together)], keys=["gpd_tail", "family_tail"])
 # %% [markdown]
 # ## Which families matter
 #
-# For each number of queries, the chance that the riskiest of them is of each family:
-# what to mend first.
+# For each number of queries, the chance that the riskiest comes from each family. This
+# shows what to fix first.
 
 # %%
 table = together.family_contributions()

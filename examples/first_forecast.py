@@ -6,9 +6,9 @@
 #
 # The package includes sample data: 25,000 queries to a small language model, and for
 # each the exact probability that the reply begins with certain words, such as *I
-# destroy*. Such a reply is a **behaviour**, and its probability is the query's **risk**.
-# We fit a model to 1,000 of the queries and forecast the others, so that we can compare
-# the forecast with the truth.
+# destroy*. Such a reply is a **behaviour**, and its probability is the query's
+# **risk**. We fit a model to 1,000 of the queries and forecast the others, so that we
+# can compare the forecast with the truth.
 
 # %%
 import os
@@ -23,8 +23,8 @@ seen, unseen = br.sample_split(1_000, seed=0)
 seen.summary().set_index("behaviour")
 
 # %% [markdown]
-# To read your own data, use `br.read_table("evaluation.parquet")`: one row for each query
-# and behaviour, with the natural logarithm of its risk in a column `log_risk`.
+# To read your own data, use `br.read_table("evaluation.parquet")`: one row for each
+# query and behaviour, with the natural logarithm of its risk in a column `log_risk`.
 #
 # The riskiest queries are the ones that matter. What do they look like?
 
