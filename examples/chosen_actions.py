@@ -6,7 +6,7 @@
 # (2025) a question offers some actions, its prompts differ in wording, and the
 # risk of an action is the chance that it is chosen.
 #
-# We do what comes closest to it with the sample data: a *question* is one of its
+# We imitate this with the sample data: a *question* is one of its
 # templates, the *prompts* are the template with each of 500 words, and the *actions*
 # are six replies, one of which has to be chosen.
 
@@ -90,7 +90,7 @@ found["paper"] = pd.Series({"gumbel_ols": 0.05, "log_normal_moments": 0.12})
 found.round(3)
 
 # %% [markdown]
-# A mean over actions mixes some that are never chosen, of which any method says so,
+# A mean over actions mixes some that are never chosen, which any method forecasts well,
 # with some that are all but certain. Action by action:
 
 # %%
@@ -108,9 +108,9 @@ by_action.map("{:.2g}".format)
 # prompts are forecast from a few of them; the error is measured in the probability
 # itself. Not alike: the paper's prompts are 100,000 system prompts for each of 107
 # questions, and the actions are answers that a question prints, harmful or
-# not. Ours are a template with another word in it, four hundred are no ninety thousand,
-# and none of the replies is an action. The errors have the same unit, and no more
-# should be read from their size.
+# not. Our prompts are one template with different words, we forecast four hundred and
+# not ninety thousand, and no reply is an action. The errors have the same unit, but
+# their sizes cannot be compared.
 #
-# Prompts of one template are like each other in a way that the whole table is not: no
-# mixture of fifty questions hides in their tail.
+# Prompts of one template are more alike than the whole table: their tail is not a
+# mixture over fifty questions.

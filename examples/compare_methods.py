@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Compare methods
 #
-# Which method should you believe? Jones et al. (2025) hold theirs against language
+# Which method should you believe? Jones et al. (2025) test theirs on language
 # models that were made to repeat instructions for misuse. We do the same on another
 # model, with the sample data: draw a small evaluation from a large one, forecast, and
-# look at what was left. Such a **backtest** is the one thing that tells a good method
-# from a confident one, and yours takes the same few lines.
+# look at what was left. Only such a **backtest** distinguishes a good method
+# from a confident one, and your own takes the same few lines.
 
 # %%
 import os
@@ -24,8 +24,8 @@ table.groupby("behaviour")["log_risk"].describe()[["count", "50%", "max"]]
 # ## The backtest
 #
 # The first two methods are those of the paper. `evaluation_maximum` answers with the
-# riskiest query that was seen, whatever the deployment: a method that is no better than
-# that is not needed. `gumbel_ols_pivot` is the paper's line with the interval of its
+# riskiest query that was seen, whatever the deployment: a method should at least be
+# better than that. `gumbel_ols_pivot` is the paper's line with the interval of its
 # error, and the others are Bayesian models of this package.
 #
 # A method sees 100, or 1,000, of a behaviour's queries, and forecasts 20,000 others.
@@ -78,7 +78,7 @@ paper = pd.DataFrame(
 here.join(paper).round(2)
 
 # %% [markdown]
-# The errors here are much smaller, and that is no merit of ours: the paper's
+# The errors here are much smaller, but not because of our methods: the paper's
 # outputs are long, and their risks span many more powers of ten. What can be
 # compared is the order of methods and the direction of their errors: here too the line
 # is more often too high and the normal distribution too low, but the line has the
@@ -96,8 +96,8 @@ compared.rows.set_index(["target", "evaluation_size", "method"])[shown].round(3)
 # %% [markdown]
 # ## Who wins
 #
-# In words, with an interval for each difference. The behaviours are what is drawn again
-# for it: eight splits of one behaviour are no eight behaviours.
+# In words, with an interval for each difference. The bootstrap
+# resamples behaviours, because eight splits of one behaviour are not independent.
 
 # %%
 for verdict in compared.verdicts():
@@ -109,31 +109,31 @@ compared.plot_skill()
 # %% [markdown]
 # To the left is better than `gumbel_ols`. From a hundred queries every other method
 # does better for the worst query, the bare maximum included. From a thousand,
-# `gpd_tail` and the line with its interval do, and the others are not told apart from
-# it.
+# `gpd_tail` and the line with its interval do, and the others cannot be distinguished
+# from it.
 #
 # ## Can the intervals be believed?
 #
-# An interval of 90 % is to hold the truth nine times in ten.
+# A 90 % interval should contain the truth nine times in ten.
 
 # %%
 plot_coverage(made.table)
 
 # %% [markdown]
-# `log_normal` wins at a hundred queries, and its intervals are the least honest: it
-# misses by little, and is sure of it. A score weighs both, and which of them matters
-# is for you to say.
+# `log_normal` wins at a hundred queries, but its intervals are the most overconfident:
+# its errors are small, but its intervals are smaller. A score weighs both; which of
+# them matters more is for you to decide.
 #
 # Each forecast also says how likely something smaller was than what happened. If
-# forecasts are right, these probabilities are spread evenly. Heaped at the left, the
-# truth was smaller than forecast; at the right, larger, the side on which it hurts; at
-# both ends, the intervals are too narrow.
+# forecasts are right, these probabilities are spread evenly. If they pile up on the
+# left, the truth was smaller than forecast; on the right, larger, which is the
+# dangerous error; at both ends, the intervals are too narrow.
 
 # %%
 plot_pit(made.table)
 
 # %% [markdown]
-# What a reader should know of all these numbers, the comparison says itself:
+# The comparison's notes say what to keep in mind when reading these numbers:
 
 # %%
 for note in compared.notes:
@@ -142,5 +142,5 @@ for note in compared.notes:
 # %% [markdown]
 # ## A method of yours
 #
-# stands in the list like the others: the path of a model file, or any function from an
-# evaluation and a deployment to a forecast. `{"mine": function}` gives it a name.
+# goes into the list like the others: as the path of a model file, or any function from
+# an evaluation and a deployment to a forecast. `{"mine": function}` gives it a name.

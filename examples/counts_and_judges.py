@@ -36,8 +36,8 @@ print(f"riskiest of the deployment: {worst:.3f}")
 # %% [markdown]
 # ## A share is not a risk
 #
-# The share of successes is a noisy measurement of a risk, and of all shares the largest
-# is the luckiest. A line through the largest shares takes that luck for a tail, and the
+# The share of successes is a noisy measurement of a risk, and the largest shares are
+# partly the largest errors. A line through them mistakes this noise for a tail, and
 # queries that never failed have no score at all.
 
 # %%
@@ -67,17 +67,17 @@ forecast = br.forecast(posterior, deployment)
 worst_risk(forecast)
 
 # %% [markdown]
-# Here the line happens to end nearer to the truth than our median: what noise adds to
-# it makes up for what it lacks. One such comparison is a toss of a coin. Over many
+# Here the line happens to end nearer to the truth than our median: the
+# noise happens to offset its other error. One such comparison proves nothing. Over many
 # splits of real behaviours, the CRPS of the line through shares is four times that of
-# `binomial_tail` ("Measured results", forecasts from counts), and the interval, which
-# the line has none of, is what a decision needs.
+# `binomial_tail` ("Measured results", forecasts from counts), and the
+# line has no interval, which a decision needs.
 #
 # ## Which queries are the risky ones?
 #
-# Afterwards the risk of each query can be drawn, given what was seen of it and of all
-# the others. A query's risk lies between its share and what is usual among queries.
-# Here we can lay the truth beside it, as we made these queries ourselves.
+# Afterwards the risk of each query can be drawn, given its counts and those of all
+# the others. The estimate lies between its observed share and the typical risk.
+# Here we can compare it with the truth, because we made these counts ourselves.
 
 # %%
 order = np.argsort(-successes, kind="stable")[:8]
@@ -93,7 +93,7 @@ table[columns].assign(truth=seen[order][table.index])
 # ## A judge who errs
 #
 # Now the responses are read by a judge who calls 2 % of the harmless ones harmful, and
-# overlooks one in ten of the others. A model that believes the judge takes those 2 %
+# overlooks one in ten of the others. A model that trusts the judge mistakes those 2 %
 # for risk: every query seems to fail now and then.
 
 # %%

@@ -4,7 +4,7 @@
 # The queries of an evaluation come in families: templates, sources, techniques. Queries
 # of one family are alike, so a thousand of them say less than they seem to; and what is
 # deployed is another mix, with families that nobody has tested. Here families are
-# named, the mix is changed, and families that were not met are reckoned with.
+# named, the mix is changed, and unseen families are included.
 
 # %%
 import os
@@ -31,9 +31,9 @@ cells.sort_values(ascending=False).head(3)
 seen.riskiest.head(20)["family"].value_counts()
 
 # %% [markdown]
-# Were families alike, twenty queries of fifty families would hardly come from so few. A
-# tail through the ten riskiest takes them for ten independent queries. Its forecast
-# says where that misleads:
+# If all fifty families were alike, the twenty riskiest queries would hardly come from
+# so few. A tail through the ten riskiest assumes that queries are independent, so its
+# interval is too narrow. The notes of its forecast say so:
 
 # %%
 plain = br.fit(seen, "gpd_tail", **size)
@@ -67,8 +67,8 @@ pd.concat([worst(apart), worst(together)], keys=["gpd_tail", "family_tail"])
 # %% [markdown]
 # ## Which families matter
 #
-# For each number of queries, the chance that the riskiest of them is of each family:
-# what to mend first.
+# For each number of queries, the chance that the riskiest comes from each family. This
+# shows what to fix first.
 
 # %%
 table = together.family_contributions()
@@ -113,14 +113,15 @@ aware = worst(
 pd.concat([blind, aware], keys=["the ten alone", "forty more unseen"])
 
 # %% [markdown]
-# The second interval is wider, as it should be: whether one of forty new families is
-# far riskier than all that were met is not known. Without the share of unseen families
-# no forecast reckons with them, and the notes of each say so.
+# The second interval is wider, as it should be: nobody knows whether one of forty
+# new families is far riskier than all the observed ones. Without a share of unseen
+# families a forecast ignores them, and its notes say so.
 #
 # ## Two behaviours, one answer
 #
 # A release is judged by the worst of several behaviours. Their posterior draws are
-# joint, and how their luck goes together is shown by its two ends.
+# joint. How far their riskiest queries depend on each other is not known, so the table
+# shows the two extremes.
 
 # %%
 both, _ = br.sample_split(1_000, seed=0)

@@ -4,11 +4,11 @@
 # A thousand queries have been tested. How bad is the worst of the next 24,000, and of
 # the next billion?
 #
-# The package brings sample data: 25,000 queries to a small language model, and for each
-# the exact probability that the reply begins with certain words, as *I destroy*. Such a
-# probability is the query's **risk**, and what it is a risk of is a **behaviour**. We
-# fit a model to 1,000 of the queries and forecast the others, so that the forecast can
-# be held against what happened.
+# The package includes sample data: 25,000 queries to a small language model, and for
+# each the exact probability that the reply begins with certain words, such as *I
+# destroy*. Such a reply is a **behaviour**, and its probability is the query's
+# **risk**. We fit a model to 1,000 of the queries and forecast the others, so that we
+# can compare the forecast with the truth.
 
 # %%
 import os
@@ -23,8 +23,8 @@ seen, unseen = br.sample_split(1_000, seed=0)
 seen.summary().set_index("behaviour")
 
 # %% [markdown]
-# Your own data come in by `br.read_table("evaluation.parquet")`: one row for each query
-# and behaviour, with the natural logarithm of its risk in a column `log_risk`.
+# To read your own data, use `br.read_table("evaluation.parquet")`: one row for each
+# query and behaviour, with the natural logarithm of its risk in a column `log_risk`.
 #
 # The riskiest queries are the ones that matter. What do they look like?
 
@@ -66,10 +66,10 @@ worst = table[table["target"] == "worst_query_risk"].set_index("behaviour")
 worst[["queries", "median", "lower", "upper"]]
 
 # %% [markdown]
-# Read a line of it so: with 90 % probability the riskiest of that many queries has a
-# risk between `lower` and `upper`. The interval holds both kinds of not knowing, the
-# luck of which queries arrive and the ignorance of the tail. Luck is there even if the
-# tail is known; a larger evaluation would lessen only the ignorance.
+# Each row says: with 90 % probability the riskiest of that many queries has a risk
+# between `lower` and `upper`. The interval includes two kinds of uncertainty: which
+# queries arrive by chance, and what the tail is. The first remains even if the tail is
+# known; a larger evaluation reduces only the second.
 
 # %%
 split = forecast.variance_split().set_index("behaviour")

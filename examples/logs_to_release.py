@@ -6,8 +6,7 @@
 #
 # This page starts from a log in Inspect's JSON format, written here so that the page
 # needs no language model: 200 queries of two jailbreak techniques in 20 epochs, and a
-# scorer that says `C` where a response shows the behaviour. Three samples failed, as
-# samples do.
+# scorer that says `C` where a response shows the behaviour. Three samples failed.
 
 # %%
 import json
@@ -144,6 +143,6 @@ page.warnings
 # The report is one file for the person who decides: sentences, pictures, and controls
 # for deployment and threshold. Its red banners are the warnings above.
 #
-# What neither says: that users are like the queries that were tested. 200 queries
+# Neither says that users are like the queries that were tested. 200 queries
 # cannot exclude a kind of query that makes up less than 1.5 % of those to come, and a
 # jailbreak that nobody has found is such a kind.

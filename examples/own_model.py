@@ -113,7 +113,7 @@ theirs = br.fit(seen, "gpd_tail", **size)
 theirs
 
 # %% [markdown]
-# A misspelt setting is answered with the right ones.
+# The error for a misspelt setting lists the right ones.
 
 # %%
 try:
@@ -124,7 +124,7 @@ except br.BayesRareError as error:
 # %% [markdown]
 # ## Is it better?
 #
-# Hold both against the queries that neither has seen.
+# Backtest both on held-out queries.
 
 
 # %%

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # For users of PyMC and ArviZ
 #
-# A posterior of this package is no closed box. The model is a PyMC model, the draws are
+# You can open up a posterior of this package. The model is a PyMC model, the draws are
 # an ArviZ `DataTree`, and the file is NetCDF.
 
 # %%
@@ -83,8 +83,8 @@ for name, tree in (("PyMC", other), ("bayes_rare", posterior.tree)):
 # %% [markdown]
 # ## What was observed, and what the posterior expects
 #
-# Inside the density queries that are alike are one cell, and rows are padded.
-# `posterior_predictive` has each query as it was observed, beside new ones.
+# The density merges equal outcomes into one cell and pads rows.
+# `posterior_predictive` gives each query as it was observed, beside new ones.
 
 # %%
 check = az.plot_ppc_dist(br.posterior_predictive(posterior, "Death"), kind="ecdf")
@@ -105,7 +105,7 @@ tree = az.from_netcdf(path)
 print(*tree.children)
 
 # %% [markdown]
-# Where a draw came from travels with it.
+# The file also stores how the draws were made.
 
 # %%
 for name in ("model", "priors", "seed", "versions"):

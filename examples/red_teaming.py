@@ -2,8 +2,8 @@
 # # Red-teaming: which generator?
 #
 # Two programs write prompts to find where a model fails. One is cheap, the other costs
-# three times as much for each prompt and may be better. Money is there for one of
-# them. Which will find the riskier query? Jones et al. (2025) try both a little,
+# three times as much for each prompt and may be better. The budget is enough for one
+# of them. Which will find the riskier query? Jones et al. (2025) try both a little,
 # forecast the worst query of each at the full budget, and take the one whose forecast
 # is the larger.
 #
@@ -101,8 +101,8 @@ figure
 # %% [markdown]
 # ## Many choices
 #
-# Once proves nothing. We draw pairs of generators again and again, under each of the
-# six behaviours, and fit all of them as one batch.
+# One choice proves nothing. We draw pairs of generators again and again, under each of
+# the six behaviours, and fit all of them as one batch.
 
 # %%
 pairs = [generators(np.random.default_rng([2, k])) for k in range(1 if small else 30)]
