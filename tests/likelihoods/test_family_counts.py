@@ -16,7 +16,9 @@ from bayes_rare.likelihoods.family_counts import family_outcomes
 from bayes_rare.populations import spliced_log_density
 from bayes_rare.scores import log_risk_from_score, log_safe_from_score, risk_from_score
 
-FINE = np.linspace(-60.0, 60.0, 2_400_001)
+# Four times finer, log integrals of this file change by about 1e-7.
+FINE = np.linspace(-60.0, 60.0, 600_001)
+LOG_RISK, LOG_SAFE = log_risk_from_score(FINE), log_safe_from_score(FINE)
 
 
 def scores_of(
@@ -86,8 +88,8 @@ def test_chances_of_tallies_are_integrals_over_the_family(
         successes = data[f"{prefix}successes"][0, row]
         failures = data[f"{prefix}trials"][0, row] - successes
         log_likelihood = quadrature.times(
-            np.full_like(FINE, successes), log_risk_from_score(FINE)
-        ) + quadrature.times(np.full_like(FINE, failures), log_safe_from_score(FINE))
+            np.full_like(FINE, successes), LOG_RISK
+        ) + quadrature.times(np.full_like(FINE, failures), LOG_SAFE)
         exact = float(data[f"{prefix}ways"][0, row]) + log_mean(
             log_likelihood,
             float(named["location"][0, place]),
@@ -110,7 +112,7 @@ def test_chances_of_estimates_are_integrals_over_the_family(
             np,
             data["estimated"][0, row],
             data["estimate_error"][0, row],
-            log_risk_from_score(FINE),
+            LOG_RISK,
         )
         exact = log_mean(
             log_likelihood,
