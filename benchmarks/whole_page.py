@@ -51,7 +51,7 @@ type Key = tuple[str, int, int]
 
 HEAD = """# All methods on all sets
 
-Every shipped method that suits the data, held against queries that it has not seen; all
+Every shipped method that suits the data, backtested on held-out queries; all
 methods on the same splits. This page is written by `make results TABLE=... COUNTS=...`,
 its figures and its reasons alike. {data}
 

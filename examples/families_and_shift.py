@@ -89,7 +89,7 @@ mix = br.Deployment(24_000, families={str(first): 0.1, str(second): 0.9})
 worst(br.forecast(posterior, mix))
 
 # %% [markdown]
-# ## Families that were not met
+# ## Unseen families
 #
 # Evaluate ten of the families, and deploy on all of them. The population of families
 # has been learnt from those ten: how far apart families are, and that a few are far

@@ -132,7 +132,7 @@ compared
 
 # %% [markdown]
 # A point forecast says nothing of how wrong it may be. An interval does, and it can be
-# wrong as well: nine in ten are to hold the truth, not ten in ten. Here it is *I'm
+# wrong as well: a 90 % interval should contain the truth nine times in ten. Here it is *I'm
 # tired* that lies outside. Which queries were those?
 
 # %%

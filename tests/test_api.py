@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 import bayes_rare
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("arviz", "duckdb", "jax", "matplotlib", "numpyro", "pandas", "pymc", "xarray")
 
 
@@ -54,14 +56,33 @@ def parameters_of(item: Any) -> set[str]:
     return {name for name in names if name not in {"self", "_"}}
 
 
+@cache
+def offered() -> set[Any]:
+    """What a folder exports, or the documentation of the interface has a page of."""
+    pages = (ROOT / "docs" / "api.md").read_text(encoding="utf-8").split()
+    shown = [m for m in modules() if hasattr(m, "__path__") or m.__name__ in pages]
+    names = [getattr(m, name) for m in shown for name in getattr(m, "__all__", ())]
+    return {item for item in names if inspect.isclass(item)}
+
+
+def is_offered(item: Any) -> bool:
+    return item in offered()
+
+
 def faults(name: str, item: Any) -> list[str]:
-    """What a docstring lacks. One without a section may explain itself in a line."""
+    """What a docstring lacks.
+
+    One without a section may explain itself in a line; but a class that is offered
+    explains each of its fields.
+    """
     docstring = inspect.getdoc(item) or ""
     summary = docstring.partition("\n")[0]
     found = [] if summary.endswith((".", ":")) else [f"{name}: no summary"]
     given, explained = parameters_of(item), documented_parameters(docstring)
     found += [f"{name}: {extra} is no parameter" for extra in explained - given]
-    if explained or inspect.isclass(item):
+    for base in item.__mro__[1:] if inspect.isclass(item) else ():
+        given = given - documented_parameters(base.__doc__ or "")  # told there
+    if explained or (inspect.isclass(item) and is_offered(item)):
         found += [f"{name}: {missing} is not told" for missing in given - explained]
     return found
 

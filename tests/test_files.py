@@ -176,6 +176,7 @@ def test_what_is_read_by_a_pattern_is_not_replaced(tmp_path: Path) -> None:
 ENDED = """
 import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else as the tests were started
 from bayes_rare.files import replacing
 with replacing(Path(sys.argv[1])) as one, replacing(Path(sys.argv[1] + "2")) as other:
     one.write_text("half")

@@ -54,10 +54,10 @@ _TIMES_USUAL = (1.0, 2.0)
 def candidates(evaluation: Evaluation) -> tuple[Candidate, ...]:
     """The models that suit an evaluation.
 
-    Of exact risks: a tail above ten and above twenty queries, where there are four
-    times as many, and a normal body. Of counts: a tail above more or fewer queries,
-    and beta-distributed risks. Beside them one with families, where the queries come in
-    some. Of estimates: one model alone.
+    For exact risks: a tail above the ten and above the twenty largest scores, if there
+    are four times as many queries, and a normal body. For counts: a tail above more or
+    fewer queries, and beta-distributed risks. If the queries have families, also the
+    model with families. For estimates: one model alone.
     """
     kinds = {evaluation.kind(behaviour) for behaviour in evaluation.behaviours}
     if len(kinds) > 1:

@@ -213,7 +213,7 @@ class Stack:
         return {"kind": _KIND, "format": _FORMAT, **vars(self), "members": members}
 
     def save(self, path: str | Path) -> Path:
-        """Write it as JSON; the file appears whole or not at all.
+        """Write it as JSON, atomically; an existing file is replaced.
 
         Parameters
         ----------

@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 
 from bayes_rare.arguments.checking import checked_call, refuse_unknown
 from bayes_rare.diagnostics.convergence import Verdict
+from bayes_rare.errors import InvalidInput
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
 from bayes_rare.populations.gathered import Gathered
-from bayes_rare.posterior.fitted import Fitted
+from bayes_rare.posterior.fitted import Fitted, refuse_other_draws
 from bayes_rare.posterior.posterior import Posterior
 
 if TYPE_CHECKING:
@@ -204,7 +205,13 @@ class Average(Fitted):
             The behaviour whose weights count.
         values
             An array whose first axis is the draw, all parts in a row.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such behaviour, or not as many values as draws.
         """
+        refuse_other_draws(values, self.order(behaviour).size)
         ordered = np.empty_like(values)
         ordered[self.order(behaviour)] = values
         return ordered[None]
@@ -227,7 +234,15 @@ class Average(Fitted):
         ----------
         chosen
             Members of this average, at least one.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none.
         """
+        if not chosen:
+            labels = ", ".join(member.label for member in self.members)
+            raise InvalidInput(f"choose at least one member. There are: {labels}.")
         left = {b: sum(m.weights[b] for m in chosen) for b in self.behaviours}
         return replace(
             self,

@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from bayes_rare.errors import InvalidInput, NotConverged, listed
@@ -16,7 +18,7 @@ from bayes_rare.posterior.query_risks import PosteriorLike, QueryRisks, query_ri
 if TYPE_CHECKING:
     import xarray
 
-__all__ = ["Fitted"]
+__all__ = ["Fitted", "refuse_other_draws"]
 
 
 class Fitted(PosteriorLike):
@@ -134,3 +136,12 @@ class Fitted(PosteriorLike):
                 f"It has: {listed(self.behaviours)}."
             )
         return behaviour
+
+
+def refuse_other_draws(values: Float[np.ndarray, "..."], draws: int) -> None:
+    """Refuse values that are not one for each draw."""
+    if not values.ndim or len(values) != draws:
+        raise InvalidInput(
+            f"values have the shape {values.shape}, and there are {draws:,} draws. "
+            "Give an array whose first axis is the draw."
+        )

@@ -15,7 +15,7 @@ from bayes_rare.arguments.checking import checked_call
 from bayes_rare.diagnostics.convergence import Verdict
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.populations import Population
-from bayes_rare.posterior.fitted import Fitted
+from bayes_rare.posterior.fitted import Fitted, refuse_other_draws
 
 if TYPE_CHECKING:
     import pymc
@@ -199,7 +199,13 @@ class Posterior(Fitted):
             Any behaviour.
         values
             An array whose first axis is the draw.
+
+        Raises
+        ------
+        InvalidInput
+            If there are not as many values as draws.
         """
+        refuse_other_draws(values, math.prod(self._chains_and_draws))
         return values.reshape(*self._chains_and_draws, *values.shape[1:])
 
     @property

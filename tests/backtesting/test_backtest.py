@@ -476,7 +476,7 @@ REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"evaluation_sizes": float("inf")}, InvalidInput, "evaluation_sizes is a whole"),
     ({"samples_per_query": 0}, InvalidInput, "samples_per_query is a whole number"),
     ({"evaluation_sizes": ()}, InvalidInput, "Give evaluation_sizes="),
-    ({"deployment_sizes": 25_000}, InvalidInput, "at most 24900 to deploy"),
+    ({"deployment_sizes": 25_000}, InvalidInput, "deployment of at most 24900"),
     ({"evaluation_sizes": 0.5}, InvalidInput, "evaluation_sizes is a whole number"),
     ({"repeats": 0}, InvalidInput, "repeats is a whole number from 1"),
     ({"methods": ["nothing"]}, NoSuchModel, "no method 'nothing'"),

@@ -338,7 +338,7 @@ def test_a_single_split_has_no_interval(seed: int) -> None:
     compared = compare(backtest(noisy(seed), behaviours=1, repeats=1))
     assert compared.pairs[["lower", "upper"]].isna().all(axis=None)
     assert {pair["lower"] for pair in compared.json()["pairs"]} == {None}
-    assert "From a single split" in compared.verdicts()[0]
+    assert "A single split gives no interval" in compared.verdicts()[0]
 
 
 @pytest.mark.parametrize(("behaviours", "few"), [(2, True), (5, True), (6, False)])

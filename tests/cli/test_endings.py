@@ -244,6 +244,7 @@ def test_a_process_ends_with_the_call_that_it_works_for(
 def test_a_command_unwinds_and_leaves_the_signals_as_they_were(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    given = signal.signal(number, signal.SIG_DFL)  # else as the tests were started
     before = [signal.getsignal(one) for one in (number, signal.SIGINT)]
     unwound: list[bool] = []
 
@@ -255,9 +256,12 @@ def test_a_command_unwinds_and_leaves_the_signals_as_they_were(
             unwound.append(True)
 
     monkeypatch.setattr("bayes_rare.cli.app", command)
-    assert main(["models"]) == 128 + number
-    assert unwound == [True]
-    assert [signal.getsignal(one) for one in (number, signal.SIGINT)] == before
+    try:
+        assert main(["models"]) == 128 + number
+        assert unwound == [True]
+        assert [signal.getsignal(one) for one in (number, signal.SIGINT)] == before
+    finally:
+        signal.signal(number, given)
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -182,7 +182,7 @@ def test_a_model_without_families_refuses_with_a_way_out(
     assert "--model family_tail" in capsys.readouterr().err
     assert main(["forecast", str(output), "--queries", "10"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "leak: 20 of the 20 riskiest queries are of 1 family of 4 ('maths'" in told
+    assert "leak: 20 of the 20 riskiest queries are from 1 family of 4 ('maths'" in told
     assert not re.search(r"lie: \d+ of the 20 riskiest queries", told)
 
 

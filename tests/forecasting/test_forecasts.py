@@ -651,7 +651,7 @@ def test_a_number_that_stands_for_more_is_printed_so() -> None:
         table = wording.records(answer.summary())
         for part in forecast_report(answer, table, 0.9):
             out.print(part)
-    assert "shows it after 1e12 or more queries" in printed.get()
+    assert "shows it comes after 1e12 or more queries" in printed.get()
     assert "Up to 1e12 or more queries" in printed.get()
 
 

@@ -148,8 +148,11 @@ BASE: dict[str, Callable[[], Any]] = {
     "trials": lambda: [5, 5],
     "Average.population.behaviour": lambda: "a",
     "Backtest.origin": lambda: cheap.backtest().origin,
+    "Average.by_chain.values": lambda: np.zeros(cheap.averaged().order("a").size),
+    "Evaluation.behaviour.name": lambda: "a",
     "Evaluation.family_sizes.behaviour": lambda: "a",
     "Evaluation.select.behaviours": lambda: ["a"],
+    "Posterior.by_chain.values": lambda: np.zeros(cheap.CHAINS * cheap.DRAWS),
     "Posterior.of_behaviour.behaviour": lambda: "a",
     "Posterior.population.behaviour": lambda: "a",
     "QueryPool.split.behaviours": lambda: ["a"],
@@ -184,7 +187,7 @@ def _calls() -> dict[str, tuple[Callable[[], Callable[..., Any]], inspect.Signat
         if not inspect.isclass(item):
             found[name] = (lambda item=item: item), inspect.signature(item)
             continue
-        if issubclass(item, BaseException):
+        if issubclass(item, BaseException) or inspect.isabstract(item):
             continue
         found[name] = (lambda item=item: item), inspect.signature(item)
         for word, member in vars(item).items():

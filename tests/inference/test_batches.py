@@ -212,7 +212,7 @@ def test_refusals_are_results_in_a_batch_and_errors_alone() -> None:
 def test_a_threshold_that_leaves_too_few_exceedances_is_refused() -> None:
     evaluation = evaluation_of(1)
     top = np.sort(evaluation.scores("behaviour").score)[::-1]
-    with pytest.raises(NotApplicable, match="gpd_tail needs 5"):
+    with pytest.raises(NotApplicable, match="gpd_tail needs at least 5"):
         fit(evaluation, "gpd_tail", threshold=float(top[4]), **SMALL)
     fit(evaluation, "gpd_tail", threshold=float(top[5]), **SMALL)
 

@@ -125,4 +125,4 @@ def test_it_is_supposed_on_the_command_line(
     assert "ASSUMED, NOT OBSERVED" in told
     assert "risks are distributed as Beta(1, 9)" in told
     assert main([*ask, "--missed-risk", "1", "9"]) == 1
-    assert "Give --missed-share 1 1 too" in capsys.readouterr().err
+    assert "Add --missed-share 1 1" in capsys.readouterr().err

@@ -539,7 +539,7 @@ def test_json_has_the_rows_of_the_summary(
     answer = json.loads(captured.out, parse_constant=pytest.fail)
     assert list(answer) == ["rows", "converged", "model", "notes"]
     assert (answer["converged"], answer["model"]) == (True, "binomial_tail")
-    assert any("riskiest as observed" in note for note in answer["notes"])
+    assert any("riskiest queries as observed" in note for note in answer["notes"])
     keys = [*COUNTED, *RISKS, "fails_at_least_once", "fails_always"]
     assert [list(row) for row in answer["rows"]] == [keys] * 3
     made = posterior.query_risks(behaviour="leak", top=3, seed=4)

@@ -513,7 +513,7 @@ def test_without_scripts_the_forecast_is_there(
     ]
     assert wording.risk(float(own["upper"].iloc[0])) in page.inner_text(".headline")
     assert not page.is_visible("#controls")
-    assert "cannot be moved where scripts are off" in page.inner_text("main")
+    assert "Changing the settings needs JavaScript" in page.inner_text("main")
     page.close()
 
 
@@ -542,7 +542,7 @@ def test_an_unconverged_fit_carries_a_red_banner(
     texts = banners.all_inner_texts()
     assert [text.split(".")[0] for text in texts] == ["Warning"] * 3
     assert "did not converge" in texts[0]
-    assert "more than 1,000 times the evaluation" in texts[1]
+    assert "more than 1,000 times the 200 that were evaluated" in texts[1]
     assert "The tail is doubtful" in texts[2]
     # The banner says it in few words, and leads to the figures.
     [checks] = tail_verdict(evaluation, 10**9, short).values()
