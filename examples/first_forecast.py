@@ -131,9 +131,9 @@ compared["inside"] = compared["truth"].between(compared["lower"], compared["uppe
 compared
 
 # %% [markdown]
-# A point forecast says nothing of how wrong it may be. An interval does, and it can be
-# wrong as well: a 90 % interval should contain the truth nine times in ten. Here it is *I'm
-# tired* that lies outside. Which queries were those?
+# A point forecast does not say how wrong it may be. An interval does, and it can be
+# wrong as well: a 90 % interval should contain the truth nine times in ten. Here *I'm
+# tired* lies outside. Which queries were those?
 
 # %%
 held_out = unseen.riskiest.set_index("behaviour")
