@@ -705,6 +705,28 @@ def test_a_column_that_stands_twice_is_refused_on_every_engine(tmp_path: Path) -
         read_table(tmp_path / "t.jsonl")
 
 
+@pytest.mark.parametrize("asked", ["successes", "Successes", "successes_1"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_number_behind_a_name_does_not_choose_one_of_two(
+    form: str, asked: str, tmp_path: Path
+) -> None:
+    """DuckDB calls the second of two columns successes_1, and the file does not."""
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        path.write_text("query_id,Successes,successes,trials\na,1,0,1\n")
+    elif form == "jsonl":
+        path.write_text('{"Successes": 1, "successes": 0, "trials": 1}\n')
+    else:
+        pq.write_table(
+            pa.table({"Successes": [1], "successes": [0], "trials": [1]}), path
+        )
+    with pytest.raises(InvalidData, match=r"has the column '\w+' twice"):
+        read_table(path, columns={"successes": asked})
+    path = tmp_path / "sound.csv"
+    path.write_text("query_id,hits,hits_1,trials\na,1,0,1\n")
+    assert read_table(path, columns={"successes": "hits_1"}).sizes == {"behaviour": 1}
+
+
 def test_a_column_that_is_not_read_may_stand_twice(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("note,log_risk,note,,\na,-1,b,,\n")
     assert read_table(tmp_path / "t.csv").sizes == {"behaviour": 1}

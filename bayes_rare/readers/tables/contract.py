@@ -1,6 +1,7 @@
 """The columns of an evaluation table, and how they are found in a table."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 
 from bayes_rare.errors import InvalidData, InvalidInput, listed
@@ -91,6 +92,8 @@ def refuse_twice(names: Mapping[str, str], there: Mapping[str, Sequence[str]]) -
         plain = [name.strip().casefold() for name in columns]
         for read in dict.fromkeys(names.values()):
             own = read.strip().casefold()
+            if own not in plain:  # DuckDB adds a number to a name that occurs twice
+                own = re.sub(r"_\d+$", "", own)
             places = [place for place, name in enumerate(plain) if name == own]
             if len(places) > 1:
                 first, second = places[:2]

@@ -296,12 +296,14 @@ def _relation(
     """
     described = connection.sql(f"from {scan.sql()}")
     types = dict(zip(described.columns, map(str, described.types), strict=True))
+    asked = {name: columns.get(name, name) for name in (*LABELS, *NUMBERS)}
+    asked |= found(split, list(types))
+    refuse_twice(asked, scan.headers(connection, asked, types))
     try:
         names = named_columns(list(types), columns)
     except InvalidData as error:
         raise InvalidData(f"{error}{scan.hint(list(types))}") from error
     names |= found(split, list(types))
-    refuse_twice(names, scan.headers(connection, names, types))
     file = FILE  # a name that no column has, ignoring case
     while file.casefold() in map(str.casefold, types):
         file += "_"

@@ -131,7 +131,8 @@ class Scan:
             import pyarrow.parquet as pq
 
             return {file: pq.read_schema(file).names for file in self.files}
-        read = "|".join(re.escape(name) for name in names.values())
+        plain = (re.sub(r"_\d+$", "", name) for name in names.values())
+        read = "|".join(map(re.escape, plain))
         if not any(re.fullmatch(rf"(?i)({read})_\d+", name) for name in types):
             return {}
         keys = connection.execute(
