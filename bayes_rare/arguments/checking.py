@@ -343,7 +343,8 @@ def _taken(value: Any, hint: Any) -> Any:
 
 def _taken_as(value: Any, kind: Any) -> Any:
     if kind is ArrayLike:
-        return value if _is_array(value) else _REFUSED
+        taken = cast("Any", [*value]) if isinstance(value, tuple) else value
+        return taken if _is_array(value) else _REFUSED
     origin: Any = _origin(kind)
     if origin is typing.Literal:
         same = isinstance(value, str) and value in get_args(kind)
@@ -400,7 +401,10 @@ def _int(value: Any) -> Any:
 
 def _float(value: Any) -> Any:
     value = _scalar(value)
-    return value if isinstance(value, float) else _int(value)
+    if isinstance(value, float):
+        return value
+    whole = _int(value)
+    return whole if whole is _REFUSED else float(whole)
 
 
 def _text(value: Any) -> Any:

@@ -119,7 +119,7 @@ def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[Codes, Code
     return hits.astype(np.int64), tried.astype(np.int64)
 
 
-def _numbers(values: ArrayLike, what: str) -> Rows:
+def _numbers(values: ArrayLike, what: str) -> Float[np.ndarray, "..."]:
     """Values as float64, which holds whole numbers up to `MOST_TRIALS` exactly."""
     try:
         return np.asarray(values, dtype=np.float64)

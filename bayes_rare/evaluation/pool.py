@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 
 from bayes_rare.arguments.checking import checked_call, refuse_unknown
 from bayes_rare.errors import InvalidData, InvalidInput
+from bayes_rare.evaluation.columns import MOST_TRIALS
 from bayes_rare.evaluation.evaluation import RESOLUTION, Evaluation
 from bayes_rare.evaluation.score_cells import Columns
 from bayes_rare.scores import risk_from_score
@@ -175,7 +176,7 @@ class QueryPool:
             If a query has fewer.
         """
         trials = self.rows["trials"]
-        least = int(trials[trials >= 0].min(initial=taken))
+        least = int(trials[trials >= 0].min(initial=MOST_TRIALS))
         if least < taken:
             raise InvalidInput(
                 f"cannot draw {taken} trials from each query: one has only {least}. "
@@ -356,6 +357,11 @@ class QueryPool:
         score = self.rows["score"][rows]
         trials, successes = self.rows["trials"][rows], self.rows["successes"][rows]
         counted = bool((trials >= 0).any())
+        if trials_per_query is not None and not 1 <= trials_per_query <= MOST_TRIALS:
+            raise InvalidInput(
+                f"trials_per_query is a whole number from 1 to {MOST_TRIALS:,}, got "
+                f"{trials_per_query}. Give trials_per_query=100."
+            )
         if trials_per_query is None and counted and (trials < 0).any():
             raise InvalidInput(
                 "behaviours with exact risks and behaviours with counts cannot be "

@@ -72,7 +72,13 @@ class Deployment:
         unseen_families: int | float | None = None,
         missed_mode: MissedMode | None = None,
     ) -> None:
-        given = np.ravel(np.asarray(queries, dtype=object)).tolist()
+        try:
+            given = np.ravel(np.asarray(queries, dtype=object)).tolist()
+        except ValueError:
+            raise InvalidInput(
+                f"queries is a number or a list of numbers, got {shown(queries)}. Give "
+                "queries=[10_000, 1_000_000]."
+            ) from None
         if not given:
             raise InvalidInput("a deployment needs a size: give queries=1_000_000.")
         sizes = {checked_number("queries", size) for size in given}

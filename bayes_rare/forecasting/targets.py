@@ -138,8 +138,12 @@ def outcome(
             return 1 / np.maximum(population.mean_failure(samples), 1 / FOREVER)
         case "exceedance_probability":
             return outcomes.exceedance_probability(population, size, risk)
-        case _:
+        case "largest_safe_deployment":
             return outcomes.largest_safe_deployment(population, risk, level)
+        case _:
+            raise InvalidInput(
+                f"no target {target!r}. There are: {', '.join(TARGETS)}."
+            )
 
 
 def worst_guess(population: Population, size: int) -> Draws:

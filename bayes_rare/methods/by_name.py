@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bayes_rare import catalog
+from bayes_rare.arguments.near_words import shown
 from bayes_rare.catalog import ModelFiles, Source, named_files, refuse_unused
 from bayes_rare.errors import (
     InvalidInput,
@@ -94,6 +95,18 @@ def method(
     return _of_text(str(named), sampling, name)
 
 
+def _offered(named: Any) -> Any:
+    """What may be a method; anything else is refused."""
+    if isinstance(named, str | Path | Method | Stack | catalog.Model) or callable(
+        named
+    ):
+        return named
+    raise InvalidInput(
+        f"{shown(named)} is not a method. Give a shipped one ({', '.join(names())}), the "
+        "path of a file, or a named function: {'mine': function}."
+    )
+
+
 def methods(
     named: Any, sampling: Sampling | None = None, model_file: ModelFiles = None
 ) -> tuple[Method, ...]:
@@ -121,12 +134,12 @@ def methods(
         named = [named]
     if isinstance(named, Mapping):
         pairs = cast("Mapping[str, Any]", named).items()
-        found = [method(one, sampling, name=str(name)) for name, one in pairs]
+        found = [method(_offered(one), sampling, name=str(n)) for n, one in pairs]
     elif isinstance(named, Iterable):
         several = cast("Iterable[Any]", named)
-        found = [method(one, sampling) for one in several]
+        found = [method(_offered(one), sampling) for one in several]
     else:
-        found = [method(named, sampling)]
+        found = [method(_offered(named), sampling)]
     if not found:
         raise InvalidInput(f"no method is named. There are: {', '.join(names())}.")
     seen: set[str] = set()

@@ -103,6 +103,8 @@ class Average(Fitted):
     verdict: Verdict = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not self.members:
+            raise InvalidInput("an average has at least one member, got none.")
         evaluation = self.members[0].posterior.evaluation
         object.__setattr__(self, "evaluation", evaluation)
         object.__setattr__(self, "verdict", self._joint_verdict())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bayes_rare.arguments.checking import checked_call
-from bayes_rare.arguments.near_words import no_file
+from bayes_rare.arguments.near_words import no_file, shown
 from bayes_rare.errors import InvalidData, InvalidInput, listed, quoted, shortened
 from bayes_rare.evaluation import Evaluation
 from bayes_rare.evaluation.import_record import DROPPED_KEY, Dropped
@@ -96,9 +96,10 @@ class ImportedTable:
 def beside(path: Path) -> Path:
     """The file for the record of a table."""
     if path.suffix.lower() != ".parquet":
+        sound = path.with_suffix(".parquet") if path.name else "evaluation.parquet"
         raise InvalidInput(
-            f"the table is written as Parquet, so its name must end in .parquet, got "
-            f"{path}. Give {path.with_suffix('.parquet')}."
+            "the table is written as Parquet, so its name must end in .parquet, got "
+            f"{path}. Give {sound}."
         )
     return path.with_suffix(".dropped.json")
 
@@ -138,7 +139,7 @@ def imported(
 
 
 def found_logs(
-    logs: str | Path | Sequence[str | Path], patterns: Sequence[str], what: str
+    logs: str | Path | Sequence[Any], patterns: Sequence[str], what: str
 ) -> list[Path]:
     """The logs named by paths, glob patterns, or folders (searched recursively)."""
     import glob
@@ -146,6 +147,11 @@ def found_logs(
     named = [logs] if isinstance(logs, str | Path) else list(logs)
     if not named:
         raise InvalidInput(f"no log is named. Give at least one {what}.")
+    for one in named:
+        if not isinstance(one, str | Path):
+            raise InvalidInput(
+                f"{shown(one)} is not the path of a log. Give at least one {what}."
+            )
     files: dict[Path, Path] = {}
     for one in map(str, named):
         if "://" in one:
