@@ -102,8 +102,8 @@ def _offered(named: Any) -> Any:
     ):
         return named
     raise InvalidInput(
-        f"{shown(named)} is not a method. Give a shipped one ({', '.join(names())}), the "
-        "path of a file, or a named function: {'mine': function}."
+        f"{shown(named)} is not a method. Give a shipped one ({', '.join(names())}), "
+        "the path of a file, or a named function: {'mine': function}."
     )
 
 
