@@ -39,11 +39,11 @@ SOURCE = '''\
 import pymc as pm
 
 from bayes_rare.likelihoods.exceedances import (
-    data_variables,
     exceedance_data,
     observe_exceedances,
     tail_population,
 )
+from bayes_rare.likelihoods.layout import data_variables
 from bayes_rare.likelihoods.partial_pooling import partially_pooled
 from bayes_rare.scores import score_from_risk
 
