@@ -39,6 +39,12 @@ def _compiled[F: Callable[..., Any]](function: F) -> F:
 
 
 @_compiled
+def _steep(shape: Any) -> Any:
+    """A shape that is not 0, where the limit is as good as reached."""
+    return shape if abs(shape) > STEEP else STEEP
+
+
+@_compiled
 def _part(deviate: Any, shape: Any) -> Any:
     """Survival, its complement and density of the spliced distribution."""
     if deviate < SPLICE:
@@ -116,8 +122,7 @@ def tails(
     """Log survival and hazard of each of some draws at a score of its own."""
     for place in range(score.size):
         draw = chosen[place]
-        bend = shape[draw] if abs(shape[draw]) > STEEP else STEEP
-        own = location[draw], scale[draw], weight[draw], bend
+        own = location[draw], scale[draw], weight[draw], _steep(shape[draw])
         above, below, density = _mixed(score[place], *own)
         if above < _TINY:
             log_survival[place], hazard[place] = _log_mixed(score[place], *own)
@@ -180,6 +185,16 @@ def _march(
 
 
 @_compiled
+def _with_room(held: Any, needed: Any) -> Any:
+    """An array with rows for what is needed, twice as many where it has too few."""
+    if needed <= len(held):
+        return held
+    longer = np.empty((2 * needed, *held.shape[1:]))
+    longer[: len(held)] = held
+    return longer
+
+
+@_compiled
 def tabulated(
     location: Any,
     scale: Any,
@@ -198,8 +213,7 @@ def tabulated(
     below, above = np.empty((most, 3)), np.empty((most, 3))
     nodes, start = np.empty((draws * 160, 3)), np.zeros(draws + 1, np.int64)
     for draw in range(draws):
-        bend = shape[draw] if abs(shape[draw]) > STEEP else STEEP
-        own = location[draw], scale[draw], weight[draw], bend
+        own = location[draw], scale[draw], weight[draw], _steep(shape[draw])
         middle = (weight[draw] * location[draw]).sum()
         odds, slope = _odds(middle, *own)
         under, over, count = 0, 0, 0
@@ -209,10 +223,7 @@ def tabulated(
             count = under + 1 + over
         begin = start[draw]
         start[draw + 1] = begin + count
-        if begin + count > len(nodes):
-            longer = np.empty((2 * (begin + count), 3))
-            longer[:begin] = nodes[:begin]
-            nodes = longer
+        nodes = _with_room(nodes, begin + count)
         if count:
             nodes[begin : begin + under] = below[:under][::-1]
             nodes[begin + under] = middle, odds, slope
@@ -261,6 +272,18 @@ def _score_at(odds: Any, nodes: Any, low: Any, high: Any) -> Any:
 
 
 @_compiled
+def _node_before(sign: Any, value: Any, held: Any, first: Any, last: Any) -> Any:
+    """The last node but one that is not beyond a value; held ascends by sign 1."""
+    while last - first > 1:
+        middle = (first + last) // 2
+        if sign * held[middle] <= sign * value:
+            first = middle
+        else:
+            last = middle
+    return first
+
+
+@_compiled
 def quantiles(level: Any, nodes: Any, start: Any, score: Any) -> None:
     """Scores of log survivals, by row and draw; NaN beyond a table."""
     for draw in range(start.size - 1):
@@ -271,14 +294,8 @@ def quantiles(level: Any, nodes: Any, start: Any, score: Any) -> None:
             if last <= first or not nodes[last, 1] <= odds <= nodes[first, 1]:
                 score[row, draw] = math.nan
                 continue
-            low, high = first, last
-            while high - low > 1:
-                middle = (low + high) // 2
-                if nodes[middle, 1] >= odds:
-                    low = middle
-                else:
-                    high = middle
-            score[row, draw] = _score_at(odds, nodes, low, high)
+            low = _node_before(-1.0, odds, nodes[:, 1], first, last)
+            score[row, draw] = _score_at(odds, nodes, low, low + 1)
 
 
 @_compiled
@@ -304,14 +321,8 @@ def survivals(score: Any, nodes: Any, start: Any, end: Any, level: Any) -> None:
                 beyond = nodes[first, 2] * (nodes[first, 0] - own)
                 level[row, draw] = -math.exp(-nodes[first, 1] - beyond)
                 continue
-            low, high = first, last
-            while high - low > 1:
-                middle = (low + high) // 2
-                if nodes[middle, 0] <= own:
-                    low = middle
-                else:
-                    high = middle
-            odds = _odds_at(own, nodes, low, high)[0]
+            low = _node_before(1.0, own, nodes[:, 0], first, last)
+            odds = _odds_at(own, nodes, low, low + 1)[0]
             below = math.log1p(math.exp(-abs(odds)))
             level[row, draw] = -below if odds > 0.0 else odds - below
 
@@ -378,9 +389,8 @@ def panels(level: Any, nodes: Any, start: Any, point: Any, share: Any) -> Any:
                 now = _score_at(odds, nodes, place, place + 1)
         top = math.exp(min(-now, 700.0))
         if now <= nodes[first, 0]:  # nothing is left below
-            if count == score.size:
-                score = np.concatenate((score, np.empty(score.size)))
-                measure = np.concatenate((measure, np.empty(measure.size)))
+            score = _with_room(score, count + 1)
+            measure = _with_room(measure, count + 1)
             score[count], measure[count] = nodes[first, 0], 0.0
             count += 1
         while now > nodes[first, 0]:
@@ -388,10 +398,9 @@ def panels(level: Any, nodes: Any, start: Any, point: Any, share: Any) -> Any:
                 place -= 1
             end = _panel_end(now, odds, nodes, first, place, top)
             end = max(end, nodes[first, 0])
-            if count + each > score.size:
-                score = np.concatenate((score, np.empty(score.size)))
-                measure = np.concatenate((measure, np.empty(measure.size)))
-            total, spot, at_end = 0.0, place, odds
+            score = _with_room(score, count + each)
+            measure = _with_room(measure, count + each)
+            total, spot = 0.0, place
             for k in range(each):
                 own = now + (end - now) * point[k]
                 while spot > first and nodes[spot, 0] > own:

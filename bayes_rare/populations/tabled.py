@@ -127,9 +127,8 @@ class Tabled(Population):
 
         level = np.broadcast_to(as_array(log_level), (self.draws,))
         nodes, start = self._table
-        whole = np.diff(start) > 1
-        whole[whole] = nodes[start[:-1][whole], 1] >= _HIGHEST
-        if not whole.all():
+        first, last = start[:-1], start[1:] - 1
+        if (first >= last).any() or (nodes[first, 1] < _HIGHEST).any():
             return self.exact.mean(function, log_level)
         score, measure, begin = kernels.panels(level, nodes, start, _POINTS, _SHARES)
         values = function(score[:, None])[..., 0] * measure
