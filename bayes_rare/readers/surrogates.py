@@ -6,7 +6,9 @@ encoded in UTF-8, and so not stored in Parquet or NetCDF, or printed.
 """
 
 import gzip
+import inspect
 import re
+import traceback
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -87,6 +89,14 @@ class Storable:
         return next((made for text, made in self._names.items() if made != text), "")
 
 
+def _levels_to_caller() -> int:
+    """Frames from the function that asks to the line that called the package."""
+    package = str(Path(__file__).parents[1])
+    frames = traceback.walk_stack(inspect.currentframe())
+    files = [frame.f_code.co_filename for frame, _ in frames]
+    return 1 + max(n for n, file in enumerate(files) if file.startswith(package))
+
+
 @contextmanager
 def storable_files(files: Sequence[str]) -> Generator[list[str]]:
     """The files, or, of JSON files with lone surrogates, copies without them.
@@ -106,9 +116,10 @@ def storable_files(files: Sequence[str]) -> Generator[list[str]]:
             total += halves
         if total:
             warnings.warn(
-                f"{total:,} lone surrogates (halves of characters) in the text were "
-                "replaced by U+FFFD, as they cannot be stored.",
-                stacklevel=3,
+                f"{total:,} lone surrogate{'s' * (total > 1)} in the text, halves of "
+                f"characters that cannot be stored, {'were' if total > 1 else 'was'} "
+                "replaced by U+FFFD.",
+                stacklevel=_levels_to_caller(),
             )
         yield found
 

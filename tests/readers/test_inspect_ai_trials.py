@@ -587,6 +587,36 @@ def test_half_characters_in_a_table_of_json_are_replaced_and_told(
     }
 
 
+def test_one_half_character_is_told_of_in_the_singular_at_the_line_that_reads(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "table.json"
+    row = {"query_id": "a\ud83d", "behaviour": "b", "successes": 1, "trials": 4}
+    path.write_text(json.dumps([row]))
+    with pytest.warns(UserWarning, match="1 lone surrogate in .* was replaced") as told:
+        br.read_table(path)
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reader"),
+    [
+        ("log.json", {"version": 2, "eval": {}, "samples": []}, "import_inspect"),
+        ("log.jsonl", {"doc_id": 0, "resps": [["a"]]}, "import_lm_eval"),
+        ("log.jsonl", {"entry_type": "attempt"}, "import_garak"),
+        ("log.eval", {}, "import_inspect"),
+    ],
+)
+def test_a_log_that_is_read_as_a_table_names_its_reader(
+    name: str, content: dict[str, Any], reader: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    with pytest.raises(InvalidData, match=f"bayes_rare.{reader}"):
+        br.read_table(path)
+    assert hasattr(br, reader)
+
+
 def test_half_characters_in_a_frame_are_refused_with_what_replaces_them() -> None:
     name = pd.Series(["a\ud83d", "b"], dtype=object)
     table = pd.DataFrame({"successes": [1, 0], "trials": [3, 3]}).assign(query_id=name)

@@ -112,8 +112,27 @@ def near(name: str, there: Sequence[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close and len(close[0]) <= 80 else ""
 
 
+_LOGS = {
+    ("version", "eval", "samples"): ("Inspect", "inspect"),
+    ("doc_id", "resps"): ("lm-evaluation-harness", "lm-eval"),
+    ("entry_type",): ("garak", "garak"),
+}
+"""Columns that logs have when they are read as tables: the tool, and its reader."""
+
+
+def likely_log(tool: str, reader: str) -> str:
+    """What to read a log with."""
+    return (
+        f"it looks like a log of {tool}: read it with "
+        f"bayes_rare.import_{reader.replace('-', '_')}, or `bayes-rare import {reader}`"
+    )
+
+
 def _likely(there: Sequence[str]) -> str:
-    """A hint if a column looks like a risk or its logarithm."""
+    """A hint if this is a log, or a column looks like a risk or its logarithm."""
+    for columns, named in _LOGS.items():
+        if {*columns} <= {*there}:
+            return f"; {likely_log(*named)}"
     for name in there:
         if name.lower() in {"risk", "p", "prob", "probability"}:
             return (

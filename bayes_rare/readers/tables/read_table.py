@@ -23,6 +23,7 @@ from bayes_rare.readers.tables.contract import (
     ROW,
     WRITTEN,
     found,
+    likely_log,
     named_columns,
     refuse_twice,
 )
@@ -246,9 +247,11 @@ def _ending(files: Sequence[str]) -> str:
     """The format that all files have in common."""
     endings = {_plain(Path(file).name.lower()) for file in files}
     if len(endings) != 1 or not endings <= set(ENDINGS):
+        log = f"; {likely_log('Inspect', 'inspect')}" if endings == {".eval"} else ""
+        format_ = "one known format" if len(files) > 1 else "a known format"
         raise InvalidData(
-            f"{listed(files, each=100)} do not have one known format. Give files that "
-            f"all end in one of {', '.join(ENDINGS)}; text files may also end in .gz."
+            f"{listed(files, each=100)}: not of {format_}{log}. Give files that all "
+            f"end in one of {', '.join(ENDINGS)}; text files may also end in .gz."
         )
     return endings.pop()
 
