@@ -852,6 +852,23 @@ def test_numbers_in_categories_are_numbers() -> None:
         assert read_table(source).digest == expected
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_missing_number_in_categories_is_refused_as_any_missing_number(
+    whole: bool,
+) -> None:
+    numbers = pa.array([0, None, 1] if whole else [0.0, None, 1.0])
+    arrow = pa.table({"successes": numbers.dictionary_encode(), "trials": [2, 2, 2]})
+    for source in (
+        arrow,
+        arrow.to_pandas(),
+        arrow.to_pandas(types_mapper=pd.ArrowDtype),
+        pl.DataFrame(arrow),
+        pl.DataFrame({"successes": [0, None, 1], "trials": [2, 2, 2]}),
+    ):
+        with pytest.raises(InvalidData, match="no successes: in data row 2"):
+            read_table(source)
+
+
 def test_labels_without_a_text_are_refused() -> None:
     frame = pl.DataFrame({"family": [[1], [2]], "log_risk": [-1.0, -2.0]})
     with pytest.raises(InvalidData, match=r"'family' .* holds List.*text first"):

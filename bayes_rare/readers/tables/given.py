@@ -140,10 +140,14 @@ def _plain(column: Any, name: str) -> Any:
         categories = column.cat.categories
         if pd.api.types.infer_dtype(categories) in {"string", "empty"}:
             return column
+        codes = column.cat.codes.to_numpy()
         if name in NUMBERS:
-            return column.astype(categories.dtype)
+            # In a dtype that has missing values: whole numbers of NumPy's have none.
+            frames = cast("Any", pd)
+            numbers = frames.array(categories).take(codes, allow_fill=True)
+            return frames.Series(numbers, column.index)
         held = np.array([*map(text_of, categories.to_numpy()), ""], object)
-        return pd.Series(held[column.cat.codes.to_numpy()], column.index)
+        return pd.Series(held[codes], column.index)
     if isinstance(column.dtype, pd.ArrowDtype):
         dtype: Any = cast("Any", column.dtype).pyarrow_dtype
         is_coded = str(dtype).startswith("dictionary")
